@@ -278,6 +278,37 @@ fn large_and_empty_matrices_fit_a_page() {
     assert_eq!(csv_of(&large(2, 2, 0)).lines().count(), 1);
 }
 
+/// Counts the cells of each colour that the paths of small cells draw.
+fn small_cells(svg: &str, fill: &str, side: usize, gap: usize) -> usize {
+    let ending = format!(r#"" fill="{fill}"/>"#);
+    let paths = svg.lines().filter_map(|line| line.strip_prefix("<path d=\"")?.strip_suffix(&ending));
+    let runs = paths.flat_map(|path| path.split('M').filter_map(|run| run.split_once('h')?.1.split_once('v')));
+    runs.filter(|(_, rest)| rest.starts_with(&format!("{side}H")))
+        .map(|(width, _)| (width.parse::<usize>().unwrap() + gap) / (side + gap))
+        .sum()
+}
+
+#[test]
+fn picture_of_small_cells_has_every_cell_and_few_bytes() {
+    for (members, side, gap) in [(12, 6, 1), (100, 4, 0)] {
+        let mut matrix = large(members, 46, 18);
+        for (number, row) in matrix.rows.iter_mut().enumerate() {
+            row.cells = self::row("", 0, None, ["xxxxxxxxx.........", "...xxxx    ..x...."][number % 2], None).cells;
+        }
+        let svg = svg_of(&matrix);
+        elements(&svg).unwrap();
+        let cells = members * 46 * 18;
+        let counts =
+            [svg::EXPOSED_BEFORE, svg::EXPOSED_AFTER, svg::HIDDEN].map(|fill| small_cells(&svg, fill, side, gap));
+        assert_eq!(counts[0] + counts[1], members * 23 * (9 + 5));
+        assert_eq!(counts.iter().sum::<usize>(), cells - members * 23 * 4, "all but the cells outside");
+        assert!(svg.len() < 20 * cells, "{} bytes for {cells} cells", svg.len());
+        assert!(svg.contains("member1 after step 2 (a step), in epoch 0. FS window: 0, exposed later: 5, not healed; exposed: m3 to m6, m13</title>"), "{svg}");
+        // A line between the columns keeps the squares of a run apart.
+        assert_eq!(svg.matches(r#"pointer-events="none""#).count(), if gap > 0 { members } else { 0 });
+    }
+}
+
 #[test]
 fn table_cuts_long_names_and_omits_epochs_without_room() {
     let mut matrix = large(1, 3, 3);

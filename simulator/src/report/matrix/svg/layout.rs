@@ -96,6 +96,12 @@ impl Layout {
         layout
     }
 
+    /// The side of a drawn cell. A thin gap between cells makes them countable, if there is room for
+    /// it.
+    pub(super) fn side(&self) -> u32 {
+        if self.cell > 5 { self.cell - 1 } else { self.cell }
+    }
+
     /// The position of the panel with this number.
     pub(super) fn panel(&self, number: usize) -> (u32, u32) {
         let number = number as u32;

@@ -90,6 +90,7 @@ impl Panel<'_> {
         for (number, row) in self.rows.iter().enumerate() {
             self.row(out, number, row)?;
         }
+        self.gaps(out)?;
         self.epoch_ends(out)?;
         let (width, height) = self.layout.extent();
         let outline = format!(r#"x="-.5" y="-.5" width="{width}" height="{height}" fill="none""#);
@@ -160,35 +161,86 @@ impl Panel<'_> {
 
     fn row(&self, out: &mut dyn Write, number: usize, row: &Row) -> io::Result<()> {
         let cell = self.layout.cell;
-        // A thin gap between cells makes them countable, if there is room for it.
-        let side = if cell > 5 { cell - 1 } else { cell };
         let y = number as u32 * cell;
         let snapshot = escaped(&self.about(row));
+        if !self.layout.wordy {
+            let messages = escaped(&self.exposed_messages(row));
+            writeln!(out, "<g><title>{snapshot}{messages}</title>")?;
+            self.runs(out, y, row)?;
+            return writeln!(out, "</g>");
+        }
         writeln!(out, "<g><title>{snapshot}</title>")?;
+        self.squares(out, y, row, &snapshot)?;
+        let (x, y) = (self.layout.extent().0, (y + cell / 2) as i32 + 3);
+        text(out, x + FIGURE - 8, y, END, &self.matrix.fs_window(row).to_string())?;
+        text(out, x + 2 * FIGURE - 4, y, END, &healed(row))?;
+        writeln!(out, "</g>")
+    }
+
+    /// Draws each cell of a row as a square. An exposed message has its own description.
+    fn squares(&self, out: &mut dyn Write, y: u32, row: &Row, snapshot: &str) -> io::Result<()> {
+        let side = self.layout.side();
         for ((place, sight), column) in self.matrix.sights(row).enumerate().zip(&self.matrix.columns) {
-            let x = place as u32 * cell;
-            let (fill, when) = match sight {
-                Sight::ExposedBefore => (EXPOSED_BEFORE, "before"),
-                Sight::ExposedAfter => (EXPOSED_AFTER, "after"),
-                Sight::Hidden => (HIDDEN, ""),
-                Sight::Outside => (OUTSIDE, ""),
-            };
+            let x = place as u32 * self.layout.cell;
+            let fill = colour(sight);
             write!(out, r#"<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="{fill}""#)?;
-            match when {
-                "" => writeln!(out, "/>")?,
-                when => {
-                    let Column { message, sender, epoch, .. } = column;
-                    let about = format!("{message} of {sender}, epoch {epoch}: exposed, sent {when} the snapshot");
-                    writeln!(out, "><title>{}\n{snapshot}</title></rect>", escaped(&about))?;
+            let when = match sight {
+                Sight::ExposedBefore => "before",
+                Sight::ExposedAfter => "after",
+                Sight::Hidden | Sight::Outside => {
+                    writeln!(out, "/>")?;
+                    continue;
                 }
+            };
+            let Column { message, sender, epoch, .. } = column;
+            let about = format!("{message} of {sender}, epoch {epoch}: exposed, sent {when} the snapshot");
+            writeln!(out, "><title>{}\n{snapshot}</title></rect>", escaped(&about))?;
+        }
+        Ok(())
+    }
+
+    /// Draws a row of small cells with one path for each colour. A hundred members with a square for
+    /// each cell would make a file of many megabytes. Cells outside of the membership have the colour
+    /// of the background.
+    fn runs(&self, out: &mut dyn Write, y: u32, row: &Row) -> io::Result<()> {
+        let (cell, side) = (self.layout.cell, self.layout.side());
+        let sights: Vec<_> = self.matrix.sights(row).collect();
+        for drawn in [Sight::ExposedBefore, Sight::ExposedAfter, Sight::Hidden] {
+            let mut path = String::new();
+            for (from, run) in runs(&sights, drawn) {
+                let (x, width) = (from as u32 * cell, run as u32 * cell - (cell - side));
+                path += &format!("M{x} {y}h{width}v{side}H{x}z");
+            }
+            if !path.is_empty() {
+                writeln!(out, r#"<path d="{path}" fill="{}"/>"#, colour(drawn))?;
             }
         }
-        if self.layout.wordy {
-            let (x, y) = (self.layout.extent().0, (y + cell / 2) as i32 + 3);
-            text(out, x + FIGURE - 8, y, END, &self.matrix.fs_window(row).to_string())?;
-            text(out, x + 2 * FIGURE - 4, y, END, &healed(row))?;
+        Ok(())
+    }
+
+    /// Draws the gaps between the cells of a run.
+    fn gaps(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (cell, height) = (self.layout.cell, self.layout.extent().1);
+        let gap = cell - self.layout.side();
+        if self.layout.wordy || gap == 0 {
+            return Ok(());
         }
-        writeln!(out, "</g>")
+        let gaps = 1..self.matrix.columns.len() as u32;
+        let lines: String = gaps.map(|column| format!("M{} 0v{height}h{gap}V0z", column * cell - gap)).collect();
+        writeln!(out, r#"<path d="{lines}" fill="{OUTSIDE}" pointer-events="none"/>"#)
+    }
+
+    /// Lists the exposed messages of a row: "; exposed: m1 to m4, m7".
+    fn exposed_messages(&self, row: &Row) -> String {
+        let exposed: Vec<_> = row.cells.iter().map(|cell| cell.exposed).collect();
+        let name = |place: usize| self.matrix.columns.get(place).map_or("", |column| column.message.as_str());
+        let ranges: Vec<_> = runs(&exposed, true)
+            .map(|(from, run)| match run {
+                1 => name(from).to_owned(),
+                _ => format!("{} to {}", name(from), name(from + run - 1)),
+            })
+            .collect();
+        if ranges.is_empty() { String::new() } else { format!("; exposed: {}", ranges.join(", ")) }
     }
 
     /// Describes a snapshot in a sentence.
@@ -241,6 +293,25 @@ impl Panel<'_> {
             r#"<path d="{line}" transform="translate(-.5 -.5)" fill="none" stroke="{INK}" stroke-width="1.3"/>"#
         )
     }
+}
+
+fn colour(sight: Sight) -> &'static str {
+    match sight {
+        Sight::ExposedBefore => EXPOSED_BEFORE,
+        Sight::ExposedAfter => EXPOSED_AFTER,
+        Sight::Hidden => HIDDEN,
+        Sight::Outside => OUTSIDE,
+    }
+}
+
+/// The runs of this value in a row: the place of each run's first cell, and the number of its cells.
+fn runs<T: Copy + PartialEq>(cells: &[T], value: T) -> impl Iterator<Item = (usize, usize)> {
+    let mut from = 0;
+    let places = cells.chunk_by(|one, next| one == next).map(move |run| {
+        from += run.len();
+        (from - run.len(), run)
+    });
+    places.filter(move |(_, run)| run.first() == Some(&value)).map(|(from, run)| (from, run.len()))
 }
 
 /// The number of epochs until the snapshot had no more use.
