@@ -95,8 +95,9 @@ fn count() -> Counts {
     assert!(status.success(), "valgrind failed: {status}");
     let mut counts = Counts::new();
     for (index, (operation, tree)) in MEASURED.into_iter().enumerate() {
-        let mut samples: Vec<u64> =
-            (1..=SAMPLES).map(|sample| total(&folder.path().join(format!("out.{}", index * SAMPLES + sample)))).collect();
+        let mut samples: Vec<u64> = (1..=SAMPLES)
+            .map(|sample| total(&folder.path().join(format!("out.{}", index * SAMPLES + sample))))
+            .collect();
         samples.sort_unstable();
         counts.insert(format!("{}, {} tree", operation.name(), tree.name()), samples[SAMPLES / 2]);
     }

@@ -319,7 +319,8 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
     }
 }
 
-#[cfg(all(test, feature = "aws-lc"))]
+#[cfg(test)]
+#[cfg(feature = "aws-lc")]
 mod tests {
     use super::*;
     use crate::aws_lc::AwsLcHpke;

@@ -1,6 +1,7 @@
 //! The cryptography of Regrow's devices, service and simulator.
 //!
-//! Two providers implement OpenMLS's trait [`OpenMlsCrypto`](openmls_traits::crypto::OpenMlsCrypto):
+//! Two providers implement OpenMLS's trait
+//! [`OpenMlsCrypto`](openmls_traits::crypto::OpenMlsCrypto):
 //!
 //! | provider | feature | implementations | needs |
 //! | --- | --- | --- | --- |

@@ -1,6 +1,6 @@
 //! Both providers give the test vectors of RFC 9180, appendix A, for the HPKE of RFC 9420's
-//! ciphersuites 1 to 3 in base mode. `rfc9180.json` has a part of the vectors that the RFC's authors
-//! publish.
+//! ciphersuites 1 to 3 in base mode. `rfc9180.json` has these vectors: the setup, the first
+//! encryption, and the exported values.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -177,8 +177,8 @@ pub(super) mod p256_key {
     }
 
     /// Returns a public key as an uncompressed point, which RFC 9420 demands. `p256` decides about
-    /// other forms, so that both providers accept the same ones. The caller checks that the point is
-    /// on the curve.
+    /// other forms, so that both providers accept the same ones. The caller checks that the point
+    /// is on the curve.
     pub(in super::super) fn uncompressed(pk: &[u8]) -> Option<Cow<'_, [u8]>> {
         if (pk.len(), pk.first().copied()?) == UNCOMPRESSED {
             return Some(pk.into());

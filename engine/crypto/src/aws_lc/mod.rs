@@ -1,11 +1,11 @@
 //! The provider over AWS-LC.
 //!
-//! Each operation uses the implementation that was faster on x86-64 (`docs/benchmarks.md` has the
-//! figures), with two exceptions for the sake of equal results:
+//! Each operation uses the implementation that was faster on x86-64 (decision 71 in
+//! `docs/decisions/` has the figures), with two exceptions for the sake of equal results:
 //!
 //! - Ed25519 signatures are verified by `ed25519-dalek`. Its strict rule refuses keys of small
-//!   order, which AWS-LC accepts. All members of a group have to agree about every signature. AWS-LC
-//!   would be only a twentieth faster.
+//!   order, which AWS-LC accepts. All members of a group have to agree about every signature.
+//!   AWS-LC would be only a twentieth faster.
 //! - ECDSA signatures are made by `p256`, which takes the nonce from the key and the message (RFC
 //!   6979). AWS-LC draws a random nonce.
 //!
