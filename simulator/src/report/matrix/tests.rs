@@ -290,7 +290,7 @@ fn small_cells(svg: &str, fill: &str, side: usize, gap: usize) -> usize {
 
 #[test]
 fn picture_of_small_cells_has_every_cell_and_few_bytes() {
-    for (members, side, gap) in [(12, 6, 1), (100, 4, 0)] {
+    for (members, side, gap) in [(12, 7, 1), (100, 4, 0)] {
         let mut matrix = large(members, 46, 18);
         for (number, row) in matrix.rows.iter_mut().enumerate() {
             row.cells = self::row("", 0, None, ["xxxxxxxxx.........", "...xxxx    ..x...."][number % 2], None).cells;
@@ -302,8 +302,10 @@ fn picture_of_small_cells_has_every_cell_and_few_bytes() {
             [svg::EXPOSED_BEFORE, svg::EXPOSED_AFTER, svg::HIDDEN].map(|fill| small_cells(&svg, fill, side, gap));
         assert_eq!(counts[0] + counts[1], members * 23 * (9 + 5));
         assert_eq!(counts.iter().sum::<usize>(), cells - members * 23 * 4, "all but the cells outside");
-        assert!(svg.len() < 20 * cells, "{} bytes for {cells} cells", svg.len());
-        assert!(svg.contains("member1 after step 2 (a step), in epoch 0. FS window: 0, exposed later: 5, not healed; exposed: m3 to m6, m13</title>"), "{svg}");
+        assert!(svg.len() < 25 * cells, "{} bytes for {cells} cells", svg.len());
+        let told = "member1 after step 2 (a step), in epoch 0. FS window: 0, exposed later: 5, not healed; \
+                    exposed: m3 to m6, m13</title>";
+        assert!(svg.contains(told), "{svg}");
         // A line between the columns keeps the squares of a run apart.
         assert_eq!(svg.matches(r#"pointer-events="none""#).count(), if gap > 0 { members } else { 0 });
     }
