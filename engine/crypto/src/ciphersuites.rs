@@ -1,5 +1,7 @@
-//! The ciphersuites that both providers support.
+//! The ciphersuites and signature schemes that both providers support.
 
+#[cfg(feature = "rust-crypto")]
+use openmls_traits::types::SignatureScheme;
 use openmls_traits::types::{Ciphersuite, CryptoError};
 
 /// The ciphersuites 1, 3 and 2 of RFC 9420, 17.1.
@@ -12,4 +14,13 @@ pub(crate) const CIPHERSUITES: [Ciphersuite; 3] = [
 /// Returns an error for any other ciphersuite.
 pub(crate) fn supports(ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
     if CIPHERSUITES.contains(&ciphersuite) { Ok(()) } else { Err(CryptoError::UnsupportedCiphersuite) }
+}
+
+/// Returns an error for the schemes of other ciphersuites.
+#[cfg(feature = "rust-crypto")]
+pub(crate) fn supports_scheme(scheme: SignatureScheme) -> Result<(), CryptoError> {
+    match scheme {
+        SignatureScheme::ED25519 | SignatureScheme::ECDSA_SECP256R1_SHA256 => Ok(()),
+        _ => Err(CryptoError::UnsupportedSignatureScheme),
+    }
 }

@@ -7,7 +7,7 @@
 //! 9180, 4.1). It takes these bytes from the generator that [`Hpke::new`] made with
 //! [`HpkeCrypto::prng`], a static function without arguments. So [`with_key_material`] puts the
 //! bytes into a thread-local and calls `Hpke::new` on the same thread, and `prng` takes the bytes
-//! out.
+//! out. The bytes are in a box, so a move copies only a pointer and the drop wipes them.
 //!
 //! `hpke-rs` makes other generators and does not draw from them. Their trait does not permit an
 //! error. So a draw from such a generator gives zeros and sets a flag, and [`with_key_material`]
@@ -32,7 +32,7 @@ use crate::random::RandomSource;
 /// The length of the input key material of an ephemeral key, for X25519 and for P-256.
 const KEY_MATERIAL_BYTES: usize = 32;
 
-type KeyMaterial = Zeroizing<[u8; KEY_MATERIAL_BYTES]>;
+type KeyMaterial = Box<Zeroizing<[u8; KEY_MATERIAL_BYTES]>>;
 
 thread_local! {
     /// The key material on its way from [`with_key_material`] to [`External::prng`].
@@ -51,7 +51,7 @@ pub(crate) fn seal<C: HpkeCrypto + 'static>(
     ptxt: &[u8],
 ) -> Result<HpkeCiphertext, CryptoError> {
     let mode = mode(config).ok_or(CryptoError::CryptoLibraryError)?;
-    let (kem_output, ciphertext) = with_key_material::<C, _>(draw(random)?, mode, |hpke| {
+    let (kem_output, ciphertext) = with_key_material::<C, _>(Some(draw(random)?), mode, |hpke| {
         hpke.seal(&pk_r.into(), info, aad, ptxt, None, None, None).map_err(input_error)
     })?;
     Ok(HpkeCiphertext { kem_output: kem_output.into(), ciphertext: ciphertext.into() })
@@ -66,10 +66,11 @@ pub(crate) fn open<C: HpkeCrypto + 'static>(
     aad: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
     let (kem_output, ciphertext) = (input.kem_output.as_slice(), input.ciphertext.as_slice());
-    hpke::<C>(config)
-        .ok_or(CryptoError::HpkeDecryptionError)?
-        .open(kem_output, &sk_r.into(), info, aad, ciphertext, None, None, None)
-        .map_err(|_| CryptoError::HpkeDecryptionError)
+    let mode = mode(config).ok_or(CryptoError::HpkeDecryptionError)?;
+    with_key_material::<C, _>(None, mode, |hpke| {
+        hpke.open(kem_output, &sk_r.into(), info, aad, ciphertext, None, None, None)
+            .map_err(|_| CryptoError::HpkeDecryptionError)
+    })
 }
 
 /// Exports a secret that the holder of `pk_r` can compute too (RFC 9180, 6.2).
@@ -82,7 +83,7 @@ pub(crate) fn sender_export<C: HpkeCrypto + 'static>(
     exporter_length: usize,
 ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
     let mode = mode(config).ok_or(CryptoError::SenderSetupError)?;
-    with_key_material::<C, _>(draw(random)?, mode, |hpke| {
+    with_key_material::<C, _>(Some(draw(random)?), mode, |hpke| {
         let (kem_output, context) =
             hpke.setup_sender(&pk_r.into(), info, None, None, None).map_err(|_| CryptoError::SenderSetupError)?;
         let secret = context.export(exporter_context, exporter_length).map_err(|_| CryptoError::ExporterError)?;
@@ -99,12 +100,14 @@ pub(crate) fn receiver_export<C: HpkeCrypto + 'static>(
     exporter_context: &[u8],
     exporter_length: usize,
 ) -> Result<ExporterSecret, CryptoError> {
-    let context = hpke::<C>(config)
-        .ok_or(CryptoError::ReceiverSetupError)?
-        .setup_receiver(enc, &sk_r.into(), info, None, None, None)
-        .map_err(|_| CryptoError::ReceiverSetupError)?;
-    let secret = context.export(exporter_context, exporter_length).map_err(|_| CryptoError::ExporterError)?;
-    Ok(secret.into())
+    let mode = mode(config).ok_or(CryptoError::ReceiverSetupError)?;
+    with_key_material::<C, _>(None, mode, |hpke| {
+        let context = hpke
+            .setup_receiver(enc, &sk_r.into(), info, None, None, None)
+            .map_err(|_| CryptoError::ReceiverSetupError)?;
+        let secret = context.export(exporter_context, exporter_length).map_err(|_| CryptoError::ExporterError)?;
+        Ok(secret.into())
+    })
 }
 
 /// Derives a key pair from input key material (RFC 9180, 7.1.3).
@@ -112,7 +115,8 @@ pub(crate) fn derive_key_pair<C: HpkeCrypto + 'static>(
     config: HpkeConfig,
     ikm: &[u8],
 ) -> Result<HpkeKeyPair, CryptoError> {
-    let pair = hpke::<C>(config).ok_or(CryptoError::CryptoLibraryError)?.derive_key_pair(ikm).map_err(input_error)?;
+    let mode = mode(config).ok_or(CryptoError::CryptoLibraryError)?;
+    let pair = with_key_material::<C, _>(None, mode, |hpke| hpke.derive_key_pair(ikm).map_err(input_error))?;
     let (private, public) = pair.into_keys();
     Ok(HpkeKeyPair { private: private.as_slice().into(), public: public.as_slice().into() })
 }
@@ -126,18 +130,19 @@ fn input_error(error: HpkeError) -> CryptoError {
 
 fn draw(random: &impl RandomSource) -> Result<KeyMaterial, CryptoError> {
     let mut bytes = KeyMaterial::default();
-    random.fill(&mut *bytes)?;
+    random.fill(&mut **bytes)?;
     Ok(bytes)
 }
 
-/// Runs `operation`, and returns its result only if all its random bytes are the key material.
+/// Runs `operation`, and returns its result only if all its random bytes are the key material. An
+/// operation without key material may not draw.
 fn with_key_material<C: HpkeCrypto + 'static, T>(
-    bytes: KeyMaterial,
+    bytes: Option<KeyMaterial>,
     (kem, kdf, aead): (KemAlgorithm, KdfAlgorithm, AeadAlgorithm),
     operation: impl FnOnce(&mut Hpke<External<C>>) -> Result<T, CryptoError>,
 ) -> Result<T, CryptoError> {
     DREW_WITHOUT.set(false);
-    KEY_MATERIAL.set(Some(bytes));
+    KEY_MATERIAL.set(bytes);
     let mut hpke = Hpke::new(Mode::Base, kem, kdf, aead);
     // Key material that is still there would go to the next generator on this thread, which is not
     // `hpke`'s.
@@ -149,12 +154,6 @@ fn with_key_material<C: HpkeCrypto + 'static, T>(
         return Err(CryptoError::InsufficientRandomness);
     }
     outcome
-}
-
-/// Returns the HPKE of an operation that draws nothing.
-fn hpke<C: HpkeCrypto + 'static>(config: HpkeConfig) -> Option<Hpke<External<C>>> {
-    let (kem, kdf, aead) = mode(config)?;
-    Some(Hpke::new(Mode::Base, kem, kdf, aead))
 }
 
 /// Returns the algorithms of `hpke-rs`, for the KEMs of RFC 9420's ciphersuites that the providers
@@ -205,7 +204,7 @@ impl TryRng for Draws {
 
     fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
         match self.0.take() {
-            Some(bytes) if dst.len() == bytes.len() => dst.copy_from_slice(&*bytes),
+            Some(bytes) if dst.len() == bytes.len() => dst.copy_from_slice(&**bytes),
             _ => {
                 dst.fill(0);
                 DREW_WITHOUT.set(true);
@@ -327,10 +326,14 @@ mod tests {
 
     const X25519: HpkeConfig = HpkeConfig(HpkeKemType::DhKem25519, HpkeKdfType::HkdfSha256, HpkeAeadType::AesGcm128);
 
+    fn key_material() -> KeyMaterial {
+        Box::new(Zeroizing::new([1; 32]))
+    }
+
     fn with<T>(
         operation: impl FnOnce(&mut Hpke<External<AwsLcHpke>>) -> Result<T, CryptoError>,
     ) -> Result<T, CryptoError> {
-        with_key_material(KeyMaterial::new([1; 32]), mode(X25519).unwrap(), operation)
+        with_key_material(Some(key_material()), mode(X25519).unwrap(), operation)
     }
 
     #[test]
@@ -344,8 +347,17 @@ mod tests {
     }
 
     #[test]
+    fn operations_without_key_material_may_not_draw() {
+        let outcome = with_key_material::<AwsLcHpke, _>(None, mode(X25519).unwrap(), |hpke| {
+            hpke.seal(&[9; 32].as_slice().into(), b"", b"", b"", None, None, None).map_err(input_error)
+        });
+
+        assert_eq!(outcome, Err(CryptoError::InsufficientRandomness));
+    }
+
+    #[test]
     fn second_draw_withholds_the_result() {
-        let mut generator = Draws(Some(KeyMaterial::new([1; 32])));
+        let mut generator = Draws(Some(key_material()));
         let outcome = with(|_| {
             let _ = generator.try_fill_bytes(&mut [0; 32]);
             let _ = generator.try_fill_bytes(&mut [0; 32]);

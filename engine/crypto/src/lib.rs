@@ -6,7 +6,7 @@
 //! | provider | feature | implementations | needs |
 //! | --- | --- | --- | --- |
 //! | `AwsLc` | `aws-lc` (default) | AWS-LC, and RustCrypto where it is as fast | a C compiler |
-//! | `RustCrypto` | `rust-crypto` | RustCrypto | nothing |
+//! | `RustCrypto` | `rust-crypto` | RustCrypto | only Rust |
 //!
 //! [`DefaultCrypto`] is `AwsLc`, or `RustCrypto` in a build without the feature `aws-lc`. Both
 //! support the same ciphersuites, and give the same bytes and the same errors for the same input

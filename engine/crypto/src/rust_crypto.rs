@@ -13,14 +13,17 @@ use openmls_traits::{
 use tls_codec::SecretVLBytes;
 
 use crate::{
-    ciphersuites::{CIPHERSUITES, supports},
+    ciphersuites::{CIPHERSUITES, supports, supports_scheme},
     hpke,
     random::{self, RandomSource, SystemRandom},
-    signature_key,
+    signature_key::{self, PRIVATE_KEY_BYTES},
 };
 
+/// The length of a nonce, for all three algorithms.
+const NONCE_BYTES: usize = 12;
+
 /// OpenMLS's operations over RustCrypto, as in `openmls_rust_crypto`, but with randomness from a
-/// [`RandomSource`].
+/// [`RandomSource`], and with errors in place of panics.
 #[derive(Debug)]
 pub struct RustCrypto<R = SystemRandom> {
     random: R,
@@ -79,6 +82,10 @@ impl<R: RandomSource> OpenMlsCrypto for RustCrypto<R> {
         info: &[u8],
         okm_len: usize,
     ) -> Result<SecretVLBytes, CryptoError> {
+        // RustCrypto would first allocate the output (RFC 5869, 2.3 has this limit).
+        if okm_len > 255 * hash.size() {
+            return Err(CryptoError::HkdfOutputLengthInvalid);
+        }
         self.deterministic.hkdf_expand(hash, prk, info, okm_len)
     }
 
@@ -98,6 +105,10 @@ impl<R: RandomSource> OpenMlsCrypto for RustCrypto<R> {
         nonce: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
+        // RustCrypto would panic.
+        if nonce.len() != NONCE_BYTES {
+            return Err(CryptoError::CryptoLibraryError);
+        }
         self.deterministic.aead_encrypt(alg, key, data, nonce, aad)
     }
 
@@ -109,6 +120,11 @@ impl<R: RandomSource> OpenMlsCrypto for RustCrypto<R> {
         nonce: &[u8],
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
+        // RustCrypto would panic.
+        if nonce.len() != NONCE_BYTES {
+            let is_key = key.len() == alg.key_size();
+            return Err(if is_key { CryptoError::AeadDecryptionError } else { CryptoError::CryptoLibraryError });
+        }
         self.deterministic.aead_decrypt(alg, key, ct_tag, nonce, aad)
     }
 
@@ -118,8 +134,7 @@ impl<R: RandomSource> OpenMlsCrypto for RustCrypto<R> {
                 Ok(ed25519_dalek::SigningKey::from_bytes(private).verifying_key().to_bytes().into())
             }),
             SignatureScheme::ECDSA_SECP256R1_SHA256 => signature_key::p256(&self.random, |private| {
-                let private = p256::SecretKey::from_slice(private).ok()?;
-                HpkeRustCrypto::secret_to_public(KemAlgorithm::DhKemP256, &private.to_bytes()).ok()
+                HpkeRustCrypto::secret_to_public(KemAlgorithm::DhKemP256, private).ok()
             }),
             _ => Err(CryptoError::UnsupportedSignatureScheme),
         }
@@ -132,10 +147,16 @@ impl<R: RandomSource> OpenMlsCrypto for RustCrypto<R> {
         pk: &[u8],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
+        supports_scheme(alg)?;
         self.deterministic.verify_signature(alg, data, pk, signature)
     }
 
     fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        supports_scheme(alg)?;
+        // RustCrypto would panic.
+        if key.len() != PRIVATE_KEY_BYTES {
+            return Err(CryptoError::CryptoLibraryError);
+        }
         self.deterministic.sign(alg, data, key)
     }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::random::RandomSource;
 
 /// The length of a private key, for Ed25519 (RFC 8032, 5.1.5) and for P-256.
-const PRIVATE_KEY_BYTES: usize = 32;
+pub(crate) const PRIVATE_KEY_BYTES: usize = 32;
 
 /// The number of draws for a P-256 private key. One draw in 2^32 is not below the order of the
 /// curve, so this many failures mean that the source is broken.
@@ -21,7 +21,8 @@ pub(crate) fn ed25519(
     public: impl FnOnce(&[u8; PRIVATE_KEY_BYTES]) -> Result<Vec<u8>, CryptoError>,
 ) -> Result<KeyPair, CryptoError> {
     let private = draw(random)?;
-    Ok((private.to_vec(), public(&private)?))
+    let public = public(&private)?;
+    Ok((private.to_vec(), public))
 }
 
 /// Draws a P-256 key. `public` computes the public key. It returns nothing for zero and for numbers

@@ -13,7 +13,8 @@ pub(super) fn key(alg: AeadType, key: &[u8]) -> Option<LessSafeKey> {
     UnboundKey::new(alg, key).ok().map(LessSafeKey::new)
 }
 
-/// Encrypts a plaintext, and appends the tag. Returns nothing if the nonce's length is wrong.
+/// Encrypts a plaintext, and appends the tag. Returns nothing if the length of nonce or
+/// plaintext is wrong.
 pub(super) fn seal(key: &LessSafeKey, nonce: &[u8], aad: &[u8], plaintext: &[u8]) -> Option<Vec<u8>> {
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut bytes = Vec::with_capacity(plaintext.len() + key.algorithm().tag_len());

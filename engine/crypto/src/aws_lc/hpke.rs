@@ -150,7 +150,10 @@ pub(super) mod p256_key {
     use aws_lc_rs::agreement::ECDH_P256;
     use p256::{SecretKey, elliptic_curve::sec1::ToEncodedPoint as _};
 
+    use zeroize::Zeroizing;
+
     use super::{Error, PrivateKey, UnparsedPublicKey, agreement};
+    use crate::signature_key::PRIVATE_KEY_BYTES;
 
     /// The length of an uncompressed point, and its first byte (SEC 1, 2.3.3).
     const UNCOMPRESSED: (usize, u8) = (65, 4);
@@ -172,8 +175,11 @@ pub(super) mod p256_key {
 
     /// `p256` decides about private keys, so that both providers accept the same ones.
     pub(super) fn private(sk: &[u8]) -> Result<PrivateKey, Error> {
-        let sk = SecretKey::from_slice(sk).map_err(|_| Error::KemInvalidSecretKey)?;
-        PrivateKey::from_private_key(&ECDH_P256, &sk.to_bytes()).map_err(|_| Error::KemInvalidSecretKey)
+        let key = SecretKey::from_slice(sk).map_err(|_| Error::KemInvalidSecretKey)?;
+        // `p256` accepts keys without their leading zeros.
+        let padded = (sk.len() != PRIVATE_KEY_BYTES).then(|| Zeroizing::new(key.to_bytes().to_vec()));
+        PrivateKey::from_private_key(&ECDH_P256, padded.as_deref().map_or(sk, Vec::as_slice))
+            .map_err(|_| Error::KemInvalidSecretKey)
     }
 
     /// Returns a public key as an uncompressed point, which RFC 9420 demands. `p256` decides about

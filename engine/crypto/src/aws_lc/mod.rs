@@ -35,8 +35,7 @@ use crate::{
 
 /// OpenMLS's operations over AWS-LC.
 ///
-/// It supports the ciphersuites 1, 2 and 3 of RFC 9420, 17.1. It never panics: where RustCrypto
-/// panics on a key or nonce of a wrong length, this provider returns an error.
+/// It supports the ciphersuites 1, 2 and 3 of RFC 9420, 17.1. No input bytes make it panic.
 #[derive(Clone, Copy, Debug)]
 pub struct AwsLc<R = SystemRandom> {
     random: R,

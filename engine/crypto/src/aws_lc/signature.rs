@@ -30,7 +30,8 @@ pub(super) fn sign(alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<
             // AWS-LC would ignore the bytes after the seed.
             let seed: &[u8; 32] = key.try_into().map_err(|_| CryptoError::CryptoLibraryError)?;
             let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| CryptoError::CryptoLibraryError)?;
-            Ok(pair.sign(data).as_ref().into())
+            let signature = pair.try_sign(data).map_err(|_| CryptoError::CryptoLibraryError)?;
+            Ok(signature.as_ref().into())
         }
         SignatureScheme::ECDSA_SECP256R1_SHA256 => {
             let key: &[u8; 32] = key.try_into().map_err(|_| CryptoError::CryptoLibraryError)?;

@@ -174,7 +174,7 @@ fn every_input_of_a_sealing_changes_its_ephemeral_key() {
 }
 
 #[test]
-fn rust_crypto_opens_what_was_sealed() {
+fn system_provider_opens_the_ciphertext() {
     for suite in SUITES {
         let sealed = seal(&alice("1"), suite, b"secret");
 
@@ -186,7 +186,7 @@ fn rust_crypto_opens_what_was_sealed() {
 }
 
 #[test]
-fn rust_crypto_exports_the_same_secret_on_the_other_side() {
+fn system_provider_exports_the_same_secret_on_the_other_side() {
     for suite in SUITES {
         let (kem_output, sent) = export(&alice("1"), suite);
 
@@ -206,7 +206,7 @@ fn rust_crypto_exports_the_same_secret_on_the_other_side() {
 }
 
 #[test]
-fn generated_keys_sign_as_those_of_rust_crypto() {
+fn generated_keys_sign_as_those_of_the_system() {
     let (seeded, plain) = (alice("1"), DefaultCrypto::default());
     for suite in seeded.supported_ciphersuites() {
         let scheme = suite.signature_algorithm();
@@ -221,21 +221,17 @@ fn generated_keys_sign_as_those_of_rust_crypto() {
 }
 
 #[test]
-fn unsupported_scheme_is_refused_as_by_rust_crypto() {
-    assert_eq!(
-        alice("1").signature_key_gen(SignatureScheme::ED448),
-        DefaultCrypto::default().signature_key_gen(SignatureScheme::ED448)
-    );
+fn unsupported_scheme_is_refused() {
+    let generated = alice("1").signature_key_gen(SignatureScheme::ED448);
+    assert_eq!(generated, Err(CryptoError::UnsupportedSignatureScheme));
 }
 
 #[test]
-fn bad_public_key_is_refused_as_by_rust_crypto() {
+fn bad_public_key_is_refused() {
     for suite in SUITES {
-        let ours = alice("1").hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
-        let theirs = DefaultCrypto::default().hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
+        let sealed = alice("1").hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
 
-        assert!(ours.is_err());
-        assert_eq!(ours, theirs);
+        assert_eq!(sealed, Err(CryptoError::CryptoLibraryError));
     }
 }
 
