@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::common::{
-    intruder::{GROUP_DATA, GroupWithIntruder, Intruder, USE, group_with_intruder, publish, unpublish},
+    intruder::{
+        GROUP_DATA, GroupWithIntruder, Intruder, IntruderProvider, USE, group_with_intruder, publish, unpublish,
+    },
     *,
 };
 use openmls::prelude::{
@@ -11,7 +13,6 @@ use openmls::prelude::{
     ExternalProposal, ExternalSender, KeyPackage, LeafNode, LeafNodeParameters, RequiredCapabilitiesExtension,
     SenderExtensionIndex, UnknownExtension,
 };
-use openmls_rust_crypto::OpenMlsRustCrypto;
 use regrow_engine::{
     Batch, Change, Client, Error, LeafFault, LeftOut, MemoryStore, Outgoing, PendingCommit, Proposed, Refusal,
     Store as _, default_crypto,
@@ -326,7 +327,7 @@ fn a_proposal_from_outside_the_group_is_refused() {
     let (id, epoch) = (mallory.group().group_id().clone(), mallory.group().epoch());
     let index = SenderExtensionIndex::new(0);
     let proposal =
-        ExternalProposal::new_remove::<OpenMlsRustCrypto>(removed, id, epoch, &*server.signer, index).unwrap();
+        ExternalProposal::new_remove::<IntruderProvider>(removed, id, epoch, &*server.signer, index).unwrap();
     let mut devices = GroupWithIntruder { alice, bob, store, mallory };
 
     let refusal = devices.refusal_of_proposal(&proposal.to_bytes().unwrap());

@@ -10,7 +10,8 @@ use openmls::{
     },
 };
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_rust_crypto::OpenMlsRustCrypto;
+use openmls_memory_storage::MemoryStorage;
+use regrow_crypto::DefaultCrypto;
 use regrow_engine::{Ciphersuite, Client, KeyPackageBytes, MemoryStore, Timestamp};
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 
@@ -45,8 +46,33 @@ pub fn group_with_intruder() -> GroupWithIntruder {
     GroupWithIntruder { alice, bob, store, mallory }
 }
 
+/// OpenMLS's storage in memory, and the engine's cryptography.
+#[derive(Default)]
+pub struct IntruderProvider {
+    crypto: DefaultCrypto,
+    storage: MemoryStorage,
+}
+
+impl OpenMlsProvider for IntruderProvider {
+    type CryptoProvider = DefaultCrypto;
+    type RandProvider = DefaultCrypto;
+    type StorageProvider = MemoryStorage;
+
+    fn storage(&self) -> &MemoryStorage {
+        &self.storage
+    }
+
+    fn crypto(&self) -> &DefaultCrypto {
+        &self.crypto
+    }
+
+    fn rand(&self) -> &DefaultCrypto {
+        &self.crypto
+    }
+}
+
 pub struct Intruder {
-    pub provider: OpenMlsRustCrypto,
+    pub provider: IntruderProvider,
     pub signer: Arc<SignatureKeyPair>,
     pub identity: Vec<u8>,
     pub group: Option<MlsGroup>,
@@ -57,7 +83,7 @@ impl Intruder {
     pub fn new(identity: &[u8]) -> Self {
         let signer = SignatureKeyPair::new(SUITE.signature_algorithm()).unwrap();
         Self {
-            provider: OpenMlsRustCrypto::default(),
+            provider: IntruderProvider::default(),
             signer: Arc::new(signer),
             identity: identity.to_vec(),
             group: None,
@@ -266,7 +292,7 @@ pub fn publish(key_package: &KeyPackage) -> KeyPackageBytes {
 /// Decodes a published key package.
 pub fn unpublish(bytes: &KeyPackageBytes) -> KeyPackage {
     let MlsMessageBodyIn::KeyPackage(key_package) = body(bytes.as_bytes()) else { panic!("not a key package") };
-    key_package.validate(OpenMlsRustCrypto::default().crypto(), ProtocolVersion::Mls10).unwrap()
+    key_package.validate(IntruderProvider::default().crypto(), ProtocolVersion::Mls10).unwrap()
 }
 
 fn body(bytes: &[u8]) -> MlsMessageBodyIn {
