@@ -17,8 +17,8 @@ const HELD_BYTES: usize = 4 * 1024 * 1024;
 /// A store whose transactions are parts of one transaction of another store. Each part happens as a
 /// whole or not at all, and becomes durable with the other store's transaction.
 ///
-/// The batch holds the changed records in memory until [`write`](Self::write), or until they take
-/// too much memory. So the other store writes a record once that many parts change, and it needs no
+/// The batch holds the changed records in memory until its end, or until they take too much
+/// memory. So the other store writes a record once that many parts change, and it needs no
 /// way to undo a part.
 pub struct Batch<'a> {
     whole: &'a mut dyn Transaction,
