@@ -1,7 +1,7 @@
 //! The cryptography and the randomness that the caller supplies.
 
-use openmls_traits::{crypto::OpenMlsCrypto, random::OpenMlsRand as _, types::CryptoError};
-use regrow_crypto::RandomSource;
+use openmls_traits::{crypto::OpenMlsCrypto, random::OpenMlsRand, types::CryptoError};
+use regrow_crypto::Provider;
 
 /// The cryptography and the randomness that the caller supplies.
 ///
@@ -17,15 +17,10 @@ pub trait CryptoProvider: OpenMlsCrypto {
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError>;
 }
 
-#[cfg(feature = "aws-lc")]
-impl<R: RandomSource> CryptoProvider for regrow_crypto::AwsLc<R> {
-    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
-        self.random_vec(len)
-    }
-}
-
-#[cfg(feature = "rust-crypto")]
-impl<R: RandomSource> CryptoProvider for regrow_crypto::RustCrypto<R> {
+impl<P, R> CryptoProvider for Provider<P, R>
+where
+    Self: OpenMlsCrypto + OpenMlsRand<Error = CryptoError>,
+{
     fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
         self.random_vec(len)
     }

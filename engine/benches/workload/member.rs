@@ -8,8 +8,7 @@ use std::{
 
 use openmls::prelude::*;
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_memory_storage::MemoryStorage;
-use regrow_crypto::DefaultCrypto;
+use regrow_crypto::MemoryProvider;
 use regrow_engine::{
     Client, DeviceId, GroupId as EngineGroupId, KeyPackageBytes, MemoryStore, PendingCommit, Policy, ReceivedEvent,
     Timestamp, default_crypto,
@@ -166,35 +165,10 @@ impl BenchmarkMember for EngineMember {
     }
 }
 
-/// The engine's cryptography, and the memory storage of OpenMLS.
-#[derive(Default)]
-struct RawProvider {
-    crypto: DefaultCrypto,
-    storage: MemoryStorage,
-}
-
-impl OpenMlsProvider for RawProvider {
-    type CryptoProvider = DefaultCrypto;
-    type RandProvider = DefaultCrypto;
-    type StorageProvider = MemoryStorage;
-
-    fn storage(&self) -> &MemoryStorage {
-        &self.storage
-    }
-
-    fn crypto(&self) -> &DefaultCrypto {
-        &self.crypto
-    }
-
-    fn rand(&self) -> &DefaultCrypto {
-        &self.crypto
-    }
-}
-
 /// A member on OpenMLS with the memory storage of OpenMLS, as in an application without the engine.
 /// It uses the options of the engine's default policy.
 pub struct RawMember {
-    provider: RawProvider,
+    provider: MemoryProvider,
     signer: SignatureKeyPair,
     identity: Vec<u8>,
     group_info: bool,
@@ -274,7 +248,7 @@ impl BenchmarkMember for RawMember {
     fn new(name: &str) -> Self {
         let signer = SignatureKeyPair::new(Policy::default().ciphersuite.signature_algorithm()).unwrap();
         let identity = identity(name);
-        Self { provider: RawProvider::default(), signer, identity, group_info: false, group: None }
+        Self { provider: MemoryProvider::default(), signer, identity, group_info: false, group: None }
     }
 
     fn create_group(&mut self) {

@@ -179,7 +179,9 @@ fn mode(HpkeConfig(kem, kdf, aead): HpkeConfig) -> Option<(KemAlgorithm, KdfAlgo
 }
 
 /// The generator of one HPKE operation. It gives its key material once.
-pub(crate) struct Draws(Option<KeyMaterial>);
+// The primitives of AWS-LC name it in a public trait.
+#[cfg_attr(not(feature = "aws-lc"), allow(unreachable_pub))]
+pub struct Draws(Option<KeyMaterial>);
 
 impl Draws {
     /// A generator whose draws withhold the result.

@@ -39,15 +39,20 @@ compile_error!("regrow-crypto needs one of its features `aws-lc` and `rust-crypt
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
-mod ciphersuites;
 mod hpke;
+#[cfg(feature = "memory-provider")]
+mod memory_provider;
+mod primitives;
+mod provider;
 mod random;
 #[cfg(feature = "rust-crypto")]
 mod rust_crypto;
-mod signature_key;
 
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AwsLc;
+#[cfg(feature = "memory-provider")]
+pub use memory_provider::MemoryProvider;
+pub use provider::Provider;
 pub use random::{RandomSource, SystemRandom};
 #[cfg(feature = "rust-crypto")]
 pub use rust_crypto::RustCrypto;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::{
-    intruder::{
-        GROUP_DATA, GroupWithIntruder, Intruder, IntruderProvider, USE, group_with_intruder, publish, unpublish,
-    },
+    intruder::{GROUP_DATA, GroupWithIntruder, Intruder, USE, group_with_intruder, publish, unpublish},
     *,
 };
 use openmls::prelude::{
@@ -13,6 +11,7 @@ use openmls::prelude::{
     ExternalProposal, ExternalSender, KeyPackage, LeafNode, LeafNodeParameters, RequiredCapabilitiesExtension,
     SenderExtensionIndex, UnknownExtension,
 };
+use regrow_crypto::MemoryProvider;
 use regrow_engine::{
     Batch, Change, Client, Error, LeafFault, LeftOut, MemoryStore, Outgoing, PendingCommit, Proposed, Refusal,
     Store as _, default_crypto,
@@ -326,8 +325,7 @@ fn a_proposal_from_outside_the_group_is_refused() {
     let removed = mallory.leaf_of(&device("bob").to_identity());
     let (id, epoch) = (mallory.group().group_id().clone(), mallory.group().epoch());
     let index = SenderExtensionIndex::new(0);
-    let proposal =
-        ExternalProposal::new_remove::<IntruderProvider>(removed, id, epoch, &*server.signer, index).unwrap();
+    let proposal = ExternalProposal::new_remove::<MemoryProvider>(removed, id, epoch, &*server.signer, index).unwrap();
     let mut devices = GroupWithIntruder { alice, bob, store, mallory };
 
     let refusal = devices.refusal_of_proposal(&proposal.to_bytes().unwrap());

@@ -3,13 +3,12 @@
 use anyhow::{Context as _, anyhow};
 use openmls::prelude::{
     BasicCredential, Ciphersuite, CredentialWithKey, KeyPackage, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
-    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider as _, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
     PURE_PLAINTEXT_WIRE_FORMAT_POLICY, RatchetTreeIn, StagedWelcome, WireFormatPolicy,
     tls_codec::DeserializeBytes as _,
 };
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_memory_storage::MemoryStorage;
-use regrow_crypto::DefaultCrypto;
+use regrow_crypto::MemoryProvider;
 use regrow_delivery_service::{
     DeviceId, GroupId, HandshakeMode,
     api::{CommitRequest, CreateGroupRequest, UploadRequest},
@@ -40,34 +39,9 @@ pub(super) fn group_path(group: &GroupId) -> String {
     format!("/v1/groups/{}", group.to_base64url())
 }
 
-/// A device's cryptography and storage.
-#[derive(Default)]
-struct BenchProvider {
-    crypto: DefaultCrypto,
-    storage: MemoryStorage,
-}
-
-impl OpenMlsProvider for BenchProvider {
-    type CryptoProvider = DefaultCrypto;
-    type RandProvider = DefaultCrypto;
-    type StorageProvider = MemoryStorage;
-
-    fn storage(&self) -> &MemoryStorage {
-        &self.storage
-    }
-
-    fn crypto(&self) -> &DefaultCrypto {
-        &self.crypto
-    }
-
-    fn rand(&self) -> &DefaultCrypto {
-        &self.crypto
-    }
-}
-
 /// A device's keys, in memory.
 pub(super) struct BenchDevice {
-    provider: BenchProvider,
+    provider: MemoryProvider,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
 }
@@ -79,7 +53,7 @@ impl BenchDevice {
             credential: BasicCredential::new(id.to_identity()).into(),
             signature_key: signer.public().into(),
         };
-        Ok(Self { provider: BenchProvider::default(), signer, credential })
+        Ok(Self { provider: MemoryProvider::default(), signer, credential })
     }
 
     pub(super) fn key_package(&self) -> anyhow::Result<KeyPackage> {

@@ -9,7 +9,7 @@ use openmls::{
         tls_codec::DeserializeBytes as _,
     },
 };
-use openmls_rust_crypto::OpenMlsRustCrypto;
+use regrow_crypto::MemoryProvider;
 
 use crate::{
     allocation::{self, Memory},
@@ -18,7 +18,7 @@ use crate::{
 
 /// The public state of a group, on OpenMLS and its memory storage.
 pub struct PublicTree {
-    provider: OpenMlsRustCrypto,
+    provider: MemoryProvider,
     group: PublicGroup,
 }
 
@@ -31,7 +31,7 @@ impl PublicTree {
     /// stored records.
     pub fn new(group_info: &[u8]) -> (Memory, Self) {
         let (memory, tree) = allocation::measured(|| {
-            let provider = OpenMlsRustCrypto::default();
+            let provider = MemoryProvider::default();
             let MlsMessageBodyIn::GroupInfo(info) = message(group_info) else { panic!("not a group info") };
             let tree = info.extensions().ratchet_tree().unwrap().ratchet_tree().clone();
             let records = provider.storage();

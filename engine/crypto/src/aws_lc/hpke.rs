@@ -13,7 +13,7 @@ use crate::hpke::Draws;
 
 /// AWS-LC as `hpke-rs` needs it.
 #[derive(Debug)]
-pub(crate) struct AwsLcHpke;
+pub struct AwsLcHpke;
 
 impl HpkeCrypto for AwsLcHpke {
     type HpkePrng = Draws;
@@ -153,7 +153,7 @@ pub(super) mod p256_key {
     use zeroize::Zeroizing;
 
     use super::{Error, PrivateKey, UnparsedPublicKey, agreement};
-    use crate::signature_key::PRIVATE_KEY_BYTES;
+    use crate::primitives::PRIVATE_KEY_BYTES;
 
     /// The length of an uncompressed point, and its first byte (SEC 1, 2.3.3).
     const UNCOMPRESSED: (usize, u8) = (65, 4);

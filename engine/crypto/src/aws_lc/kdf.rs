@@ -15,10 +15,6 @@ pub(super) fn extract(hash: HashType, salt: &[u8], ikm: &[u8]) -> Vec<u8> {
 
 /// Returns nothing if `prk` is shorter than a hash, or `length` is more than 255 hashes.
 pub(super) fn expand(hash: HashType, prk: &[u8], info: &[u8], length: usize) -> Option<Vec<u8>> {
-    let hash_length = hash.size();
-    if prk.len() < hash_length || length > 255 * hash_length {
-        return None;
-    }
     let mut okm = vec![0; length];
     match hash {
         HashType::Sha2_256 => Hkdf::<Sha256>::from_prk(prk).ok()?.expand(info, &mut okm).ok()?,

@@ -10,8 +10,7 @@ use openmls::{
     },
 };
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_memory_storage::MemoryStorage;
-use regrow_crypto::DefaultCrypto;
+use regrow_crypto::MemoryProvider;
 use regrow_engine::{Ciphersuite, Client, KeyPackageBytes, MemoryStore, Timestamp};
 use regrow_protocol::profile::{USE_PERIOD_EXTENSION, UsePeriod};
 
@@ -46,33 +45,8 @@ pub fn group_with_intruder() -> GroupWithIntruder {
     GroupWithIntruder { alice, bob, store, mallory }
 }
 
-/// OpenMLS's storage in memory, and the engine's cryptography.
-#[derive(Default)]
-pub struct IntruderProvider {
-    crypto: DefaultCrypto,
-    storage: MemoryStorage,
-}
-
-impl OpenMlsProvider for IntruderProvider {
-    type CryptoProvider = DefaultCrypto;
-    type RandProvider = DefaultCrypto;
-    type StorageProvider = MemoryStorage;
-
-    fn storage(&self) -> &MemoryStorage {
-        &self.storage
-    }
-
-    fn crypto(&self) -> &DefaultCrypto {
-        &self.crypto
-    }
-
-    fn rand(&self) -> &DefaultCrypto {
-        &self.crypto
-    }
-}
-
 pub struct Intruder {
-    pub provider: IntruderProvider,
+    pub provider: MemoryProvider,
     pub signer: Arc<SignatureKeyPair>,
     pub identity: Vec<u8>,
     pub group: Option<MlsGroup>,
@@ -82,12 +56,7 @@ impl Intruder {
     /// Creates an intruder with any identity.
     pub fn new(identity: &[u8]) -> Self {
         let signer = SignatureKeyPair::new(SUITE.signature_algorithm()).unwrap();
-        Self {
-            provider: IntruderProvider::default(),
-            signer: Arc::new(signer),
-            identity: identity.to_vec(),
-            group: None,
-        }
+        Self { provider: MemoryProvider::default(), signer: Arc::new(signer), identity: identity.to_vec(), group: None }
     }
 
     /// Creates an intruder with another intruder's signature key.
@@ -292,7 +261,7 @@ pub fn publish(key_package: &KeyPackage) -> KeyPackageBytes {
 /// Decodes a published key package.
 pub fn unpublish(bytes: &KeyPackageBytes) -> KeyPackage {
     let MlsMessageBodyIn::KeyPackage(key_package) = body(bytes.as_bytes()) else { panic!("not a key package") };
-    key_package.validate(IntruderProvider::default().crypto(), ProtocolVersion::Mls10).unwrap()
+    key_package.validate(MemoryProvider::default().crypto(), ProtocolVersion::Mls10).unwrap()
 }
 
 fn body(bytes: &[u8]) -> MlsMessageBodyIn {
