@@ -402,3 +402,15 @@ async fn sighup_without_a_certificate_ends_nothing() {
     assert!(server.child.try_wait().unwrap().is_none());
     assert!(server.end().success());
 }
+
+#[test]
+fn the_benchmark_runs_within_the_limits_that_it_sets() {
+    let directory = TestDirectory::new();
+    let results = directory.run(&["bench", "commits", "fanout", "joining", "claims", "--quick"]);
+    results.ends(0);
+
+    let out = results.out();
+    for figure in ["commits, 500 groups of 2", "deliveries to 1000 streams", "joiners", "key packages claimed"] {
+        assert!(out.contains(figure), "{figure}: {out}");
+    }
+}

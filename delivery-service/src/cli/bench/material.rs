@@ -7,8 +7,12 @@ use openmls::prelude::{
     PURE_PLAINTEXT_WIRE_FORMAT_POLICY, RatchetTreeIn, StagedWelcome, WireFormatPolicy,
     tls_codec::DeserializeBytes as _,
 };
-use openmls_basic_credential::SignatureKeyPair;
-use regrow_crypto::MemoryProvider;
+use openmls_traits::{
+    crypto::OpenMlsCrypto as _,
+    signatures::{Signer, SignerError},
+    types::SignatureScheme,
+};
+use regrow_crypto::{DefaultCrypto, MemoryProvider};
 use regrow_delivery_service::{
     DeviceId, GroupId, HandshakeMode,
     api::{CommitRequest, CreateGroupRequest, UploadRequest},
@@ -39,21 +43,36 @@ pub(super) fn group_path(group: &GroupId) -> String {
     format!("/v1/groups/{}", group.to_base64url())
 }
 
+/// A device's private signature key, in memory.
+struct SignatureKey(Vec<u8>);
+
+impl Signer for SignatureKey {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        DefaultCrypto::default().sign(self.signature_scheme(), payload, &self.0).map_err(SignerError::CryptoError)
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        CIPHERSUITE.signature_algorithm()
+    }
+}
+
 /// A device's keys, in memory.
 pub(super) struct BenchDevice {
     provider: MemoryProvider,
-    signer: SignatureKeyPair,
+    signer: SignatureKey,
     credential: CredentialWithKey,
 }
 
 impl BenchDevice {
     pub(super) fn new(id: &DeviceId) -> anyhow::Result<Self> {
-        let signer = SignatureKeyPair::new(CIPHERSUITE.signature_algorithm()).context("no signature key")?;
+        let provider = MemoryProvider::default();
+        let (private, public) =
+            provider.crypto().signature_key_gen(CIPHERSUITE.signature_algorithm()).context("no signature key")?;
         let credential = CredentialWithKey {
             credential: BasicCredential::new(id.to_identity()).into(),
-            signature_key: signer.public().into(),
+            signature_key: public.into(),
         };
-        Ok(Self { provider: MemoryProvider::default(), signer, credential })
+        Ok(Self { provider, signer: SignatureKey(private), credential })
     }
 
     pub(super) fn key_package(&self) -> anyhow::Result<KeyPackage> {

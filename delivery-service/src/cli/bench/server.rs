@@ -23,13 +23,19 @@ const ADDRESS_LIMITS: [(&str, &str); 4] = [
 
 /// Raised limits of devices, for measurements of the server without its limits. See
 /// `docs/operators.md`.
-const DEVICE_LIMITS: [(&str, &str); 7] = [
+const DEVICE_LIMITS: [(&str, &str); 11] = [
     ("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000"),
     ("REGROW_DS_LIMITS__DEVICE_BURST", "1000000"),
     ("REGROW_DS_LIMITS__CLAIMS_PER_DEVICE_AND_HOUR", "1000000"),
     ("REGROW_DS_LIMITS__STREAMS_PER_DEVICE", "1000000"),
+    // All devices use the connections of one pool.
+    ("REGROW_DS_LIMITS__CONNECTIONS_PER_DEVICE", "1000000"),
     ("REGROW_DS_LIMITS__QUEUE", "100000"),
     ("REGROW_DS_LIMITS__ORDERING__MAX_GROUPS_PER_DEVICE", "1000000"),
+    // The first member of each of the groups has added the same devices.
+    ("REGROW_DS_LIMITS__ORDERING__MAX_OPEN_CLAIMS_PER_TARGET", "1000000"),
+    ("REGROW_DS_LIMITS__ORDERING__MAX_OPEN_CLAIMS_PER_USER", "1000000"),
+    ("REGROW_DS_LIMITS__ORDERING__MAX_OPEN_INVITATIONS_PER_USER", "1000000"),
     ("REGROW_DS_LIMITS__ORDERING__MAX_KEY_PACKAGES_PER_DEVICE", "1000000"),
 ];
 
