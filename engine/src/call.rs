@@ -14,6 +14,13 @@ pub(crate) struct EngineCall<'s> {
     pub(crate) records: Transaction<'s>,
 }
 
+impl<'s> EngineCall<'s> {
+    /// The same call, with other cryptography.
+    pub(crate) fn with_crypto<'c>(&'c self, crypto: &'c SharedCrypto) -> CallWithCrypto<'c, 's> {
+        CallWithCrypto { crypto, records: &self.records }
+    }
+}
+
 impl<'s> OpenMlsProvider for EngineCall<'s> {
     type CryptoProvider = SharedCrypto;
     type RandProvider = SharedCrypto;
@@ -29,5 +36,29 @@ impl<'s> OpenMlsProvider for EngineCall<'s> {
 
     fn rand(&self) -> &SharedCrypto {
         &self.crypto
+    }
+}
+
+/// A call as OpenMLS uses it, with other cryptography.
+pub(crate) struct CallWithCrypto<'c, 's> {
+    crypto: &'c SharedCrypto,
+    records: &'c Transaction<'s>,
+}
+
+impl<'s> OpenMlsProvider for CallWithCrypto<'_, 's> {
+    type CryptoProvider = SharedCrypto;
+    type RandProvider = SharedCrypto;
+    type StorageProvider = Transaction<'s>;
+
+    fn storage(&self) -> &Transaction<'s> {
+        self.records
+    }
+
+    fn crypto(&self) -> &SharedCrypto {
+        self.crypto
+    }
+
+    fn rand(&self) -> &SharedCrypto {
+        self.crypto
     }
 }

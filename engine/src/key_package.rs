@@ -21,6 +21,7 @@ use crate::{
     names::Timestamp,
     signature_keys::{self, DeviceRecord},
     storage::{RecordKind, RecordScope, Transaction},
+    verified_together::verified_together,
 };
 
 /// A key package (RFC 9420, 10), as an MLSMessage. A device publishes it so that others can add
@@ -103,6 +104,17 @@ pub(crate) fn verify(crypto: &SharedCrypto, bytes: &KeyPackageBytes, now: Timest
     }
     device_of_leaf(key_package.leaf_node())?;
     Ok(key_package)
+}
+
+/// As [`verify`], for several key packages, whose signatures are verified in parallel.
+pub(crate) fn verify_all(
+    crypto: &SharedCrypto,
+    key_packages: &[KeyPackageBytes],
+    now: Timestamp,
+) -> Result<Vec<KeyPackage>, Error> {
+    let each = |crypto: &SharedCrypto| key_packages.iter().map(|bytes| verify(crypto, bytes, now)).collect();
+    let invalid = || Error::Invalid { detail: "a key package is not valid: a signature in it is wrong".to_owned() };
+    verified_together(crypto, each, invalid)
 }
 
 /// Returns the first moment at which the key package is no longer usable.

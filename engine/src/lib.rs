@@ -100,6 +100,7 @@ mod signature_keys;
 mod snapshot;
 mod storage;
 mod verification;
+mod verified_together;
 
 pub use openmls_traits::types::Ciphersuite;
 

@@ -25,7 +25,7 @@ pub(crate) fn epoch(epoch: openmls::group::GroupEpoch) -> Epoch {
 /// The identifier of a message to a group: the SHA-256 hash of its bytes. The same message has the
 /// same identifier at each member, and at each delivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct MessageId([u8; 32]);
+pub struct MessageId(#[serde(with = "serde_bytes")] [u8; 32]);
 
 impl MessageId {
     /// Computes the identifier of the MLSMessage with these bytes.

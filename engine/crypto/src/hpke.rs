@@ -27,7 +27,7 @@ use openmls_traits::types::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::random::RandomSource;
+use crate::{info_hash, random::RandomSource};
 
 /// The length of the input key material of an ephemeral key, for X25519 and for P-256.
 const KEY_MATERIAL_BYTES: usize = 32;
@@ -284,7 +284,7 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
     }
 
     fn kdf_extract(alg: KdfAlgorithm, salt: &[u8], ikm: &[u8]) -> Result<Vec<u8>, Error> {
-        C::kdf_extract(alg, salt, ikm)
+        info_hash::extract(alg, salt, ikm, C::kdf_extract)
     }
 
     fn kdf_expand(alg: KdfAlgorithm, prk: &[u8], info: &[u8], output_size: usize) -> Result<Vec<u8>, Error> {

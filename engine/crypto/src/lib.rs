@@ -40,6 +40,7 @@ compile_error!("regrow-crypto needs one of its features `aws-lc` and `rust-crypt
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 mod hpke;
+mod info_hash;
 #[cfg(feature = "memory-provider")]
 mod memory_provider;
 mod primitives;

@@ -83,14 +83,12 @@ impl Client {
         if device.user() != own.user() {
             return Err(Error::OtherUser { device: device.clone(), user: own.user().clone() });
         }
-        let mut unused = Vec::with_capacity(key_packages.len());
-        for bytes in key_packages {
-            let key_package = key_package::verify(&self.crypto, bytes, now)?;
+        let mut unused = key_package::verify_all(&self.crypto, key_packages, now)?;
+        for key_package in &unused {
             let owner = device_of_leaf(key_package.leaf_node())?;
             if owner != *device {
                 return Err(Error::OtherDevice { device: owner, expected: device.clone() });
             }
-            unused.push(key_package);
         }
         // Key packages that an earlier call has used are in some group's tree or among its
         // intents.

@@ -10,11 +10,14 @@
 //! commit is a [`PendingCommit`] like any other: the device can confirm it, discard it, and find
 //! it again after a crash.
 
+use std::fmt::Display;
+
 use openmls::{
     group::{ExternalCommitBuilderError, PastEpochDeletion},
     messages::group_info::VerifiableGroupInfo,
     prelude::{Capabilities, CommitMessageBundle, LeafNodeParameters, MlsGroup, RatchetTreeIn},
 };
+use openmls_traits::OpenMlsProvider as _;
 
 use super::{
     GroupState, PendingCommit, check, data_extension,
@@ -25,7 +28,7 @@ use super::{
 };
 use crate::{
     Change, DeviceId, EpochChange, Policy, Refusal,
-    call::EngineCall,
+    call::{CallWithCrypto, EngineCall},
     error::Error,
     identity::{SignatureKey, device_of_credential},
     key_package,
@@ -33,6 +36,7 @@ use crate::{
     signature_keys::{self, DeviceRecord},
     storage::{RecordKind, RecordScope, StorageError},
     verification::VerifiedUser,
+    verified_together::verified_together,
 };
 
 /// Creates the external commit, and stores the resulting group in the joining scope.
@@ -54,7 +58,11 @@ pub(crate) fn join(
         None => ratchet_tree.ok_or(Error::NeedsRatchetTree { group: id.clone(), epoch })?,
     };
     let (key, rejoins) = signature_key(call, device, &ratchet_tree)?;
-    let (mls, bundle) = build(call, device, policy, &key, group_info, ratchet_tree)?;
+    let (mls, bundle) = verified_together(
+        &call.crypto,
+        |crypto| build(&call.with_crypto(crypto), device, policy, &key, group_info, ratchet_tree),
+        || invalid("the signature of the group info, or of a leaf, is wrong"),
+    )?;
     let devices: Vec<DeviceId> =
         mls.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
@@ -87,16 +95,19 @@ pub(crate) fn join(
     Ok(pending)
 }
 
+fn invalid(detail: impl Display) -> Error {
+    Error::Invalid { detail: format!("the group cannot be joined: {detail}") }
+}
+
 /// Creates the external commit and the group after it.
 fn build(
-    call: &EngineCall<'_>,
+    call: &CallWithCrypto<'_, '_>,
     device: &DeviceId,
     policy: &Policy,
     key: &SignatureKey,
     group_info: VerifiableGroupInfo,
     ratchet_tree: RatchetTreeIn,
 ) -> Result<(MlsGroup, CommitMessageBundle), Error> {
-    let invalid = |detail: String| Error::Invalid { detail: format!("the group cannot be joined: {detail}") };
     let builder = MlsGroup::external_commit_builder()
         .with_config(policy.join_config())
         .with_ratchet_tree(ratchet_tree)
@@ -105,23 +116,23 @@ fn build(
         .build_group(call, group_info, key.credential(device))
         .map_err(|error| match error {
             ExternalCommitBuilderError::StorageError(error) => Error::from(error),
-            other => invalid(other.to_string()),
+            other => invalid(other),
         })?;
-    let capabilities: Capabilities = key_package::capabilities(&call.crypto);
+    let capabilities: Capabilities = key_package::capabilities(call.crypto());
     let (mut mls, bundle) = builder
         .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities).build())
-        .load_psks(&call.records)
-        .map_err(|e| invalid(e.to_string()))?
+        .load_psks(call.storage())
+        .map_err(invalid)?
         .use_ratchet_tree_extension(policy.sends_ratchet_tree())
         .create_group_info(policy.publish_group_info)
-        .build(&call.crypto, &call.crypto, &key.signer(&call.crypto)?, |_| true)
-        .map_err(|e| invalid(e.to_string()))?
+        .build(call.rand(), call.crypto(), &key.signer(call.crypto())?, |_| true)
+        .map_err(invalid)?
         .finalize(call)
-        .map_err(|e| invalid(e.to_string()))?;
+        .map_err(invalid)?;
 
     // OpenMLS stores placeholders as the secrets of the epoch before this device joined. Delete
     // them.
-    mls.delete_past_epoch_secrets(call, PastEpochDeletion::delete_all()).map_err(|e| invalid(e.to_string()))?;
+    mls.delete_past_epoch_secrets(call, PastEpochDeletion::delete_all()).map_err(invalid)?;
     Ok((mls, bundle))
 }
 

@@ -3,7 +3,6 @@
 //! The application gets the handle from its [`Client`]. Other files of this folder add the
 //! operations on users, on group data, for comparisons and for due work.
 
-use openmls::prelude::KeyPackage;
 use zeroize::Zeroizing;
 
 use super::{
@@ -148,14 +147,12 @@ impl<'c> Group<'c> {
         self.client.used(now)?;
         self.intend(|call, group| {
             let members = leaves_by_identity(&group.mls);
-            let mut verified: Vec<KeyPackage> = Vec::with_capacity(key_packages.len());
-            for bytes in key_packages {
-                let key_package = key_package::verify(&call.crypto, bytes, now)?;
+            let verified = key_package::verify_all(&call.crypto, key_packages, now)?;
+            for key_package in &verified {
                 let device = device_of_leaf(key_package.leaf_node())?;
                 if members.contains_key(device.to_identity().as_slice()) {
                     return Err(Error::AlreadyMember { device });
                 }
-                verified.push(key_package);
             }
             Ok(Intent::Add(verified))
         })

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
 use sha2::{Digest as _, Sha256};
 
 use crate::names::{Epoch, EpochAuthenticator};
@@ -15,14 +16,14 @@ const REMEMBERED: usize = 32;
 /// The hashes of the latest epoch authenticators, the current epoch last. The authenticators
 /// themselves are erased with their epochs.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct History(VecDeque<(Epoch, [u8; 32])>);
+pub(crate) struct History(VecDeque<(Epoch, ByteArray<32>)>);
 
 impl History {
     pub(crate) fn note(&mut self, epoch: Epoch, authenticator: &[u8]) {
         if self.0.len() == REMEMBERED {
             self.0.pop_front();
         }
-        self.0.push_back((epoch, Sha256::digest(authenticator).into()));
+        self.0.push_back((epoch, ByteArray::new(Sha256::digest(authenticator).into())));
     }
 
     pub(crate) fn agreement(&self, epoch: Epoch, theirs: &EpochAuthenticator) -> Agreement {

@@ -56,8 +56,7 @@ impl Group<'_> {
         self.intend(|call, group| {
             let members = leaves_by_identity(&group.mls);
             let mut missing = Vec::new();
-            for bytes in key_packages {
-                let key_package = key_package::verify(&call.crypto, bytes, now)?;
+            for key_package in key_package::verify_all(&call.crypto, key_packages, now)? {
                 let device = device_of_leaf(key_package.leaf_node())?;
                 if device.user() != user {
                     return Err(Error::OtherUser { device, user: user.clone() });

@@ -2,7 +2,7 @@
 
 use openmls::{
     group::{ProcessedWelcome, WelcomeError},
-    prelude::{JoinBuilder, RatchetTreeIn, Welcome},
+    prelude::{JoinBuilder, RatchetTreeIn, StagedWelcome, Welcome},
 };
 
 use super::{
@@ -15,9 +15,11 @@ use crate::{
     call::EngineCall,
     error::Error,
     identity::device_of_credential,
+    layer::SharedCrypto,
     names::{self, GroupId, Timestamp},
     signature_keys::DeviceRecord,
     storage::{RecordKind, RecordScope, StorageError},
+    verified_together::verified_together,
 };
 
 /// Joins the group of the welcome, in the call's transaction.
@@ -41,14 +43,12 @@ pub(crate) fn join(
         return Err(Error::GroupExists { group: id });
     }
     call.records.delete_all(&scope.prefix())?;
-    // The key package of a leaf that was never updated may have expired. That must not prevent
-    // joining.
-    let mut builder = JoinBuilder::new(call, processed).skip_lifetime_validation();
-    if needs_tree {
-        let tree = ratchet_tree.ok_or_else(|| Error::NeedsRatchetTree { group: id.clone(), epoch })?;
-        builder = builder.with_ratchet_tree(tree);
-    }
-    let staged = builder.build().map_err(rejected)?;
+    let tree = match ratchet_tree {
+        _ if !needs_tree => None,
+        Some(tree) => Some(tree),
+        None => return Err(Error::NeedsRatchetTree { group: id, epoch }),
+    };
+    let staged = stage(call, processed, tree)?;
     let devices: Vec<DeviceId> =
         staged.members().map(|member| device_of_credential(&member.credential)).collect::<Result<_, _>>()?;
     check::distinct(&devices)?;
@@ -65,6 +65,28 @@ pub(crate) fn join(
     // of the key.
     group.unsaved.sweep_signature_keys = true;
     Ok((id, group))
+}
+
+/// Verifies the group info and the tree, and returns the group. Nothing is stored yet.
+fn stage(
+    call: &EngineCall<'_>,
+    welcome: ProcessedWelcome,
+    ratchet_tree: Option<RatchetTreeIn>,
+) -> Result<StagedWelcome, Error> {
+    let build = |crypto: &SharedCrypto| {
+        let call = call.with_crypto(crypto);
+        // The key package of a leaf that was never updated may have expired. That must not prevent
+        // joining.
+        let mut builder = JoinBuilder::new(&call, welcome).skip_lifetime_validation();
+        if let Some(tree) = ratchet_tree {
+            builder = builder.with_ratchet_tree(tree);
+        }
+        builder.build().map_err(rejected)
+    };
+    let invalid = || Error::Invalid {
+        detail: "the welcome is not valid: the signature of its group info, or of a leaf, is wrong".to_owned(),
+    };
+    verified_together(&call.crypto, build, invalid)
 }
 
 fn rejected(error: WelcomeError<StorageError>) -> Error {

@@ -30,13 +30,15 @@ pub(crate) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, rmp_serde:
 ///
 /// Keys, hashes and signatures are vectors of bytes. By default serde encodes each byte as a
 /// number of its own, which takes 1.5 times the space and three times the time. Types that request
-/// byte strings themselves are not affected.
+/// byte strings themselves are not affected. An array of bytes has to request it (`serde_bytes`).
 fn write(to: impl Write, value: &(impl Serialize + ?Sized)) -> Result<(), rmp_serde::encode::Error> {
     value.serialize(&mut Serializer::new(to).with_bytes(BytesMode::ForceIterables))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_bytes::ByteArray;
+
     use super::*;
 
     #[test]
@@ -48,5 +50,15 @@ mod tests {
         assert!(record.windows(40).any(|bytes| bytes == [200; 40]));
         assert_eq!(record.capacity(), record.len());
         assert_eq!(decode::<(Vec<u8>, String, Option<Vec<u32>>, [u8; 3])>(&record).unwrap(), value);
+    }
+
+    #[test]
+    fn an_array_of_bytes_is_read_in_its_old_form_too() {
+        let hash = [200_u8; 32];
+        let (old, new) = (encode(&hash).unwrap(), encode(&ByteArray::new(hash)).unwrap());
+
+        assert_eq!((old.len(), new.len()), (3 + 2 * 32, 2 + 32));
+        assert_eq!(decode::<ByteArray<32>>(&old).unwrap(), ByteArray::new(hash));
+        assert_eq!(decode::<ByteArray<32>>(&new).unwrap(), ByteArray::new(hash));
     }
 }
