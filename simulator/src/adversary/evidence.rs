@@ -124,12 +124,14 @@ impl Evidence {
         }
     }
 
-    /// Adds an epoch that has begun, with its authenticator (RFC 9420, 8.7).
-    pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
+    /// Adds an epoch that has begun, with its authenticator (RFC 9420, 8.7). True if a recorded
+    /// device has computed the authenticator.
+    pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) -> bool {
         let secret = self.graph.lookup(authenticator).and_then(|node| self.graph.parent(node));
         if let Some(secret) = secret {
             self.epochs.insert(epoch, secret);
         }
+        secret.is_some()
     }
 
     /// Finds the messages that can be read with the stolen bytes.

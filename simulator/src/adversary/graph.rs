@@ -14,9 +14,11 @@
 //! inside of a known plaintext.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cost::Operation;
 
@@ -33,14 +35,14 @@ pub(crate) type NodeId = u32;
 #[derive(Default)]
 pub(crate) struct Graph {
     nodes: Vec<SecretNode>,
-    by_bytes: HashMap<Arc<[u8]>, NodeId>,
+    by_bytes: FxHashMap<Arc<[u8]>, NodeId>,
     edges: Vec<Edge>,
-    present: HashSet<Edge>,
+    present: FxHashSet<Edge>,
     /// The edges that have the node as an input.
     uses: Vec<Vec<u32>>,
     needles: Needles,
     /// The private key of each public key, if it is on the tape.
-    private_keys: HashMap<Vec<u8>, NodeId>,
+    private_keys: FxHashMap<Vec<u8>, NodeId>,
     /// Plaintexts that were sealed to a public key whose private key is not on the tape yet.
     to_strangers: Vec<(Vec<u8>, NodeId, NodeId)>,
     /// Plaintexts whose contents have not been searched yet.
@@ -147,8 +149,11 @@ impl Graph {
 
     fn expand(&mut self, prk: &[u8], info: &[u8], out: &[u8]) {
         let Some(parent) = self.input(prk) else { return };
-        let name = naming::expanded(&self.nodes[parent as usize].name, info);
-        let out = self.node(out, || name);
+        // Nearly all calls are repeated on every device, and only the first one needs a name.
+        let out = self.lookup(out).or_else(|| {
+            let name = naming::expanded(&self.nodes[parent as usize].name, info);
+            self.node(out, || name)
+        });
         if let Some(out) = out {
             self.nodes[out as usize].parent.get_or_insert(parent);
         }

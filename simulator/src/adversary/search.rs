@@ -5,7 +5,9 @@
 //! finds a secret that was not erased, wherever the secret is. It does not find bytes that are
 //! transformed in another way, cut into parts, or shorter than [`SHORTEST`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
 
 /// The length of the shortest needle. It is the length of an AES-128 key, the shortest secret of a
 /// ciphersuite. Shorter strings would be found by chance.
@@ -20,13 +22,13 @@ const FILTER_BITS: u32 = 20;
 
 /// The byte strings to find, by their numbers.
 pub(crate) struct Needles {
-    by_prefix: HashMap<u64, Vec<u32>>,
+    by_prefix: FxHashMap<u64, Vec<u32>>,
     filter: Vec<u64>,
 }
 
 impl Default for Needles {
     fn default() -> Self {
-        Self { by_prefix: HashMap::new(), filter: vec![0; 1 << (FILTER_BITS - 6)] }
+        Self { by_prefix: FxHashMap::default(), filter: vec![0; 1 << (FILTER_BITS - 6)] }
     }
 }
 

@@ -28,7 +28,8 @@ impl World<'_> {
             StolenState::Disk(_) => None,
         };
         // The thief has randomness of its own, and its crypto calls are recorded like a member's.
-        let crypto = Arc::new(Layered(SeededCrypto::new(self.seed, &format!("thief {id}"))));
+        let seeded = SeededCrypto::new(self.seed, &format!("thief {id}")).sharing(self.shared_results.clone());
+        let crypto = Arc::new(Layered(seeded));
         let log = self.recorder.facts.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let replay = run_stolen(&state, taped, self.policy.clone(), self.service.group().clone());

@@ -13,7 +13,7 @@ use super::{
     event::TranscriptEvent,
     fault_injection::FaultInjection,
     generation_counter::GenerationCounter,
-    randomness::{SeededCrypto, VerificationCache},
+    randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
     step_failure::StepFailure,
     storage_file::StorageFile,
@@ -81,7 +81,7 @@ pub(super) struct DeviceSetup<'b> {
     pub(super) policy: &'b Policy,
     /// The suffix of the devices' names.
     pub(super) suffix: &'b str,
-    pub(super) verification_cache: Arc<VerificationCache>,
+    pub(super) shared_results: Arc<SharedResults>,
     pub(super) shared_values: Arc<SharedValues>,
     pub(super) faults: &'b dyn FaultInjection,
 }
@@ -110,9 +110,9 @@ impl Device {
         log: Arc<CallLog>,
         on_disk: bool,
     ) -> Result<Self, StepFailure> {
-        let DeviceSetup { seed, group, policy, suffix, verification_cache, shared_values, faults } = setup;
+        let DeviceSetup { seed, group, policy, suffix, shared_results, shared_values, faults } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
-        let seeded = SeededCrypto::new(*seed, name.as_str()).sharing(verification_cache.clone());
+        let seeded = SeededCrypto::new(*seed, name.as_str()).sharing(shared_results.clone());
         let crypto = Arc::new(Layered(seeded));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let mut store = CrashableStore::new(shared_values);

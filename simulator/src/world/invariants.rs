@@ -103,8 +103,8 @@ impl World<'_> {
                 failures.extend(self.foreign(*number, device.index, device.name.as_str()));
             }
         }
-        for thief in 0..self.thieves.len() {
-            let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+        let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
+        for (thief, answers) in answers.iter().enumerate() {
             let (device, id) = (self.thieves[thief].device, &self.thieves[thief].id);
             for message in answers.exposure.messages.keys() {
                 failures.extend(self.foreign(*message, device, &format!("the thief of {id}")));
@@ -130,8 +130,8 @@ impl World<'_> {
         let impossible = self.recorder.facts.impossible().into_iter();
         let mut failures: Vec<_> =
             impossible.map(|fact| self.recorder.failure("every fact is possible by RFC 9420", fact)).collect();
-        for number in 0..self.thieves.len() {
-            let answers = self.thieves.answers(number, self.service.traffic(), &mut self.recorder.facts);
+        let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
+        for (number, answers) in answers.iter().enumerate() {
             let thief = format!("the thief of {}", self.thieves[number].id);
             failures.extend(self.disagreement_failures(&thief, &answers.disagreements));
         }

@@ -22,20 +22,23 @@
 //!   the substream's key and of all inputs of the sealing. The order does not matter. The same
 //!   sealing twice in a step gives the same ciphertext.
 
-mod verification_cache;
+mod known_hashes;
+mod shared_results;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openmls_traits::crypto::OpenMlsCrypto as _;
-use openmls_traits::types::{CryptoError, ExporterSecret, HpkeCiphertext, HpkeConfig, KemOutput, SignatureScheme};
+use openmls_traits::types::{
+    CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput, SignatureScheme,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use regrow_crypto::{DefaultCrypto, RandomSource};
 use regrow_engine::{CryptoProvider, Layer};
 use sha2::{Digest, Sha256};
 
-pub use verification_cache::VerificationCache;
+pub use shared_results::SharedResults;
 
 /// The key of a ChaCha20 stream.
 type StreamKey = [u8; 32];
@@ -56,7 +59,7 @@ pub struct SeededCrypto {
     device: String,
     substream: Mutex<Substream>,
     deterministic: DefaultCrypto<NoRandomness>,
-    verification_cache: Arc<VerificationCache>,
+    shared_results: Arc<SharedResults>,
 }
 
 /// The position of one device in the randomness of one step.
@@ -77,15 +80,15 @@ impl SeededCrypto {
             device: device.to_owned(),
             substream: Mutex::new(Substream::new(seed, device, "")),
             deterministic: DefaultCrypto::new(NoRandomness),
-            verification_cache: Arc::default(),
+            shared_results: Arc::default(),
         }
     }
 
-    /// Shares a cache of valid signatures with other devices, so that each signature is verified
-    /// once. The cache changes no result.
+    /// Shares the results of operations that draw nothing with other devices. So one device
+    /// computes each result. To share changes no result.
     #[must_use]
-    pub fn sharing(self, verification_cache: Arc<VerificationCache>) -> Self {
-        Self { verification_cache, ..self }
+    pub fn sharing(self, shared_results: Arc<SharedResults>) -> Self {
+        Self { shared_results, ..self }
     }
 
     /// Starts the substream of the step with this name, from its beginning.
@@ -188,8 +191,7 @@ impl Layer for SeededCrypto {
         ptxt: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
         let substream_key = lock(&self.substream)?.key;
-        let suite = [config.0 as u16, config.1 as u16, config.2 as u16].map(u16::to_be_bytes);
-        let inputs = [&substream_key, suite.as_flattened(), pk_r, info, aad, ptxt];
+        let inputs = [&substream_key, &shared_results::numbers(&config)[..], pk_r, info, aad, ptxt];
         let seed = derive(HPKE_SEAL, &inputs);
         DefaultCrypto::new(FromSeed(seed)).hpke_seal(config, pk_r, info, aad, ptxt)
     }
@@ -226,8 +228,29 @@ impl Layer for SeededCrypto {
         pk: &[u8],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
-        self.verification_cache
-            .check(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
+        self.shared_results
+            .verified(alg, data, pk, signature, || self.deterministic.verify_signature(alg, data, pk, signature))
+    }
+
+    fn hpke_open(
+        &self,
+        config: HpkeConfig,
+        input: &HpkeCiphertext,
+        sk_r: &[u8],
+        info: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        let inputs = [input.kem_output.as_slice(), input.ciphertext.as_slice(), sk_r, info, aad];
+        self.shared_results
+            .opened(config, inputs, |config| self.deterministic.hpke_open(config, input, sk_r, info, aad))
+    }
+
+    fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
+        self.shared_results.key_pair(config, ikm, |config| self.deterministic.derive_hpke_keypair(config, ikm))
+    }
+
+    fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        known_hashes::hash(hash, data, || self.deterministic.hash(hash, data))
     }
 }
 

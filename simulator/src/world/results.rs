@@ -9,8 +9,8 @@ impl World<'_> {
     /// Writes to the transcript the messages that each thief can read, and the cost of every
     /// device's cryptography.
     pub(super) fn tell_results(&mut self) {
-        for thief in 0..self.thieves.len() {
-            let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+        let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
+        for (thief, answers) in answers.iter().enumerate() {
             for (message, path) in &answers.exposure.messages {
                 let Some(message) = self.service.sent.list.get(*message) else { continue };
                 let (thief, id) = (self.thieves[thief].id.clone(), message.id.clone());
@@ -26,8 +26,8 @@ impl World<'_> {
         let epochs = self.service.epoch();
         let mut exposed = BTreeSet::new();
         let mut compromises = Vec::with_capacity(self.thieves.len());
-        for number in 0..self.thieves.len() {
-            let answers = self.thieves.answers(number, self.service.traffic(), &mut self.recorder.facts);
+        let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
+        for (number, answers) in answers.iter().enumerate() {
             let exposure = &answers.exposure;
             let thief = &self.thieves[number];
             exposed.extend(exposure.messages.keys().copied());

@@ -13,6 +13,7 @@ use super::{
     fault_injection::FaultInjection,
     key_packages::KeyPackageStock,
     matrix_recorder::MatrixRecorder,
+    randomness::SharedResults,
     recorder::Recorder,
     service_under_test::{Endpoint, ServiceUnderTest},
     settings,
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct World<'t> {
     pub(super) seed: u64,
     pub(super) policy: Policy,
+    pub(super) shared_results: Arc<SharedResults>,
     pub(super) clock: VirtualClock,
     pub(super) delivery_rules: DeliveryRules,
     pub(super) service: ServiceUnderTest<'t>,
@@ -55,6 +57,7 @@ impl<'t> World<'t> {
         let facts = FactRecorder::new(matrix.is_some() || settings::somebody_steals(scenario), &policy);
         let mut world = Self {
             seed,
+            shared_results: Arc::default(),
             clock: VirtualClock::start(),
             delivery_rules: DeliveryRules::default(),
             service: ServiceUnderTest::new(endpoint)?,
@@ -79,7 +82,7 @@ impl<'t> World<'t> {
             group: self.service.group(),
             policy: &self.policy,
             suffix: self.service.endpoint.suffix(),
-            verification_cache: Arc::default(),
+            shared_results: self.shared_results.clone(),
             shared_values: Arc::default(),
             faults,
         };

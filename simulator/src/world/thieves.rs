@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use rayon::prelude::*;
 use regrow_delivery_service::Sequence;
 use regrow_engine::{Error, GroupId};
 
@@ -126,16 +127,20 @@ impl Thieves {
 
     /// The messages that a thief can read now, and the disagreements of the ways to find that out.
     pub(super) fn answers(&mut self, thief: usize, traffic: &[Traffic], facts: &mut FactRecorder) -> Arc<Answers> {
-        match &self.list[thief].answers {
-            Some((seen, answers)) if *seen == traffic.len() => return answers.clone(),
-            _ => {}
-        }
         self.observe(thief, traffic, facts);
         facts.read_tapes();
-        let thief = &mut self.list[thief];
-        let answers = Arc::new(facts.answers(&thief.stolen, &thief.holdings, thief.replay.readable()));
-        thief.answers = Some((traffic.len(), answers.clone()));
-        answers
+        self.list[thief].answers(traffic, facts)
+    }
+
+    /// The answers for each thief. The thieves work in parallel.
+    pub(super) fn answers_of_all(&mut self, traffic: &[Traffic], facts: &mut FactRecorder) -> Vec<Arc<Answers>> {
+        let followed: Vec<_> = self.list.par_iter_mut().map(|thief| (thief.number, thief.observe(traffic))).collect();
+        for (thief, entries) in followed {
+            entries.iter().for_each(|entry| facts.followed(thief, entry));
+        }
+        facts.read_tapes();
+        let facts = &*facts;
+        self.list.par_iter_mut().map(|thief| thief.answers(traffic, facts)).collect()
     }
 
     /// The messages that all thieves together can read.
@@ -149,6 +154,20 @@ impl Thieves {
         self.list.iter().for_each(|thief| holdings.pool(&thief.holdings));
         let replayed = self.list.iter().flat_map(|thief| thief.replay.readable()).copied().collect();
         facts.answers(&stolen, &holdings, &replayed)
+    }
+}
+
+impl Thief {
+    /// The answers for the traffic until now, which the thief has observed.
+    fn answers(&mut self, traffic: &[Traffic], facts: &FactRecorder) -> Arc<Answers> {
+        match &self.answers {
+            Some((seen, answers)) if *seen == traffic.len() => answers.clone(),
+            _ => {
+                let answers = Arc::new(facts.answers(&self.stolen, &self.holdings, self.replay.readable()));
+                self.answers = Some((traffic.len(), answers.clone()));
+                answers
+            }
+        }
     }
 }
 

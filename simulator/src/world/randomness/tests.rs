@@ -256,11 +256,15 @@ fn debug_output_shows_no_randomness() {
     assert_eq!(format!("{:?}", alice("5.2#3")), r#"SeededCrypto { device: "alice", step: "5.2#3", .. }"#);
 }
 
+/// Two devices that share results.
+fn sharing_devices() -> [SeededCrypto; 2] {
+    let shared = Arc::<SharedResults>::default();
+    ["alice", "bob"].map(|name| SeededCrypto::new(1, name).sharing(shared.clone()))
+}
+
 #[test]
-fn sharing_what_was_verified_lets_no_bad_signature_through() {
-    let verified = std::sync::Arc::<super::VerificationCache>::default();
-    let crypto = |name| SeededCrypto::new(1, name).sharing(verified.clone());
-    let (alice, bob) = (crypto("alice"), crypto("bob"));
+fn shared_verification_lets_no_bad_signature_through() {
+    let [alice, bob] = sharing_devices();
     let (private, public) = alice.signature_key_gen(SignatureScheme::ED25519).unwrap();
     let signature = alice.sign(SignatureScheme::ED25519, b"yes", &private).unwrap();
 
@@ -268,4 +272,44 @@ fn sharing_what_was_verified_lets_no_bad_signature_through() {
     assert!(alice.verify_signature(SignatureScheme::ED25519, b"yes", &public, &signature).is_ok());
     assert!(bob.verify_signature(SignatureScheme::ED25519, b"yes", &public, &signature).is_ok());
     assert!(bob.verify_signature(SignatureScheme::ED25519, b"no", &public, &signature).is_err());
+}
+
+#[test]
+fn shared_decryption_opens_nothing_with_other_inputs() {
+    let [alice, bob] = sharing_devices();
+    for suite in SUITES {
+        let (owner, sealed) = (receiver(suite), seal(&alice, suite, b"secret"));
+        let open = |crypto: &SeededCrypto, key: &[u8], info: &[u8], aad: &[u8]| {
+            crypto.hpke_open(suite.hpke_config(), &sealed, key, info, aad)
+        };
+        let stranger = DefaultCrypto::default().derive_hpke_keypair(suite.hpke_config(), &[4; 32]).unwrap();
+
+        assert_eq!(open(&alice, &owner.private, INFO, AAD).unwrap(), b"secret");
+        assert_eq!(open(&bob, &owner.private, INFO, AAD).unwrap(), b"secret");
+        assert!(open(&bob, &stranger.private, INFO, AAD).is_err());
+        assert!(open(&bob, &owner.private, b"other", AAD).is_err());
+        assert!(open(&bob, &owner.private, INFO, b"other").is_err());
+        // The two inputs together are the same bytes as before.
+        assert!(open(&bob, &owner.private, b"infoa", b"ad").is_err());
+    }
+}
+
+#[test]
+fn shared_results_are_those_of_the_provider() {
+    let (devices, provider) = (sharing_devices(), DefaultCrypto::default());
+    for crypto in &devices {
+        for suite in SUITES {
+            for input in [[3; 32], [4; 32]] {
+                let shared = crypto.derive_hpke_keypair(suite.hpke_config(), &input).unwrap();
+                let own = provider.derive_hpke_keypair(suite.hpke_config(), &input).unwrap();
+                assert_eq!((shared.private.to_vec(), shared.public), (own.private.to_vec(), own.public));
+            }
+        }
+        // The second time, a hash is a known hash.
+        for data in [&[1; 500][..], &[1; 501], &[1; 600], &[2; 500], &[], &[1; 500], &[2; 500], &[]] {
+            for algorithm in [HashType::Sha2_256, HashType::Sha2_384, HashType::Sha2_512] {
+                assert_eq!(crypto.hash(algorithm, data), provider.hash(algorithm, data));
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use regrow_engine::{
 use regrow_simulator::{
     adversary::{CallLog, Evidence, Taped},
     oracle::{CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, Tree},
-    world::randomness::{SeededCrypto, VerificationCache},
+    world::randomness::{SeededCrypto, SharedResults},
 };
 
 use super::{
@@ -115,7 +115,7 @@ impl Walk {
             clock_skew: u64::MAX / 2,
             ..Policy::default()
         };
-        let verified: Arc<VerificationCache> = Arc::default();
+        let verified: Arc<SharedResults> = Arc::default();
         let logs: Vec<_> = (0..members + OUTSIDERS).map(|index| CallLog::new(&format!("d{index}"), true)).collect();
         let player = |index: usize| {
             let name = format!("d{index}");
