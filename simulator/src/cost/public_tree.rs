@@ -225,7 +225,7 @@ mod tests {
         let path = |added: &[u32]| tree.path(4, &added.iter().copied().collect());
         assert_eq!(path(&[]), PathShape { filtered_length: 1, resolution_sum: 2, resolution_max: 2 });
         assert_eq!(path(&[2]), PathShape { filtered_length: 1, resolution_sum: 1, resolution_max: 1 });
-        // The copath of leaf 0: the blank leaf 1, the leaves 2 and 3 below the blank node 5, leaf 4.
+        // The copath of leaf 0: the blank leaf 1, two leaves below the blank node 5, and leaf 4.
         let path = tree.path(0, &BTreeSet::new());
         assert_eq!(path, PathShape { filtered_length: 2, resolution_sum: 3, resolution_max: 2 });
     }

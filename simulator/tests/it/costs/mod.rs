@@ -275,6 +275,8 @@ fn crash_leaves_the_costs_of_an_entry_as_they_are() {
     let remove = json!({ "remove": { "by": "b", "who": "h" } });
     let row = |steps: &[Value]| rows(&scenario(&EIGHT, steps)).pop().unwrap();
     let whole = row(&[create(), remove.clone()]);
+    // A device that starts again draws other keys. The service's records of other keys may have
+    // other lengths, so the stored bytes are not compared.
     let same = [
         "sequence",
         "epoch",
@@ -282,7 +284,6 @@ fn crash_leaves_the_costs_of_an_entry_as_they_are() {
         "commit_bytes",
         "update_path_bytes",
         "uploaded_bytes",
-        "stored_bytes",
         "deliveries",
         "delivered_bytes",
         "receivers",
