@@ -1,10 +1,29 @@
-//! The cost of cryptography: the number of each crypto operation in each call of a device.
+//! The costs of a run: crypto operations and bytes.
 //!
 //! The counts are exact: the same scenario and seed give the same counts. They contain no times.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | this one | the number of each crypto operation in each call of a device |
+//! | `entry` | the costs of one entry of the service's log |
+//! | `spread` | the smallest, mean and largest counts of several devices |
+//! | `public_tree` | the shape of a ratchet tree, and of a commit's path in it |
+//! | `update_path` | the size of the update path in a commit |
+
+mod entry;
+pub(crate) mod public_tree;
+mod spread;
+pub(crate) mod update_path;
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use serde::Serialize;
+
+pub use self::{
+    entry::{ChangeCounts, EntryBytes, EntryCost, EntryKind, ServiceBytes},
+    public_tree::{PathShape, TreeShape},
+    spread::{CountSpread, Spread},
+};
 
 /// The operation of a device at the time of a crypto call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -91,23 +110,53 @@ pub struct CostCounts {
     pub random_bytes: u64,
 }
 
+impl CostCounts {
+    /// The counts by the names that reports give them, without the number of engine calls.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 14] {
+        [
+            ("hpke_seals", self.hpke_seals),
+            ("hpke_opens", self.hpke_opens),
+            ("hpke_exports", self.hpke_exports),
+            ("key_pairs", self.key_pairs),
+            ("signature_keys", self.signature_keys),
+            ("signatures", self.signatures),
+            ("verifications", self.verifications),
+            ("kdf", self.kdf),
+            ("macs", self.macs),
+            ("aead_seals", self.aead_seals),
+            ("aead_opens", self.aead_opens),
+            ("hashes", self.hashes),
+            ("hashed_bytes", self.hashed_bytes),
+            ("random_bytes", self.random_bytes),
+        ]
+    }
+
+    /// Combines each count with the same count of the other.
+    fn combined(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            calls: combine(self.calls, other.calls),
+            hpke_seals: combine(self.hpke_seals, other.hpke_seals),
+            hpke_opens: combine(self.hpke_opens, other.hpke_opens),
+            hpke_exports: combine(self.hpke_exports, other.hpke_exports),
+            key_pairs: combine(self.key_pairs, other.key_pairs),
+            signature_keys: combine(self.signature_keys, other.signature_keys),
+            signatures: combine(self.signatures, other.signatures),
+            verifications: combine(self.verifications, other.verifications),
+            kdf: combine(self.kdf, other.kdf),
+            macs: combine(self.macs, other.macs),
+            aead_seals: combine(self.aead_seals, other.aead_seals),
+            aead_opens: combine(self.aead_opens, other.aead_opens),
+            hashes: combine(self.hashes, other.hashes),
+            hashed_bytes: combine(self.hashed_bytes, other.hashed_bytes),
+            random_bytes: combine(self.random_bytes, other.random_bytes),
+        }
+    }
+}
+
 impl AddAssign for CostCounts {
     fn add_assign(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.hpke_seals += other.hpke_seals;
-        self.hpke_opens += other.hpke_opens;
-        self.hpke_exports += other.hpke_exports;
-        self.key_pairs += other.key_pairs;
-        self.signature_keys += other.signature_keys;
-        self.signatures += other.signatures;
-        self.verifications += other.verifications;
-        self.kdf += other.kdf;
-        self.macs += other.macs;
-        self.aead_seals += other.aead_seals;
-        self.aead_opens += other.aead_opens;
-        self.hashes += other.hashes;
-        self.hashed_bytes += other.hashed_bytes;
-        self.random_bytes += other.random_bytes;
+        *self = self.combined(other, |sum, count| sum + count);
     }
 }
 

@@ -13,7 +13,7 @@
 //! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
 //! | [`report`] | the results of a run, for people, programs and CI systems |
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
-//! | [`cost`] | counts the crypto operations of each call |
+//! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]

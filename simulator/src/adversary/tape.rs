@@ -115,6 +115,12 @@ impl CallLog {
         entries.present.calls = 1;
     }
 
+    /// The costs of the present operation so far.
+    #[must_use]
+    pub fn present(&self) -> CostCounts {
+        self.entries().present
+    }
+
     /// The costs of each operation so far.
     #[must_use]
     pub fn costs(&self) -> Costs {

@@ -8,7 +8,7 @@ use regrow_simulator::scenario;
 /// Replays scripted membership changes on real MLS clients, and measures forward secrecy and
 /// post-compromise security.
 ///
-/// Exit status: 0 all passed, 1 a scenario failed, 2 unusable input.
+/// Exit status: 0 all passed, 1 a scenario failed, 2 unusable input or output.
 #[derive(Parser, Debug)]
 #[command(name = "regrow", version)]
 pub(crate) struct Cli {
@@ -56,6 +56,9 @@ pub(super) struct RunArgs {
     /// Write the transcripts as JSON Lines, in the order of the files
     #[arg(long, value_name = "FILE")]
     pub(super) transcript: Option<PathBuf>,
+    /// Write the costs of each handshake and welcome as CSV, in the order of the files
+    #[arg(long, value_name = "FILE")]
+    pub(super) costs: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]

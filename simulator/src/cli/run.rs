@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
@@ -14,7 +16,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     report::{
-        FileOutcome, RunOptions, RunOutcome, RunResult, Transcript, json, junit,
+        FileOutcome, RunOptions, RunOutcome, RunResult, Transcript,
+        costs::CostTable,
+        json, junit,
         result::Status,
         terminal::{self, Terminal},
     },
@@ -40,13 +44,14 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let start = Instant::now();
     let mut transcript = args.transcript.as_deref().map(output::create).transpose()?;
     let mut junit = args.junit.as_deref().map(output::create).transpose()?;
+    let mut costs = args.costs.as_deref().map(begin_costs).transpose()?;
 
     let loaded = files::load_all(&args.paths);
     let mut out = output::stdout();
     let mut report = Reporter::begin(args, &mut out, &loaded)?;
     let job = Job {
         runner,
-        options: RunOptions { seed: args.seed, service: args.service.clone() },
+        options: RunOptions { seed: args.seed, service: args.service.clone(), costs: costs.is_some() },
         keep_lines: transcript.is_some(),
     };
 
@@ -56,10 +61,13 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
         match event {
             RunProgress::Count(done) => report.progress(done, loaded.len())?,
             RunProgress::Next(done) => {
-                let Done { result, lines } = *done;
+                let Done { mut result, lines } = *done;
                 report.result(&result)?;
                 if let Some(transcript) = &mut transcript {
                     transcript.write_all(&lines).context("cannot write the transcript")?;
+                }
+                if let Some(costs) = &mut costs {
+                    write_costs(costs, &mut result).context(COSTS_ERROR)?;
                 }
                 results.push(result);
             }
@@ -74,7 +82,23 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     if let Some(junit) = &mut junit {
         junit::write(junit, &results).and_then(|()| junit.flush()).context("cannot write the JUnit file")?;
     }
+    if let Some(costs) = &mut costs {
+        costs.flush().context(COSTS_ERROR)?;
+    }
     Ok(results.iter().map(|result| ending(result.status())).max().unwrap_or_default())
+}
+
+/// The context of an error while the costs are written.
+const COSTS_ERROR: &str = "cannot write the costs";
+
+fn begin_costs(path: &Path) -> Result<CostTable<BufWriter<File>>> {
+    CostTable::begin(output::create(path)?).context(COSTS_ERROR)
+}
+
+/// Writes the costs of a run, and drops them, because a long run has many.
+fn write_costs(costs: &mut CostTable<impl Write>, result: &mut RunResult) -> io::Result<()> {
+    let FileOutcome::Ran { name, seed, outcome, .. } = &mut result.outcome else { return Ok(()) };
+    costs.write(name, *seed, &std::mem::take(&mut outcome.costs))
 }
 
 fn ending(status: Status) -> Ending {

@@ -12,7 +12,7 @@ use super::{
     weights::{StepKind, Weights},
 };
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, TheftScope, ThiefAction,
+    Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -45,14 +45,30 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     generator.begin();
     while generator.steps.len() < steps as usize && generator.go_on() {}
     generator.end();
-    Scenario {
+    let mut scenario = Scenario {
         name: format!("scenario {number} of seed {seed}"),
         about: None,
         seed: scenario_seed,
         group,
         members: names,
         steps: generator.steps,
-    }
+    };
+    scenario.group.publish_group_info = has_external_commit(&scenario).then_some(true);
+    scenario
+}
+
+/// True if a device or a thief joins by external commit, and so needs a group info.
+fn has_external_commit(scenario: &Scenario) -> bool {
+    let is_external = |action: &Action| {
+        matches!(
+            action,
+            Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: ThiefAction::Rejoin, .. }
+        )
+    };
+    scenario.expand().any(|step| match &step.item {
+        Step::Do(action) => is_external(action),
+        Step::Race(contenders) => contenders.iter().any(|contender| is_external(&contender.item)),
+    })
 }
 
 fn name(index: usize) -> MemberName {
@@ -72,6 +88,8 @@ fn settings(rng: &mut ScenarioRng) -> GroupSettings {
         past_epochs: rng.once_in(2).then(|| rng.between(0, 3)),
         out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
         padding: rng.once_in(4).then(|| rng.below(3) * 32),
+        // The steps decide, and they are drawn later.
+        publish_group_info: None,
     }
 }
 

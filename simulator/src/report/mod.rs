@@ -1,9 +1,10 @@
 //! The results of a run, and their forms for a person, for a program and for a CI system.
 //!
-//! [`result`] has the runner's results, and [`transcript`] the events of a run. [`terminal`],
+//! [`costs`] writes the costs of each entry. [`result`] has the runner's results, and [`transcript`] the events of a run. [`terminal`],
 //! [`json`] and [`junit`] write results. [`matrix`] answers another question, and has its own
 //! writers. Nothing here decides if a scenario passed.
 
+pub mod costs;
 pub mod json;
 pub mod junit;
 pub mod matrix;

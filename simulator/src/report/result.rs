@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::cost::Costs;
+use crate::cost::{Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
 /// The options of a run.
@@ -19,6 +19,8 @@ pub struct RunOptions {
     /// The address of the delivery service for the run. By default, each run has its own service in
     /// this process.
     pub service: Option<String>,
+    /// True if the run records the costs of each entry of the service's log.
+    pub costs: bool,
 }
 
 impl RunOptions {
@@ -36,6 +38,9 @@ pub struct RunOutcome {
     pub failures: Vec<Failure>,
     /// The counts until the end, or until the step that failed.
     pub figures: Figures,
+    /// The costs of each entry of the service's log, in its order. Empty if the options do not ask
+    /// for them.
+    pub costs: Vec<EntryCost>,
 }
 
 impl RunOutcome {

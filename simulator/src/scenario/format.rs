@@ -25,7 +25,7 @@ pub struct Scenario {
     pub about: Option<String>,
     /// The seed of all random values.
     pub seed: u64,
-    /// The settings of the group. A setting that is not given has the engine's default.
+    /// The settings of the group.
     pub group: GroupSettings,
     /// All members, in the order of the file, each once.
     pub members: Vec<MemberName>,
@@ -33,7 +33,8 @@ pub struct Scenario {
     pub steps: Vec<Placed<WrittenStep>>,
 }
 
-/// The `group` of a scenario. A setting that is not given has the engine's default.
+/// The `group` of a scenario. A setting that is not given has the engine's default, except
+/// [`publish_group_info`](Self::publish_group_info).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSettings {
     /// The group's cipher suite.
@@ -46,6 +47,9 @@ pub struct GroupSettings {
     pub out_of_order: Option<u32>,
     /// Messages are padded to a multiple of this number of bytes; 0 means no padding.
     pub padding: Option<u32>,
+    /// True if each commit comes with a group info, by which a device can join by external commit.
+    /// The default is false, unlike the engine's.
+    pub publish_group_info: Option<bool>,
 }
 
 /// A cipher suite by its name in RFC 9420, 17.1. The engine's default provider has all of these.

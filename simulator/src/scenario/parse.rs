@@ -37,7 +37,7 @@ pub const MAX_OUT_OF_ORDER: u32 = 100_000;
 pub const MAX_PADDING: u32 = 65_536;
 
 const TOP: &[&str] = &["regrow", "name", "about", "seed", "group", "members", "steps"];
-const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding"];
+const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding", "publish_group_info"];
 const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
@@ -128,6 +128,7 @@ fn group<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<GroupSettings> {
         past_epochs,
         out_of_order,
         padding,
+        publish_group_info: fields.get("publish_group_info").and_then(|at| reader.truth(&at)),
     })
 }
 

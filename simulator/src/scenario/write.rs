@@ -62,6 +62,9 @@ fn group(settings: &GroupSettings) -> String {
             fields.add(name, number);
         }
     }
+    if let Some(publishes) = settings.publish_group_info {
+        fields.add("publish_group_info", publishes);
+    }
     fields.object()
 }
 

@@ -11,7 +11,7 @@
 //!
 //! The functions stand in this order.
 
-use regrow_engine::{Client, Error, GroupId, Outgoing, PendingCommit};
+use regrow_engine::{Client, Error, GroupId, Outgoing, PendingCommit, ProposalMessage};
 
 use super::{
     device::Device,
@@ -22,7 +22,7 @@ use super::{
     window::MessagePosition,
 };
 use crate::{
-    cost::Operation,
+    cost::{ChangeCounts, Operation},
     scenario::{CrashPoint, FailCode, MessageId},
 };
 
@@ -46,18 +46,21 @@ impl World<'_> {
         make: impl Fn(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
     ) -> Result<PendingCommit, StepFailure> {
         let pending = self.devices[device].make_in_order(&mut self.recorder, make, |pending| pending.changes())?;
-        self.note_prepared(device, &pending);
+        self.note_made(device, &pending);
         Ok(pending)
     }
 
     /// Makes the external commit by which a device joins the group in its present epoch.
     pub(super) fn make_external_commit(&mut self, device: usize) -> Result<PendingCommit, StepFailure> {
         let info = self.service.group_info()?;
-        let missing = || StepFailure::new(FailCode::NoGroupInfo, "the delivery service has no group info");
+        let missing = || {
+            let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
+            StepFailure::new(FailCode::NoGroupInfo, detail)
+        };
         let info = info.ok_or_else(missing)?;
         let join = |client: &mut Client, _: &GroupId| client.join_external(&info);
         let pending = self.devices[device].persist(&mut self.recorder, Operation::ExternalCommit, join)?;
-        self.note_prepared(device, &pending);
+        self.note_made(device, &pending);
         Ok(pending)
     }
 
@@ -77,9 +80,7 @@ impl World<'_> {
                 },
             }
         })?;
-        let is_update = matches!(what, WantedProposal::Update);
-        self.recorder.facts.proposed(device, proposal.as_bytes(), is_update);
-        Ok(Submission::Proposal(proposal, what))
+        Ok(self.note_proposed(device, proposal, what))
     }
 
     /// Encrypts an application message.
@@ -116,15 +117,27 @@ impl World<'_> {
         )?;
         Ok(match next {
             Some(Outgoing::Commit(pending)) => {
-                self.note_prepared(device, &pending);
+                self.note_made(device, &pending);
                 Some(Submission::Commit(pending))
             }
-            Some(Outgoing::Proposal(proposal)) => {
-                self.recorder.facts.proposed(device, proposal.as_bytes(), false);
-                Some(Submission::Proposal(proposal, WantedProposal::Leave))
-            }
+            Some(Outgoing::Proposal(proposal)) => Some(self.note_proposed(device, proposal, WantedProposal::Leave)),
             None => None,
         })
+    }
+
+    /// Records a commit that a device has just made, and the counts of its making.
+    fn note_made(&mut self, device: usize, pending: &PendingCommit) {
+        let counts = self.devices[device].log.present();
+        self.recorder.costs.made(pending.commit(), counts, ChangeCounts::of(pending.changes()));
+        self.note_prepared(device, pending);
+    }
+
+    /// Records a proposal that a device has just made, and the counts of its making.
+    fn note_proposed(&mut self, device: usize, proposal: ProposalMessage, what: WantedProposal) -> Submission {
+        let (bytes, counts) = (proposal.as_bytes(), self.devices[device].log.present());
+        self.recorder.costs.made(bytes, counts, what.changes());
+        self.recorder.facts.proposed(device, bytes, matches!(what, WantedProposal::Update));
+        Submission::Proposal(proposal, what)
     }
 
     /// Records a commit that a device, or a thief, has made.
@@ -181,6 +194,7 @@ impl World<'_> {
         committer.log.begin(Operation::Confirm);
         match committer.client.confirm(pending.clone(), now) {
             Ok(change) => {
+                self.recorder.costs.confirmed(pending.commit(), committer.log.present());
                 self.recorder.facts.confirmed(device, pending.commit());
                 if pending.is_external() {
                     committer.joined(change.epoch.0);

@@ -2,7 +2,7 @@
 
 use super::{state::World, step_failure::StepFailure};
 use crate::{
-    cost::Operation,
+    cost::{ChangeCounts, Operation},
     scenario::{Action, CrashPoint, MemberName},
 };
 
@@ -18,6 +18,7 @@ impl World<'_> {
             }
             client.group(&id)?.group_info()
         })?;
+        self.recorder.costs.made(&info, self.devices[creator].log.present(), ChangeCounts::default());
         self.recorder.facts.created(creator);
         self.crashes_at(creator, CrashPoint::BeforeSubmit)?;
         self.submit_group(creator, &info)?;
@@ -28,6 +29,7 @@ impl World<'_> {
             }
         }
         self.devices[creator].window.joined(0);
+        self.devices[creator].note_tree(0, &mut self.recorder);
         if with.is_empty() {
             return Ok(());
         }

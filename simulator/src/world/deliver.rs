@@ -10,6 +10,7 @@ use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
 use regrow_engine::{Error, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
+    cost_recorder::{DeliveryCost, DeliveryRole},
     delivery_check::{ArrivingDelivery, DeliveryResult, describe, is_noticed},
     delivery_rules::{DeliveryRule, DeliveryRules},
     device::{Device, ReadStatus},
@@ -45,6 +46,7 @@ struct Delivered {
     breach: Option<&'static str>,
     /// True if a thief submitted the entry, and the device noticed it.
     detected: bool,
+    cost: DeliveryCost,
 }
 
 /// The change that a delivery made on a device, for the fact recorder.
@@ -100,10 +102,11 @@ impl World<'_> {
     }
 
     fn record(&mut self, device: usize, deliveries: Vec<Delivered>) {
-        for Delivered { kind, sequence, id, meaning, crashed, new_epoch, forgot, change, breach, detected } in
+        for Delivered { kind, sequence, id, meaning, crashed, new_epoch, forgot, change, breach, detected, cost } in
             deliveries
         {
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
+            recorder.costs.delivered(sequence, kind, cost);
             let to = device.name.clone();
             if crashed {
                 recorder.tell(TranscriptEvent::Crashed { who: to.clone(), at: CrashPoint::DuringWrite });
@@ -211,6 +214,7 @@ impl Device {
         let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
         let forgot = self.locked_out && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
+        let counts = self.log.present();
         let new_epoch = self.enter_epoch(&result);
         let change = match (&result, message) {
             (Ok(None), _) => Some(StateChange::Joined),
@@ -221,7 +225,9 @@ impl Device {
             }
             _ => None,
         };
+        let role = role(change.as_ref(), delivery.sender == self.address);
         Ok(Delivered {
+            cost: DeliveryCost { role, bytes: delivery.bytes.len() as u64, counts },
             kind: delivery.kind,
             sequence,
             id: message.map(|(_, message)| message.id.clone()),
@@ -296,6 +302,17 @@ impl Device {
             }
             _ => false,
         }
+    }
+}
+
+/// The part of a device in a delivery that made this change, or none. The entry is its own if the
+/// service names the device as the sender.
+fn role(change: Option<&StateChange>, own: bool) -> DeliveryRole {
+    match change {
+        Some(StateChange::Joined) => DeliveryRole::Joiner,
+        Some(StateChange::Entered) if own => DeliveryRole::Committer,
+        Some(StateChange::Entered | StateChange::Received(_)) => DeliveryRole::Receiver,
+        Some(StateChange::Read(_)) | None => DeliveryRole::Bystander,
     }
 }
 

@@ -293,9 +293,22 @@ impl Device {
     /// Records the device's epoch, if it is in the group.
     pub(super) fn tell_epoch(&mut self, recorder: &mut Recorder<'_>) {
         let (Some(epoch), Some(authenticator)) = (self.epoch(), self.authenticator()) else { return };
+        self.note_tree(epoch, recorder);
         recorder.facts.epoch(epoch, authenticator.as_bytes());
         let authenticator = hex::encode(authenticator.as_bytes());
         recorder.tell(TranscriptEvent::Epoch { who: self.name.clone(), epoch, authenticator });
+    }
+
+    /// Gives the device's public tree to the recorder of costs, if the recorder needs it.
+    pub(super) fn note_tree(&mut self, epoch: u64, recorder: &mut Recorder<'_>) {
+        if !recorder.costs.wants_tree(epoch) {
+            return;
+        }
+        let tree = self.client.group(&self.group).and_then(|mut group| Ok((group.ratchet_tree()?, group.roster()?)));
+        let known = tree.is_ok_and(|(tree, members)| recorder.costs.tree(&tree, &members));
+        if !known {
+            recorder.breach(format!("{} has a readable ratchet tree", self.name), "it has none");
+        }
     }
 
     pub(super) fn handshake_mode(&self) -> HandshakeMode {

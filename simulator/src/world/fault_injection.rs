@@ -12,6 +12,8 @@ use regrow_delivery_service::{
 };
 use regrow_engine::{CryptoProvider, Store};
 
+use super::service_under_test::{WriteCounter, WrittenBytes};
+
 /// Wraps the layers below a world. By default every layer stays unchanged.
 ///
 /// A wrapper has to behave in the same way each time that the same scenario runs. Otherwise two
@@ -47,15 +49,16 @@ pub struct NoFaults;
 
 impl FaultInjection for NoFaults {}
 
-/// The delivery service's store with injected faults.
+/// The delivery service's store with injected faults. It counts the bytes that it writes.
 pub(super) struct InjectedStore<'s> {
     store: SqliteStore,
     faults: &'s dyn FaultInjection,
+    counter: Arc<WriteCounter>,
 }
 
 impl<'s> InjectedStore<'s> {
-    pub(super) fn new(store: SqliteStore, faults: &'s dyn FaultInjection) -> Self {
-        Self { store, faults }
+    pub(super) fn new(store: SqliteStore, faults: &'s dyn FaultInjection, counter: Arc<WriteCounter>) -> Self {
+        Self { store, faults, counter }
     }
 }
 
@@ -64,28 +67,37 @@ impl ServiceStore for InjectedStore<'_> {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let faults = self.faults;
-        self.store.transaction(|records| work(&mut *faults.service(Box::new(BorrowedTransaction(records)))))
+        let (faults, mut written) = (self.faults, WrittenBytes::default());
+        let done = self.store.transaction(|records| {
+            let borrowed = BorrowedTransaction { records, written: &mut written };
+            work(&mut *faults.service(Box::new(borrowed)))
+        })?;
+        self.counter.add(written);
+        Ok(done)
     }
 }
 
 /// A borrowed transaction, in the form of an owned one.
-struct BorrowedTransaction<'t>(&'t mut dyn Transaction);
+struct BorrowedTransaction<'t> {
+    records: &'t mut dyn Transaction,
+    written: &'t mut WrittenBytes,
+}
 
 impl Transaction for BorrowedTransaction<'_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get(table, key)
+        self.records.get(table, key)
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.0.put(table, key, value)
+        self.written.count(table, key, value);
+        self.records.put(table, key, value)
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-        self.0.delete(table, key)
+        self.records.delete(table, key)
     }
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
-        self.0.scan(table, range, visit)
+        self.records.scan(table, range, visit)
     }
 }

@@ -45,14 +45,14 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, RunOutcom
         .map_err(|failure| RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() })?;
     let failures = world.play_and_check(scenario);
     if !failures.is_empty() {
-        return Err(RunOutcome { failures, figures: world.figures() });
+        return Err(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() });
     }
     let MatrixRecorder { steps, snapshots, sent_in } = world.matrix.take().unwrap_or_default();
     let columns = world.columns(sent_in);
     let places: Vec<_> = steps.iter().map(|step| step.place.to_string()).collect();
     let mut exposures = match world.exposures(&snapshots, &places) {
         Ok(exposures) => exposures,
-        Err(failures) => return Err(RunOutcome { failures, figures: world.figures() }),
+        Err(failures) => return Err(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() }),
     };
     // The sort groups the rows of a member, and keeps the order of the steps.
     exposures.sort_by_key(|(snapshot, _)| snapshot.device);

@@ -27,6 +27,7 @@
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
 //! | `fact_recorder` | the facts for the oracle, and the bytes for the evidence |
+//! | `cost_recorder` | the costs of each entry of the log |
 //! | `matrix_recorder` | the snapshots of an exposure matrix |
 //! | `step_labels` | the labels of steps, from which their randomness follows |
 //! | **below the parts** | |
@@ -48,6 +49,7 @@ mod attempt;
 mod clock;
 mod commit_order;
 mod compromise;
+mod cost_recorder;
 mod crashable_store;
 mod create_group;
 mod deliver;

@@ -1,8 +1,8 @@
-//! Records a run: transcript, recent events, breaches, and the facts for the oracle.
+//! Records a run: transcript, recent events, breaches, costs, and the facts for the oracle.
 
 use std::collections::VecDeque;
 
-use super::{event::TranscriptEvent, fact_recorder::FactRecorder};
+use super::{cost_recorder::CostRecorder, event::TranscriptEvent, fact_recorder::FactRecorder};
 use crate::{
     report::{Failure, Transcript},
     scenario::{MemberName, Place},
@@ -15,6 +15,7 @@ const RECENT_EVENTS: usize = 8;
 pub(super) struct Recorder<'t> {
     transcript: &'t mut Transcript,
     pub(super) facts: FactRecorder,
+    pub(super) costs: CostRecorder,
     /// The virtual seconds since the scenario began.
     elapsed: u64,
     /// The place of the current step in the scenario file.
@@ -30,6 +31,7 @@ impl<'t> Recorder<'t> {
         Self {
             transcript,
             facts,
+            costs: CostRecorder::default(),
             elapsed: 0,
             place: None,
             recent: VecDeque::new(),
@@ -46,6 +48,11 @@ impl<'t> Recorder<'t> {
     /// Sets the virtual time of later events.
     pub(super) fn set_elapsed(&mut self, seconds: u64) {
         self.elapsed = seconds;
+    }
+
+    /// The virtual seconds since the scenario began.
+    pub(super) fn elapsed(&self) -> u64 {
+        self.elapsed
     }
 
     /// Writes an event to the transcript, and keeps it for later failures.

@@ -36,9 +36,12 @@ pub fn run_in(
         Ok(world) => world,
         Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
     };
+    if options.costs {
+        world.recorder.costs.activate();
+    }
     let failures = world.play_and_check(scenario);
     world.tell_results();
-    RunOutcome { failures, figures: world.figures() }
+    RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take() }
 }
 
 /// A step that failed, until an expectation asks for the failure or the scenario ends with it.

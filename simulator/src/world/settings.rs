@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use regrow_engine::{Ciphersuite, Policy};
 
 use super::clock::CLOCK_SKEW;
-use crate::scenario::{self, Action, MemberName, Scenario, Step, TheftScope, ThiefAction};
+use crate::scenario::{self, Action, MemberName, Scenario, Step, TheftScope};
+
+/// The default of `publish_group_info`. A group info is a quarter of the work of a commit in a
+/// large group, and most scenarios have no external commit. The default must not depend on the
+/// steps: a later step would change the costs of earlier commits.
+const PUBLISH_GROUP_INFO: bool = false;
 
 /// The engine's policy for all members: the settings of the scenario over the engine's defaults.
 pub(super) fn policy(scenario: &Scenario) -> Policy {
@@ -29,7 +34,7 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
         out_of_order: settings.out_of_order.unwrap_or(default.out_of_order),
         padding: number(settings.padding, default.padding),
         clock_skew: CLOCK_SKEW,
-        publish_group_info: somebody_joins_by_external_commit(scenario),
+        publish_group_info: settings.publish_group_info.unwrap_or(PUBLISH_GROUP_INFO),
         ..default
     }
 }
@@ -46,23 +51,5 @@ pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
 
 /// True if the scenario steals a device. Otherwise the crypto calls of the devices are not kept.
 pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
-    any(scenario, |action| matches!(action, Action::Compromise { .. }))
-}
-
-/// True if a device or a thief joins by external commit. Only then commits carry the group info
-/// for it, which is a quarter of the work of a commit in a large group.
-fn somebody_joins_by_external_commit(scenario: &Scenario) -> bool {
-    any(scenario, |action| {
-        matches!(
-            action,
-            Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: ThiefAction::Rejoin, .. }
-        )
-    })
-}
-
-fn any(scenario: &Scenario, is: impl Fn(&Action) -> bool) -> bool {
-    scenario.expand().any(|step| match &step.item {
-        Step::Do(action) => is(action),
-        Step::Race(contenders) => contenders.iter().any(|contender| is(&contender.item)),
-    })
+    scenario.expand().any(|step| matches!(step.item, Step::Do(Action::Compromise { .. })))
 }

@@ -3,7 +3,7 @@
 use regrow_engine::{DeviceId, KeyPackageBytes, PendingCommit, ProposalMessage};
 
 use super::window::MessagePosition;
-use crate::scenario::MessageId;
+use crate::{cost::ChangeCounts, scenario::MessageId};
 
 /// A commit, proposal or message that a device is about to submit.
 pub(super) enum Submission {
@@ -30,6 +30,18 @@ pub(super) enum WantedProposal {
     Remove(DeviceId),
     Update,
     Leave,
+}
+
+impl WantedProposal {
+    /// The change as a number of additions, removals and updates.
+    pub(super) fn changes(&self) -> ChangeCounts {
+        let none = ChangeCounts::default();
+        match self {
+            Self::Add(_) => ChangeCounts { adds: 1, ..none },
+            Self::Remove(_) | Self::Leave => ChangeCounts { removes: 1, ..none },
+            Self::Update => ChangeCounts { updates: 1, ..none },
+        }
+    }
 }
 
 /// The service's outcome of a submission. A rejection is a failure of the step instead.

@@ -124,6 +124,38 @@ fn seed_option_replaces_the_seeds_of_the_files() {
 }
 
 #[test]
+fn costs_are_written_in_the_order_of_the_files() {
+    let folder = scenarios();
+    let run = |jobs: &str| {
+        let output = regrow(&["run", "--costs", "costs.csv", "-j", jobs, "sub", "a.json"], folder.path());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        fs::read_to_string(folder.path().join("costs.csv")).unwrap()
+    };
+    let costs = run("1");
+    let kinds: Vec<_> = costs.lines().skip(1).map(|line| line.split(',').take(6).collect::<Vec<_>>()).collect();
+    let of = |name| {
+        [
+            vec![name, "0", "0", "0", "0", "create"],
+            vec![name, "0", "1", "0", "0", "commit"],
+            vec![name, "0", "1", "1", "0", "welcome"],
+        ]
+    };
+    assert_eq!(kinds, [of("scenario sub/c"), of("scenario a")].concat());
+    assert_eq!(run("4"), costs);
+}
+
+/// The device `/dev/full` refuses every byte, like a full disk.
+#[test]
+#[cfg(target_os = "linux")]
+fn full_disk_is_an_error_with_status_2() {
+    let folder = scenarios();
+    let output = regrow(&["run", "--costs", "/dev/full", "."], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    assert!(told.starts_with("regrow: cannot write the costs: ") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
 fn junit_is_written_beside_the_report() {
     let folder = scenarios();
     let output = regrow(&["run", "--junit", "report.xml", "."], folder.path());
@@ -135,7 +167,7 @@ fn junit_is_written_beside_the_report() {
 #[test]
 fn unwritable_output_is_reported_before_any_run() {
     let folder = scenarios();
-    for option in ["--junit", "--transcript"] {
+    for option in ["--costs", "--junit", "--transcript"] {
         let output = regrow(&["run", option, "absent/file", "."], folder.path());
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());

@@ -8,6 +8,7 @@ mod common;
 
 mod adversary;
 mod command_line;
+mod costs;
 mod crashes;
 mod determinism;
 mod docs;

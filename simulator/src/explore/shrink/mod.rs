@@ -136,6 +136,7 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         self.take_settings(|group| group.past_epochs = None);
         self.take_settings(|group| group.out_of_order = None);
         self.take_settings(|group| group.padding = None);
+        self.take_settings(|group| group.publish_group_info = None);
         self.take(&Scenario { seed: 0, ..self.smallest.clone() });
     }
 }

@@ -3,6 +3,8 @@
 //! Both give the same outcomes. Fault injection and reproducible transcripts need the service in
 //! this process.
 
+use std::sync::Arc;
+
 use regrow_delivery_service::{
     ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, DeviceKey, Expired, GroupId,
     HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp,
@@ -11,12 +13,13 @@ use regrow_delivery_service::{
 
 #[cfg(feature = "remote")]
 use super::remote::Remote;
+use super::{WriteCounter, WrittenBytes};
 use crate::world::fault_injection::{FaultInjection, InjectedStore};
 
 /// A delivery service that the world can call.
 pub(in crate::world) enum Endpoint<'s> {
-    /// The ordering code in this process.
-    Local(DeliveryService<InjectedStore<'s>>),
+    /// The ordering code in this process, and the counter of its store.
+    Local(DeliveryService<InjectedStore<'s>>, Arc<WriteCounter>),
     /// A server over the network.
     #[cfg(feature = "remote")]
     Remote(Remote),
@@ -29,7 +32,7 @@ macro_rules! calls {
             $($(#[$doc])*
             pub(in crate::world) fn $name(&self $(, $argument: $type)*) -> Result<$answer, $error> {
                 match self {
-                    Self::Local(service) => service.$name($($argument),*),
+                    Self::Local(service, _) => service.$name($($argument),*),
                     #[cfg(feature = "remote")]
                     Self::Remote(service) => service.$name($($argument),*),
                 }
@@ -69,10 +72,11 @@ calls! {
 impl<'s> Endpoint<'s> {
     /// A service in this process, over a new store with these faults.
     pub(in crate::world) fn local(faults: &'s dyn FaultInjection) -> Result<Self, StoreError> {
-        let store = InjectedStore::new(SqliteStore::in_memory()?, faults);
+        let counter = Arc::default();
+        let store = InjectedStore::new(SqliteStore::in_memory()?, faults, Arc::clone(&counter));
         // Receipts do not matter to a scenario, so the service has the same key in each run.
         let key = ServiceKey::from_seed(&[0; 32]);
-        DeliveryService::open(store, Limits::default(), key).map(Self::Local)
+        DeliveryService::open(store, Limits::default(), key).map(|service| Self::Local(service, counter))
     }
 
     /// The server at that address.
@@ -92,7 +96,7 @@ impl<'s> Endpoint<'s> {
     pub(in crate::world) fn register(&self, device: &DeviceId, now: Timestamp) -> Result<(), StoreError> {
         match self {
             // No device opens a session in this process, so the key does not matter.
-            Self::Local(service) => service.register_device(device, DeviceKey([0; 32]), None, now).map(drop),
+            Self::Local(service, _) => service.register_device(device, DeviceKey([0; 32]), None, now).map(drop),
             #[cfg(feature = "remote")]
             Self::Remote(_) => Ok(()),
         }
@@ -107,9 +111,27 @@ impl<'s> Endpoint<'s> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Local(service) => service.accept_invitation(group, device, now).map(drop),
+            Self::Local(service, _) => service.accept_invitation(group, device, now).map(drop),
             #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.accept(group, device),
+        }
+    }
+
+    /// Starts to count the bytes that the service writes for a submission.
+    pub(super) fn count_writes(&self) {
+        match self {
+            Self::Local(_, counter) => counter.restart(),
+            #[cfg(feature = "remote")]
+            Self::Remote(_) => {}
+        }
+    }
+
+    /// The bytes that the service has written since then. [`None`] for a service over the network.
+    pub(super) fn written(&self) -> Option<WrittenBytes> {
+        match self {
+            Self::Local(_, counter) => Some(counter.written()),
+            #[cfg(feature = "remote")]
+            Self::Remote(_) => None,
         }
     }
 
@@ -117,7 +139,7 @@ impl<'s> Endpoint<'s> {
     /// this process.
     pub(in crate::world) fn suffix(&self) -> &str {
         match self {
-            Self::Local(_) => "",
+            Self::Local(..) => "",
             #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.suffix(),
         }

@@ -8,6 +8,7 @@ mod endpoint;
 #[cfg(feature = "remote")]
 mod remote;
 mod sent_messages;
+mod write_counter;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,8 @@ use regrow_delivery_service::{
 use regrow_engine::{GroupId, PendingCommit, ProposalMessage};
 
 use super::{
+    cost_recorder::OrderedBy,
+    device::Device,
     devices::Devices,
     event::{TranscriptEvent, fingerprint},
     recorder::Recorder,
@@ -30,6 +33,7 @@ use crate::{
 
 pub(super) use endpoint::Endpoint;
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
+pub(super) use write_counter::{WriteCounter, WrittenBytes};
 
 /// The name of the one group.
 const GROUP: &str = "group";
@@ -103,10 +107,12 @@ impl<'s> ServiceUnderTest<'s> {
     ) -> Result<(), StepFailure> {
         let creator = &devices[by];
         let mode: HandshakeMode = creator.handshake_mode();
+        self.endpoint.count_writes();
         let outcome = self.endpoint.create_group(&self.group, &creator.address, mode, group_info, now)?;
         accepted_or_stale(outcome)?;
         if self.rosters.is_empty() {
             self.rosters.push([by].into());
+            recorder.costs.group_created(&self.ordered_by(creator, recorder.elapsed()), group_info);
         }
         recorder.tell(TranscriptEvent::Group { by: creator.name.clone(), group_info: fingerprint(group_info) });
         Ok(())
@@ -156,6 +162,7 @@ impl<'s> ServiceUnderTest<'s> {
                 removed: pending.removed().cloned().collect(),
             },
         };
+        self.endpoint.count_writes();
         self.endpoint.submit_commit(&submission, now)
     }
 
@@ -171,6 +178,7 @@ impl<'s> ServiceUnderTest<'s> {
         if !self.is_new(sequence) {
             return Ok(());
         }
+        recorder.costs.commit_ordered(&self.ordered_by(&devices[by], recorder.elapsed()), sequence, pending);
         self.begin_epoch(devices, recorder)?;
         recorder.facts.commit_ordered(sequence, pending);
         let (epoch, sender) = (pending.epoch().0, devices[by].client.device());
@@ -190,10 +198,12 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
         let (sender, bytes, epoch) = (&devices[by], proposal.as_bytes(), proposal.epoch().0);
+        self.endpoint.count_writes();
         let outcome = self.endpoint.submit_proposal(&self.group, &sender.address, bytes, now)?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         recorder.tell(TranscriptEvent::submitted(&sender.name, TrafficKind::Proposal, None, epoch, outcome, bytes));
         if outcome == SubmissionOutcome::Accepted && self.is_new(sequence) {
+            recorder.costs.proposal_ordered(&self.ordered_by(sender, recorder.elapsed()), sequence, epoch, bytes);
             recorder.facts.proposal_ordered(by, bytes);
             let entry = Traffic::new(TrafficKind::Proposal, epoch, None, bytes);
             self.traffic.push(entry.sent_by(sender.client.device()));
@@ -242,6 +252,11 @@ impl<'s> ServiceUnderTest<'s> {
         self.traffic.push(Traffic::new(TrafficKind::Message, epoch, Some(number), bytes).sent_by(sender));
         recorder.facts.message_ordered(number, bytes, &message.text);
         self.sent.push(message, sequence);
+    }
+
+    /// The moment and the sender of the entry that the service has just ordered.
+    fn ordered_by<'d>(&self, sender: &'d Device, time: u64) -> OrderedBy<'d> {
+        OrderedBy { time, who: &sender.name, device: &sender.address, written: self.endpoint.written() }
     }
 
     /// True if the log entry was unknown. (The service gives the same bytes the same entry again.)

@@ -58,9 +58,14 @@ pub fn told(failures: &[Failure]) -> String {
     failures.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-/// A scenario with settings for its group.
+/// A scenario with settings for its group. If somebody may join by external commit, and the
+/// settings do not say otherwise, commits come with group infos.
 #[track_caller]
-pub fn scenario_with(group: Value, members: &[&str], steps: &[Value]) -> Scenario {
+pub fn scenario_with(mut group: Value, members: &[&str], steps: &[Value]) -> Scenario {
+    let joins = ["\"join\"", "\"rejoin\""].iter().any(|word| steps.iter().any(|step| step.to_string().contains(word)));
+    if joins && group["publish_group_info"].is_null() {
+        group["publish_group_info"] = json!(true);
+    }
     let text = json!({ "regrow": 1, "name": "a test", "group": group, "members": members, "steps": steps }).to_string();
     read(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
 }

@@ -1,0 +1,127 @@
+//! The costs of each entry as CSV: one line for each handshake, welcome, and creation of a group.
+//!
+//! The columns are fixed. The same scenarios and seeds give the same bytes.
+
+use std::io::{self, Write};
+
+use crate::cost::{CostCounts, CountSpread, EntryCost};
+
+/// A column of its own: its name, and the cell of an entry.
+type Column = (&'static str, fn(&EntryCost) -> String);
+
+/// The columns after the scenario and the seed, and before the counts.
+const COLUMNS: [Column; 27] = [
+    ("sequence", |entry| entry.sequence.to_string()),
+    ("epoch", |entry| entry.epoch.to_string()),
+    ("time_s", |entry| entry.time.to_string()),
+    ("kind", |entry| entry.kind.name().to_owned()),
+    ("who", |entry| entry.who.to_string()),
+    ("adds", |entry| cell(entry.changes.map(|changes| changes.adds))),
+    ("removes", |entry| cell(entry.changes.map(|changes| changes.removes))),
+    ("updates", |entry| cell(entry.changes.map(|changes| changes.updates))),
+    ("members", |entry| cell(entry.tree.map(|tree| tree.members))),
+    ("leaves", |entry| cell(entry.tree.map(|tree| tree.leaves))),
+    ("blank_leaves", |entry| cell(entry.tree.map(|tree| tree.leaves - tree.members))),
+    ("blank_parents", |entry| cell(entry.tree.map(|tree| tree.blank_parents))),
+    ("unmerged_leaves", |entry| cell(entry.tree.map(|tree| tree.unmerged_leaves))),
+    ("filtered_path_length", |entry| cell(entry.path.map(|path| path.filtered_length))),
+    ("copath_resolution_sum", |entry| cell(entry.path.map(|path| path.resolution_sum))),
+    ("copath_resolution_max", |entry| cell(entry.path.map(|path| path.resolution_max))),
+    ("commit_bytes", |entry| cell(entry.bytes.commit)),
+    ("update_path_bytes", |entry| cell(entry.bytes.update_path)),
+    ("proposal_bytes", |entry| cell(entry.bytes.proposal)),
+    ("welcome_bytes", |entry| cell(entry.bytes.welcome)),
+    ("joiner_welcome_bytes", |entry| cell(entry.bytes.welcome_for_one)),
+    ("group_info_bytes", |entry| cell(entry.bytes.group_info)),
+    ("ratchet_tree_bytes", |entry| cell(entry.tree.map(|tree| tree.bytes))),
+    ("uploaded_bytes", |entry| entry.service.uploaded.to_string()),
+    ("stored_bytes", |entry| cell(entry.service.stored)),
+    ("deliveries", |entry| entry.service.deliveries.to_string()),
+    ("delivered_bytes", |entry| entry.service.delivered.to_string()),
+];
+
+/// Writes the costs of runs to a CSV file.
+pub struct CostTable<W: Write> {
+    out: csv::Writer<W>,
+}
+
+impl<W: Write> CostTable<W> {
+    /// Begins a file with the line of the columns' names.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the writer.
+    pub fn begin(out: W) -> io::Result<Self> {
+        let mut out = csv::Writer::from_writer(out);
+        out.write_record(columns())?;
+        Ok(Self { out })
+    }
+
+    /// Writes the entries of one run.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the writer.
+    pub fn write(&mut self, scenario: &str, seed: u64, entries: &[EntryCost]) -> io::Result<()> {
+        let seed = seed.to_string();
+        for entry in entries {
+            self.out.write_field(scenario)?;
+            self.out.write_field(&seed)?;
+            self.out.write_record(cells(entry))?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything that is still in memory.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the writer.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The names of all columns, in their order.
+#[must_use]
+pub fn columns() -> Vec<String> {
+    let counts = || CostCounts::default().named().into_iter().map(|(count, _)| count);
+    let spread = |role: &'static str| {
+        let of_count = move |count| ["min", "mean", "max"].map(|part| format!("{role}_{count}_{part}"));
+        counts().flat_map(of_count)
+    };
+    let mut columns = vec!["scenario".to_owned(), "seed".to_owned()];
+    columns.extend(COLUMNS.iter().map(|(name, _)| (*name).to_owned()));
+    columns.extend(counts().map(|count| format!("committer_{count}")));
+    columns.push("receivers".to_owned());
+    columns.extend(spread("receiver"));
+    columns.push("joiners".to_owned());
+    columns.extend(spread("joiner"));
+    columns
+}
+
+/// The cells after the scenario and the seed.
+fn cells(entry: &EntryCost) -> Vec<String> {
+    let committer = entry.committer.map(|counts| counts.named().map(|(_, count)| count));
+    let mut cells: Vec<String> = COLUMNS.iter().map(|(_, cell)| cell(entry)).collect();
+    cells.extend((0..CostCounts::default().named().len()).map(|at| cell(committer.map(|counts| counts[at]))));
+    push_spread(&mut cells, &entry.receivers);
+    push_spread(&mut cells, &entry.joiners);
+    cells
+}
+
+/// Appends the number of devices, and the smallest, mean and largest of each count.
+fn push_spread(cells: &mut Vec<String>, spread: &CountSpread) {
+    cells.push(spread.devices().to_string());
+    match spread.named() {
+        Some(counts) => {
+            let parts = |part: crate::cost::Spread| [part.min.to_string(), part.mean.to_string(), part.max.to_string()];
+            cells.extend(counts.into_iter().flat_map(parts));
+        }
+        None => cells.extend(CostCounts::default().named().iter().flat_map(|_| [const { String::new() }; 3])),
+    }
+}
+
+fn cell(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}

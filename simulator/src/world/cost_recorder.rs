@@ -1,0 +1,249 @@
+//! Records the costs of each entry of the service's log, if the user asks for them.
+//!
+//! A device makes an entry before the service orders it. Until then the recorder keeps the counts
+//! of the making by the hash of the message. An entry that loses a race is never ordered, so its
+//! counts appear nowhere. The counts of an engine call are those after its last crash.
+
+use std::collections::BTreeMap;
+
+use regrow_delivery_service::{DeliveryKind, Sequence};
+use regrow_engine::{DeviceId, Member, MessageId, PendingCommit};
+
+use super::service_under_test::WrittenBytes;
+use crate::{
+    cost::{
+        ChangeCounts, CostCounts, EntryBytes, EntryCost, EntryKind, ServiceBytes, TreeShape, public_tree::PublicTree,
+        update_path::update_path_bytes,
+    },
+    scenario::MemberName,
+};
+
+/// The costs so far.
+#[derive(Default)]
+pub(super) struct CostRecorder {
+    /// True if the user asks for the costs.
+    active: bool,
+    /// The counts and changes of messages that a device has made, and that are not ordered yet.
+    made: BTreeMap<MessageId, (CostCounts, ChangeCounts)>,
+    entries: Vec<EntryCost>,
+    /// The index of each ordered commit, by its hash.
+    commits: BTreeMap<MessageId, usize>,
+    /// The index of each handshake, by the sequence of its entry. A welcome is directly after its
+    /// commit.
+    by_sequence: BTreeMap<Sequence, usize>,
+    /// The tree of the present epoch, as soon as a device has entered it.
+    tree: Option<TreeShape>,
+    /// The last ordered commit, until a device has entered its epoch.
+    awaited: Option<AwaitedTree>,
+}
+
+/// A commit whose tree is not known yet.
+struct AwaitedTree {
+    entry: usize,
+    /// The epoch that the commit begins.
+    epoch: u64,
+    committer: DeviceId,
+    /// The devices that the commit adds.
+    added: Vec<DeviceId>,
+}
+
+/// The moment and the sender of an ordered entry.
+pub(super) struct OrderedBy<'a> {
+    /// The virtual seconds since the scenario began.
+    pub(super) time: u64,
+    pub(super) who: &'a MemberName,
+    pub(super) device: &'a DeviceId,
+    /// The bytes that the service has written, if they are known.
+    pub(super) written: Option<WrittenBytes>,
+}
+
+/// The part of a device in the delivery of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DeliveryRole {
+    /// The device processed the handshake of another device.
+    Receiver,
+    /// The device joined by a welcome.
+    Joiner,
+    /// The device entered the epoch of its own commit.
+    Committer,
+    /// The device processed nothing: the entry was an echo, or the device ignored or refused it.
+    Bystander,
+}
+
+/// The delivery of one entry to one device.
+#[derive(Clone, Copy)]
+pub(super) struct DeliveryCost {
+    pub(super) role: DeliveryRole,
+    pub(super) bytes: u64,
+    pub(super) counts: CostCounts,
+}
+
+impl CostRecorder {
+    /// Records from now on. Without this call, the recorder records nothing.
+    pub(super) fn activate(&mut self) {
+        self.active = true;
+    }
+
+    /// Takes the entries, in the order of the log.
+    pub(super) fn take(&mut self) -> Vec<EntryCost> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// A device has made a message in one engine call. A known message keeps its counts: a device
+    /// that takes up its pending commit again makes nothing.
+    pub(super) fn made(&mut self, message: &[u8], counts: CostCounts, changes: ChangeCounts) {
+        if self.active {
+            self.made.entry(MessageId::of(message)).or_insert((counts, changes));
+        }
+    }
+
+    /// The service has created the group.
+    pub(super) fn group_created(&mut self, by: &OrderedBy<'_>, group_info: &[u8]) {
+        if !self.active {
+            return;
+        }
+        let size = group_info.len() as u64;
+        let made = self.made.remove(&MessageId::of(group_info));
+        self.await_tree(AwaitedTree {
+            entry: self.entries.len(),
+            epoch: 0,
+            committer: by.device.clone(),
+            added: Vec::new(),
+        });
+        self.entries.push(EntryCost {
+            bytes: EntryBytes { group_info: Some(size), ..EntryBytes::default() },
+            service: uploaded(size, by.written.map(|written| written.others)),
+            committer: made.map(|(counts, _)| counts),
+            ..EntryCost::new(0, 0, by.time, EntryKind::Create, by.who)
+        });
+    }
+
+    /// The service has ordered a proposal.
+    pub(super) fn proposal_ordered(&mut self, by: &OrderedBy<'_>, sequence: Sequence, epoch: u64, proposal: &[u8]) {
+        if !self.active {
+            return;
+        }
+        let size = proposal.len() as u64;
+        let made = self.made.remove(&MessageId::of(proposal));
+        self.by_sequence.insert(sequence, self.entries.len());
+        self.entries.push(EntryCost {
+            changes: made.map(|(_, changes)| changes),
+            tree: self.tree,
+            bytes: EntryBytes { proposal: Some(size), ..EntryBytes::default() },
+            service: uploaded(size, by.written.map(|written| written.others)),
+            committer: made.map(|(counts, _)| counts),
+            ..EntryCost::new(sequence.0, epoch, by.time, EntryKind::Proposal, by.who)
+        });
+    }
+
+    /// The service has ordered a commit, with its welcome.
+    pub(super) fn commit_ordered(&mut self, by: &OrderedBy<'_>, sequence: Sequence, pending: &PendingCommit) {
+        if !self.active {
+            return;
+        }
+        let (id, entry) = (MessageId::of(pending.commit()), self.entries.len());
+        let made = self.made.remove(&id);
+        let epoch = pending.epoch().0;
+        self.commits.insert(id, entry);
+        self.by_sequence.insert(sequence, entry);
+        self.await_tree(AwaitedTree {
+            entry,
+            epoch: epoch + 1,
+            committer: by.device.clone(),
+            added: pending.added().cloned().collect(),
+        });
+        let bytes = EntryBytes {
+            commit: Some(pending.commit().len() as u64),
+            update_path: update_path_bytes(pending.commit()),
+            group_info: pending.group_info().map(|info| info.len() as u64),
+            ..EntryBytes::default()
+        };
+        let size = pending.commit().len() as u64 + bytes.group_info.unwrap_or_default();
+        let kind = if pending.is_external() { EntryKind::ExternalCommit } else { EntryKind::Commit };
+        self.entries.push(EntryCost {
+            changes: Some(ChangeCounts::of(pending.changes())),
+            bytes,
+            service: uploaded(size, by.written.map(|written| written.others)),
+            committer: made.map(|(counts, _)| counts),
+            ..EntryCost::new(sequence.0, epoch, by.time, kind, by.who)
+        });
+        if let Some(welcome) = pending.welcome() {
+            let size = welcome.len() as u64;
+            self.entries.push(EntryCost {
+                bytes: EntryBytes { welcome: Some(size), ..EntryBytes::default() },
+                service: uploaded(size, by.written.map(|written| written.welcomes)),
+                ..EntryCost::new(sequence.0, epoch + 1, by.time, EntryKind::Welcome, by.who)
+            });
+        }
+    }
+
+    /// A device has confirmed its own commit.
+    pub(super) fn confirmed(&mut self, commit: &[u8], counts: CostCounts) {
+        if self.active
+            && let Some(entry) = self.commits.get(&MessageId::of(commit))
+        {
+            self.entries[*entry].add_to_committer(counts);
+        }
+    }
+
+    /// The service has delivered an entry to a device.
+    pub(super) fn delivered(&mut self, sequence: Sequence, kind: DeliveryKind, delivery: DeliveryCost) {
+        let Some(handshake) = self.by_sequence.get(&sequence).copied() else { return };
+        let index = if kind == DeliveryKind::Welcome { handshake + 1 } else { handshake };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let DeliveryCost { role, bytes, counts } = delivery;
+        entry.service.deliveries += 1;
+        entry.service.delivered += bytes;
+        if entry.kind == EntryKind::Welcome {
+            entry.bytes.welcome_for_one = entry.bytes.welcome_for_one.max(Some(bytes));
+        }
+        match role {
+            DeliveryRole::Receiver => entry.receivers.add(counts),
+            DeliveryRole::Joiner => entry.joiners.add(counts),
+            DeliveryRole::Committer => entry.add_to_committer(counts),
+            DeliveryRole::Bystander => {}
+        }
+    }
+
+    fn await_tree(&mut self, awaited: AwaitedTree) {
+        self.tree = None;
+        self.awaited = Some(awaited);
+    }
+
+    /// True if the tree of this epoch is not known yet.
+    pub(super) fn wants_tree(&self, epoch: u64) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.epoch == epoch)
+    }
+
+    /// Records the tree and the members of the awaited epoch. False if the bytes are no tree.
+    #[must_use]
+    pub(super) fn tree(&mut self, bytes: &[u8], members: &[Member]) -> bool {
+        let Some(tree) = PublicTree::read(bytes) else { return false };
+        let Some(awaited) = self.awaited.take() else { return true };
+        let leaf_of =
+            |device: &DeviceId| members.iter().find(|member| member.device == *device).map(|member| member.leaf_index);
+        self.tree = Some(tree.shape());
+        for entry in &mut self.entries[awaited.entry..] {
+            entry.tree = self.tree;
+            if matches!(entry.kind, EntryKind::Commit | EntryKind::ExternalCommit) {
+                let added = awaited.added.iter().filter_map(leaf_of).collect();
+                entry.path = leaf_of(&awaited.committer).map(|leaf| tree.path(leaf, &added));
+            }
+        }
+        true
+    }
+}
+
+impl EntryCost {
+    /// Adds the counts of a further engine call of the device that made the entry. A thief's entry
+    /// has no such device.
+    fn add_to_committer(&mut self, counts: CostCounts) {
+        if let Some(committer) = &mut self.committer {
+            *committer += counts;
+        }
+    }
+}
+
+fn uploaded(uploaded: u64, stored: Option<u64>) -> ServiceBytes {
+    ServiceBytes { uploaded, stored, ..ServiceBytes::default() }
+}
