@@ -85,7 +85,7 @@ impl PublicTree {
         let size = leaves.len().next_power_of_two();
         leaves.resize(size, false);
         parents.resize(size - 1, None);
-        rest.is_empty().then(|| Self { bytes: bytes.len() as u64, leaves, parents })
+        rest.is_empty().then_some(Self { bytes: bytes.len() as u64, leaves, parents })
     }
 
     /// The figures of the tree.

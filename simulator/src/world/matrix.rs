@@ -32,27 +32,30 @@ const MAX_SNAPSHOTS: usize = 20_000;
 ///
 /// The outcome of the run, if a check failed. A matrix of such a run would mean nothing. A scenario
 /// with more than 20,000 snapshots is refused before it runs.
-pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, RunOutcome> {
+pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOutcome>> {
     let seed = options.seed_of(scenario);
     if let Some(failure) = too_many(scenario) {
-        return Err(RunOutcome { failures: vec![failure], ..RunOutcome::default() });
+        return Err(Box::new(RunOutcome { failures: vec![failure], ..RunOutcome::default() }));
     }
     let mut transcript = Transcript::new(&scenario.name, false);
     let recorder = Some(MatrixRecorder::default());
     let mut world = Endpoint::local(&NoFaults)
         .map_err(StepFailure::from)
         .and_then(|endpoint| World::new(scenario, seed, &mut transcript, &NoFaults, endpoint, recorder))
-        .map_err(|failure| RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() })?;
+        .map_err(|failure| RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() })
+        .map_err(Box::new)?;
     let failures = world.play_and_check(scenario);
     if !failures.is_empty() {
-        return Err(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() });
+        return Err(Box::new(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() }));
     }
     let MatrixRecorder { steps, snapshots, sent_in } = world.matrix.take().unwrap_or_default();
     let columns = world.columns(sent_in);
     let places: Vec<_> = steps.iter().map(|step| step.place.to_string()).collect();
     let mut exposures = match world.exposures(&snapshots, &places) {
         Ok(exposures) => exposures,
-        Err(failures) => return Err(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() }),
+        Err(failures) => {
+            return Err(Box::new(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() }));
+        }
     };
     // The sort groups the rows of a member, and keeps the order of the steps.
     exposures.sort_by_key(|(snapshot, _)| snapshot.device);
