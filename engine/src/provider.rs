@@ -9,6 +9,9 @@ use regrow_crypto::Provider;
 /// [`default_crypto`](crate::default_crypto()) returns the usual choice. Another implementation can
 /// record all computations, or take its randomness from a seed in a simulation. To change only a
 /// few operations of another provider, write a [`Layer`](crate::Layer) over it.
+///
+/// OpenMLS and the engine call it from several threads of rayon's pool. A rayon task that calls the
+/// engine must not hold a lock that other tasks of the pool wait for.
 pub trait CryptoProvider: OpenMlsCrypto {
     /// Returns `len` random bytes from a cryptographically secure source.
     ///

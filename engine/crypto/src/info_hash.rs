@@ -4,7 +4,10 @@
 //! group info as a part of `info` (RFC 9420, 12.4.3.1). With the ratchet tree, that is 0.2 MB in a
 //! group of a thousand. The key schedule hashes `info` for each recipient, although it is the same
 //! for all. So this thread keeps the last long `info` and its hash. A comparison takes a tenth of
-//! the time of a hash. The bytes are not secret: the service has them too.
+//! the time of a hash.
+//!
+//! The kept bytes are a ciphertext, which everybody may have. The other `info` of MLS is the group
+//! context, which is private in some groups. It is shorter than [`LONG`].
 
 use std::cell::RefCell;
 
@@ -14,8 +17,9 @@ use hpke_rs_crypto::{error::Error, types::KdfAlgorithm};
 const LABEL: &[u8] = b"info_hash";
 const LABEL_AT: usize = 7 + 10;
 
-/// The length in bytes from which an input is kept.
-const LONG: usize = 4096;
+/// The length in bytes from which an input is kept. A group context of the engine has a fraction of
+/// it, for its group data has at most 4,096 bytes.
+const LONG: usize = 16 * 1024;
 
 /// The last long input and its hash.
 struct Known {
