@@ -76,18 +76,17 @@ impl Closure {
     /// The path from the stolen bytes to a node, if the node is known. `names` are the names of
     /// the stolen bytes.
     pub(crate) fn path(&self, graph: &Graph, node: NodeId, names: &[String]) -> Option<Path> {
-        let mut steps = Vec::new();
+        let (mut steps, mut stolen) = (Vec::new(), None);
         let mut at = node;
         loop {
             match self.reached.get(at as usize)?.as_ref()? {
                 Reached::Public => {
-                    steps.push(Derivation::of_node(graph, at, None, Vec::new()));
+                    steps.push(GraphStep { node: at, how: None, with: Vec::new() });
                     break;
                 }
-                Reached::Found(stolen) => {
-                    steps.push(Derivation::of_node(graph, at, None, Vec::new()));
-                    let what = names.get(*stolen)?.clone();
-                    steps.push(Derivation { how: None, kind: None, what, with: Vec::new() });
+                Reached::Found(number) => {
+                    steps.push(GraphStep { node: at, how: None, with: Vec::new() });
+                    stolen = Some(names.get(*number)?.clone());
                     break;
                 }
                 Reached::Through { edge, .. } => {
@@ -96,58 +95,69 @@ impl Closure {
                     let secret = |node: &&NodeId| !matches!(self.reached[**node as usize], Some(Reached::Public));
                     let depth = |node: &&NodeId| self.reached[**node as usize].as_ref().map_or(0, Reached::depth);
                     let through = edge.inputs().iter().max_by_key(|node| (secret(node), depth(node)))?;
-                    let with = edge.inputs().iter().filter(|node| *node != through).filter(secret);
-                    let with = with.map(|node| graph.describe(*node)).collect();
-                    steps.push(Derivation::of_node(graph, at, Some(edge.how), with));
+                    let with = edge.inputs().iter().filter(|node| *node != through).filter(secret).copied();
+                    steps.push(GraphStep { node: at, how: Some(edge.how), with: with.collect() });
                     at = *through;
                 }
             }
         }
         steps.reverse();
-        Some(Path { steps: shortened(steps) })
+        let stolen = stolen.map(|what| Derivation { how: None, what, with: Box::default() });
+        // A path is in words only after it is short: the key of the last of thousands of messages
+        // follows from thousands of turns of a ratchet.
+        let derived = shortened(graph, steps).into_iter().map(|step| Derivation::of_step(graph, &step));
+        Some(Path { steps: stolen.into_iter().chain(derived).collect() })
     }
 }
 
-/// The path from stolen bytes to a secret, step by step, in the words of RFC 9420: `group chat:
-/// epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
-    steps: Vec<Derivation>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Derivation {
+/// A step to a node of the graph.
+struct GraphStep {
+    node: NodeId,
     how: Option<How>,
-    /// The kind of the secret; [`None`] for stolen bytes.
-    kind: Option<SecretKind>,
-    what: String,
     /// The other secrets that the step needs.
-    with: Vec<String>,
-}
-
-impl Derivation {
-    fn of_node(graph: &Graph, node: NodeId, how: Option<How>, with: Vec<String>) -> Self {
-        Self { how, kind: Some(graph.kind(node).clone()), what: graph.describe(node), with }
-    }
+    with: Vec<NodeId>,
 }
 
 /// Removes the secrets that have no name in RFC 9420, and all turns of a ratchet except the last.
-fn shortened(steps: Vec<Derivation>) -> Vec<Derivation> {
-    let mut short: Vec<Derivation> = Vec::with_capacity(steps.len());
+fn shortened(graph: &Graph, steps: Vec<GraphStep>) -> Vec<GraphStep> {
+    let turns = |step: &GraphStep| matches!(graph.kind(step.node), SecretKind::RatchetAt(_));
+    let mut short: Vec<GraphStep> = Vec::new();
     let mut with = Vec::new();
     for mut step in steps {
-        if step.kind == Some(SecretKind::Extracted) {
+        if *graph.kind(step.node) == SecretKind::Extracted {
             with.append(&mut step.with);
             continue;
         }
         step.with.append(&mut with);
-        let turns = |step: &Derivation| matches!(step.kind, Some(SecretKind::RatchetAt(_)));
         if turns(&step) && short.last().is_some_and(turns) {
             short.pop();
         }
         short.push(step);
     }
     short
+}
+
+/// The path from stolen bytes to a secret, step by step, in the words of RFC 9420: `group chat:
+/// epoch secrets -> init_secret of epoch 4 -> joiner_secret of epoch 5 (with commit_secret) -> …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    // A slice has no spare capacity: there is a path for each message and theft.
+    steps: Box<[Derivation]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Derivation {
+    how: Option<How>,
+    what: String,
+    /// The other secrets that the step needs.
+    with: Box<[String]>,
+}
+
+impl Derivation {
+    fn of_step(graph: &Graph, step: &GraphStep) -> Self {
+        let with = step.with.iter().map(|node| graph.describe(*node)).collect();
+        Self { how: step.how, what: graph.describe(step.node), with }
+    }
 }
 
 impl fmt::Display for Path {
