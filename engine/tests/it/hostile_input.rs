@@ -237,6 +237,42 @@ fn damaged_key_packages_change_nothing() {
 }
 
 #[test]
+fn a_changed_key_package_is_not_added() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    make_group(&mut [&mut alice]);
+    let honest = key_package(&mut bob).into_bytes();
+
+    for place in 0..honest.len() {
+        let mut changed = honest.clone();
+        changed[place] ^= 1;
+        let added = alice.group(&group()).unwrap().add(&[KeyPackageBytes::new(changed)], NOW);
+        assert!(added.is_err(), "byte {place}");
+    }
+    let added = alice.group(&group()).unwrap().add(&[KeyPackageBytes::new(honest)], NOW).unwrap();
+    assert_eq!(added.added().count(), 1);
+}
+
+#[test]
+fn one_key_package_with_a_wrong_signature_among_many_is_noticed() {
+    const MANY: usize = 20;
+    let mut alice = client("alice");
+    make_group(&mut [&mut alice]);
+    let honest: Vec<_> = (0..MANY).map(|number| key_package(&mut client(&format!("user{number}")))).collect();
+
+    for place in [0, MANY / 2, MANY - 1] {
+        let mut key_packages = honest.clone();
+        // A key package ends with its signature.
+        let mut bytes = key_packages[place].clone().into_bytes();
+        *bytes.last_mut().unwrap() ^= 1;
+        key_packages[place] = KeyPackageBytes::new(bytes);
+        let added = alice.group(&group()).unwrap().add(&key_packages, NOW);
+        assert!(matches!(added, Err(Error::Invalid { .. })), "{place}: {added:?}");
+    }
+    let added = alice.group(&group()).unwrap().add(&honest, NOW).unwrap();
+    assert_eq!(added.added().count(), MANY);
+}
+
+#[test]
 fn an_identity_is_invalid_or_names_exactly_one_device() {
     let names = prop::collection::vec(any::<u8>(), 0..300);
     runner()
