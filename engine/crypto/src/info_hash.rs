@@ -3,8 +3,7 @@
 //! A commit that adds devices seals the group secrets to each of them, with the whole encrypted
 //! group info as a part of `info` (RFC 9420, 12.4.3.1). With the ratchet tree, that is 0.2 MB in a
 //! group of a thousand. The key schedule hashes `info` for each recipient, although it is the same
-//! for all. So this thread keeps the last long `info` and its hash. A comparison takes a tenth of
-//! the time of a hash.
+//! for all. So this thread keeps the last long `info` and its hash, and compares.
 //!
 //! The kept bytes are a ciphertext, which everybody may have. The other `info` of MLS is the group
 //! context, which is private in some groups. It is shorter than [`LONG`].

@@ -124,14 +124,21 @@ impl Evidence {
         }
     }
 
-    /// Adds an epoch that has begun, with its authenticator (RFC 9420, 8.7). True if a recorded
-    /// device has computed the authenticator.
-    pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) -> bool {
-        let secret = self.graph.lookup(authenticator).and_then(|node| self.graph.parent(node));
-        if let Some(secret) = secret {
+    /// Adds an epoch that has begun, with its authenticator (RFC 9420, 8.7).
+    pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
+        if let Some(secret) = self.epoch_secret(authenticator) {
             self.epochs.insert(epoch, secret);
         }
-        secret.is_some()
+    }
+
+    /// True if the last epoch with this number has this authenticator.
+    pub(crate) fn has_epoch(&self, epoch: u64, authenticator: &[u8]) -> bool {
+        self.epochs.get(&epoch).is_some_and(|secret| self.epoch_secret(authenticator) == Some(*secret))
+    }
+
+    /// The epoch secret of this authenticator, if both are on the tape.
+    fn epoch_secret(&self, authenticator: &[u8]) -> Option<NodeId> {
+        self.graph.parent(self.graph.lookup(authenticator)?)
     }
 
     /// Finds the messages that can be read with the stolen bytes.

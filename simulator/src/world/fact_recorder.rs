@@ -55,8 +55,6 @@ pub(super) struct FactRecorder {
     encrypted: BTreeMap<MessageId, MessageNumber>,
     /// The oracle's numbers of the ordered application messages, by their index.
     sent: BTreeMap<usize, MessageNumber>,
-    /// The last known authenticator of each epoch (RFC 9420, 8.7).
-    authenticators: BTreeMap<u64, Vec<u8>>,
 }
 
 struct KeyPackage {
@@ -89,7 +87,6 @@ impl FactRecorder {
             updates: BTreeMap::new(),
             encrypted: BTreeMap::new(),
             sent: BTreeMap::new(),
-            authenticators: BTreeMap::new(),
         }
     }
 
@@ -337,12 +334,9 @@ impl FactRecorder {
     /// A device is in this epoch.
     pub(super) fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
         // Nearly always another member has told the same, and its calls contain the same secrets.
-        if self.authenticators.get(&epoch).is_some_and(|known| known == authenticator) {
-            return;
-        }
-        self.read_tapes();
-        if self.evidence.epoch(epoch, authenticator) {
-            self.authenticators.insert(epoch, authenticator.to_vec());
+        if !self.evidence.has_epoch(epoch, authenticator) {
+            self.read_tapes();
+            self.evidence.epoch(epoch, authenticator);
         }
     }
 

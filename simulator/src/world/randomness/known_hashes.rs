@@ -1,8 +1,7 @@
 //! The hashes of short inputs that this thread has computed.
 //!
 //! OpenMLS hashes each node of the ratchet tree several times for each commit (RFC 9420, 7.8), on
-//! every member, and a commit changes few nodes. To find an input here takes a third of the time of
-//! a hash.
+//! every member, and a commit changes few nodes.
 
 use std::{cell::RefCell, collections::HashMap};
 
