@@ -132,6 +132,11 @@ impl CostCounts {
         ]
     }
 
+    /// The counts of several devices that each have these counts.
+    pub(crate) fn times(self, devices: u64) -> Self {
+        self.combined(self, |count, _| count * devices)
+    }
+
     /// Combines each count with the same count of the other.
     fn combined(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         Self {

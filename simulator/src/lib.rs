@@ -13,6 +13,7 @@
 //! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
 //! | [`report`] | the results of a run, for people, programs and CI systems |
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
+//! | [`model`] | computes the same costs without cryptography, for groups of any size |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
 //! | `wire` | decodes vectors of the MLS encoding |
 
@@ -21,6 +22,7 @@
 pub mod adversary;
 pub mod cost;
 pub mod explore;
+pub mod model;
 pub mod oracle;
 pub mod report;
 pub mod scenario;

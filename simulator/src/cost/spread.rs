@@ -25,10 +25,18 @@ pub struct Spread {
 impl CountSpread {
     /// Adds the counts of one device.
     pub fn add(&mut self, counts: CostCounts) {
+        self.add_many(counts, 1);
+    }
+
+    /// Adds several devices with the same counts.
+    pub fn add_many(&mut self, counts: CostCounts, devices: u64) {
+        if devices == 0 {
+            return;
+        }
         self.least = if self.devices == 0 { counts } else { self.least.combined(counts, u64::min) };
         self.most = self.most.combined(counts, u64::max);
-        self.sum += counts;
-        self.devices += 1;
+        self.sum += counts.times(devices);
+        self.devices += devices;
     }
 
     /// The number of devices.

@@ -102,6 +102,13 @@ pub(super) enum ReadStatus {
     Dropped,
 }
 
+/// The size of the identity in the credential of a member's device. [`None`] if no device can have
+/// the name.
+pub(crate) fn identity_size(name: &MemberName) -> Option<u16> {
+    let device = DeviceId::new(name.as_str(), DEVICE).ok()?;
+    device.to_identity().len().try_into().ok()
+}
+
 impl Device {
     pub(super) fn new(
         setup: &DeviceSetup<'_>,

@@ -90,3 +90,8 @@ mod window;
 mod tests;
 
 pub use run::{run, run_in};
+
+pub(crate) use device::identity_size;
+pub(crate) use race::turn_in_race;
+pub(crate) use settings::suite_and_policy;
+pub(crate) use step_labels::StepLabels;

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{attempt::Attempted, device::Device, state::World, step_failure::StepFailure, submission::Submission};
-use crate::scenario::{Action, FailCode, Placed};
+use crate::scenario::{Action, FailCode, MemberName, Placed};
 
 impl World<'_> {
     /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
@@ -36,8 +36,13 @@ impl World<'_> {
     /// place in the scenario.
     fn turn(&self, device: usize) -> [u8; 32] {
         let Device { name, step, .. } = &self.devices[device];
-        Sha256::digest(format!("regrow race {} {step} {name}", self.seed)).into()
+        turn_in_race(self.seed, step, name)
     }
+}
+
+/// The sort key of a contender, in the race with this label.
+pub(crate) fn turn_in_race(seed: u64, label: &str, name: &MemberName) -> [u8; 32] {
+    Sha256::digest(format!("regrow race {seed} {label} {name}")).into()
 }
 
 /// Turns the failure of a contender whose change has become void into a result.

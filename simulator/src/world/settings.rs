@@ -39,6 +39,12 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
     }
 }
 
+/// The ciphersuite and the policy of a scenario.
+pub(crate) fn suite_and_policy(scenario: &Scenario) -> (scenario::Ciphersuite, Policy) {
+    let default = scenario::Ciphersuite::X25519Aes128GcmSha256Ed25519;
+    (scenario.group.ciphersuite.unwrap_or(default), policy(scenario))
+}
+
 /// The members whose storage is stolen at some time. Their devices keep a file from the beginning,
 /// so that the stolen file has a history.
 pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {

@@ -6,7 +6,7 @@ use crate::scenario::Step;
 
 /// Counts each step, so that the same step twice draws different randomness.
 #[derive(Default)]
-pub(super) struct StepLabels {
+pub(crate) struct StepLabels {
     done: BTreeMap<String, u32>,
 }
 
@@ -15,7 +15,7 @@ impl StepLabels {
     ///
     /// The label depends on the step and on the number of its executions, not on other steps. So a
     /// shorter scenario gives the remaining steps the same randomness.
-    pub(super) fn next(&mut self, step: &Step) -> String {
+    pub(crate) fn next(&mut self, step: &Step) -> String {
         let what = match step {
             Step::Do(action) => format!("{action:?}"),
             Step::Race(contenders) => {

@@ -17,6 +17,7 @@ mod expectations;
 mod explore;
 mod impersonate;
 mod matrix;
+mod model;
 mod mutations;
 mod oracle_trees;
 mod races;

@@ -1,0 +1,703 @@
+//! The group of the model: its tree, its members, and the costs of each entry of the log.
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    messages::{LeafSource, MessageSizes, Sender},
+    secret_tree::{Derivations, SecretTrees},
+    tree::{CostTree, HashWork, LeafIndex, PathNode},
+    work::{self, CommitShape, Framing, ProposalKind, ReceiverWork, TreeBefore},
+};
+use crate::{
+    cost::{
+        ChangeCounts, CostCounts, Costs, EntryBytes, EntryCost, EntryKind, Operation, PathShape,
+        ServiceBytes, TreeShape,
+    },
+    scenario::MemberName,
+};
+
+use super::encoding::vector;
+
+/// The number of a device: its place in the list of members of the scenario.
+pub(crate) type DeviceNumber = u32;
+
+/// The settings of a modelled group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupSettings {
+    pub(crate) sizes: MessageSizes,
+    pub(crate) publishes_group_info: bool,
+}
+
+/// A proposal that waits for a commit of its epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitingProposal {
+    pub(crate) by: DeviceNumber,
+    pub(crate) change: Change,
+}
+
+/// The change of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Add(DeviceNumber),
+    Remove(DeviceNumber),
+    /// The proposer's own leaf.
+    Update,
+}
+
+/// The proposals of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CommitParts {
+    /// The devices that the commit adds by proposals that it contains itself.
+    pub(crate) add: Vec<DeviceNumber>,
+    /// The members that it removes in this way.
+    pub(crate) remove: Vec<DeviceNumber>,
+    /// The proposals that it refers to.
+    pub(crate) referred: Vec<WaitingProposal>,
+    pub(crate) new_signature_key: bool,
+    /// True for the first attempt. Later attempts have verified key packages.
+    pub(crate) verifies_key_packages: bool,
+}
+
+/// A device that was in the group.
+#[derive(Clone, Debug)]
+struct Device {
+    /// The leaf of the device. Not set while the device is no member.
+    leaf: Option<LeafIndex>,
+    is_online: bool,
+    /// The memberships since the device went offline, which it has not caught up with.
+    missed: Vec<Membership>,
+}
+
+/// The part of the log that a device reads as a member at one leaf.
+#[derive(Clone, Copy, Debug)]
+struct Membership {
+    leaf: LeafIndex,
+    /// The number of the first handshake.
+    from: usize,
+    /// True if the handshake before the first one has added the device.
+    joins: bool,
+    /// The number of the handshake that removes the device.
+    until: Option<usize>,
+}
+
+/// An ordered handshake, as far as the work of a late receiver depends on it.
+#[derive(Clone, Copy, Debug)]
+struct Handshake {
+    entry: usize,
+    committer: LeafIndex,
+    /// The levels of the filtered direct path, one bit for each. 0 for a proposal.
+    levels: u64,
+    work: ReceiverWork,
+    /// The operations of a joiner, without those that depend on its leaf.
+    joiner: CostCounts,
+    /// The size of the welcome that the service delivers to one joiner.
+    welcome_for_one: u64,
+    is_commit: bool,
+}
+
+/// The group, and the entries of its log so far.
+pub(crate) struct CostGroup<'n> {
+    pub(crate) settings: GroupSettings,
+    names: &'n [MemberName],
+    /// The size of each device's identity in its credential.
+    identities: Vec<u16>,
+    pub(crate) tree: CostTree,
+    /// The device of each leaf.
+    leaves: Vec<DeviceNumber>,
+    devices: FxHashMap<DeviceNumber, Device>,
+    secret_trees: SecretTrees,
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) time: u64,
+    pub(crate) waiting: Vec<WaitingProposal>,
+    handshakes: Vec<Handshake>,
+    pub(crate) entries: Vec<EntryCost>,
+    pub(crate) costs: Costs,
+    pub(crate) messages: u64,
+}
+
+impl<'n> CostGroup<'n> {
+    /// A group that a device has just created.
+    pub(crate) fn create(
+        settings: GroupSettings,
+        names: &'n [MemberName],
+        identities: Vec<u16>,
+        by: DeviceNumber,
+        time: u64,
+    ) -> Self {
+        let leaf = settings.sizes.leaf_node(u64::from(identities[by as usize]), LeafSource::KeyPackage);
+        let tree = CostTree::new(settings.sizes.node_sizes(), leaf);
+        let creator = Device { leaf: Some(0), is_online: true, missed: Vec::new() };
+        let mut group = Self {
+            settings,
+            names,
+            identities,
+            tree,
+            leaves: vec![by],
+            devices: FxHashMap::from_iter([(by, creator)]),
+            secret_trees: SecretTrees::default(),
+            epoch: 0,
+            sequence: 0,
+            time,
+            waiting: Vec::new(),
+            handshakes: Vec::new(),
+            entries: Vec::new(),
+            costs: Costs::new(),
+            messages: 0,
+        };
+        let counts = work::creation(&group.tree);
+        let size = settings.sizes.group_info(0, group.tree.totals().encoded);
+        group.charge(Operation::Create, counts, 1);
+        let entry = EntryCost {
+            tree: Some(group.tree_shape()),
+            bytes: EntryBytes { group_info: Some(size), ..EntryBytes::default() },
+            service: uploaded(size),
+            committer: Some(counts),
+            ..group.entry(EntryKind::Create, by)
+        };
+        group.entries.push(entry);
+        group
+    }
+
+    /// The leaf of a device.
+    pub(crate) fn leaf(&self, device: DeviceNumber) -> Option<LeafIndex> {
+        self.devices.get(&device)?.leaf
+    }
+
+    /// True if the device is connected. Every device is at the beginning.
+    pub(crate) fn is_online(&self, device: DeviceNumber) -> bool {
+        self.devices.get(&device).is_none_or(|device| device.is_online)
+    }
+
+    /// The device with the cheapest path.
+    pub(crate) fn cheapest(&self) -> DeviceNumber {
+        self.leaves[self.tree.cheapest() as usize]
+    }
+
+    /// Orders a proposal.
+    pub(crate) fn propose(&mut self, proposal: WaitingProposal) {
+        let WaitingProposal { by, change } = proposal;
+        let Some(leaf) = self.leaf(by) else { return };
+        let sizes = self.settings.sizes;
+        let (kind, content, changes) = match change {
+            Change::Add(device) => (ProposalKind::Add, sizes.add(self.identity(device)), [1, 0, 0]),
+            Change::Remove(_) => (ProposalKind::Remove, MessageSizes::remove(), [0, 1, 0]),
+            Change::Update => (ProposalKind::Update, sizes.update(self.identity(by)), [0, 0, 1]),
+        };
+        let Framed { framing, others } = self.frame(by, leaf);
+        let (sender, receiver) = work::proposal(kind, sizes.proposal_reference(content), framing);
+        let size = sizes.handshake(Sender::Member, content, false);
+        self.sequence += 1;
+        let online = self.tree.online();
+        let mut entry = EntryCost {
+            changes: Some(change_counts(changes)),
+            tree: Some(self.tree_shape()),
+            bytes: EntryBytes { proposal: Some(size), ..EntryBytes::default() },
+            service: ServiceBytes { deliveries: online, delivered: online * size, ..uploaded(size) },
+            committer: Some(sender),
+            ..self.entry(EntryKind::Proposal, by)
+        };
+        self.charge(Operation::Proposal, sender, 1);
+        self.receive(&mut entry, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
+        for (_, difference) in &others {
+            self.receive(&mut entry, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
+        }
+        self.handshakes.push(Handshake {
+            entry: self.entries.len(),
+            committer: leaf,
+            levels: 0,
+            work: ReceiverWork { fixed: receiver, removed: receiver },
+            joiner: CostCounts::default(),
+            welcome_for_one: 0,
+            is_commit: false,
+        });
+        self.entries.push(entry);
+        self.waiting.push(proposal);
+    }
+
+    /// Orders an application message with this number of bytes. Returns the size of the message.
+    pub(crate) fn send(&mut self, by: DeviceNumber, text: u64) -> u64 {
+        let Some(leaf) = self.leaf(by) else { return 0 };
+        let (sender, receiver) = work::message(self.frame_private(by, leaf).framing);
+        self.sequence += 1;
+        self.messages += 1;
+        self.charge(Operation::Send, sender, 1);
+        self.charge(Operation::ReceiveMessage, receiver, self.tree.totals().members - 1);
+        self.settings.sizes.application(text)
+    }
+
+    /// Orders the commit of a member.
+    pub(crate) fn commit(&mut self, by: DeviceNumber, parts: &CommitParts) {
+        let Some(leaf) = self.leaf(by) else { return };
+        let sizes = self.settings.sizes;
+        let listed = self.listed(parts);
+        let framed = self.frame(by, leaf);
+        let before = self.tree.online();
+        let referred = |wanted: fn(&Change) -> Option<DeviceNumber>| {
+            parts.referred.iter().filter_map(move |proposal| wanted(&proposal.change))
+        };
+        let removed: Vec<_> = parts
+            .remove
+            .iter()
+            .copied()
+            .chain(referred(|change| if let Change::Remove(who) = change { Some(*who) } else { None }))
+            .collect();
+        // OpenMLS puts the referred proposals before those that the commit contains itself.
+        let added: Vec<_> = referred(|change| if let Change::Add(who) = change { Some(*who) } else { None })
+            .chain(parts.add.iter().copied())
+            .collect();
+        let updated: Vec<_> = parts
+            .referred
+            .iter()
+            .filter(|proposal| proposal.change == Change::Update)
+            .map(|proposal| proposal.by)
+            .collect();
+        for device in &updated {
+            if let Some(leaf) = self.leaf(*device) {
+                let size = sizes.leaf_node(self.identity(*device), LeafSource::Update);
+                self.tree.update(leaf, size);
+            }
+        }
+        let offline_removed = removed.iter().filter(|device| !self.is_online(**device)).count() as u64;
+        for device in &removed {
+            self.take_leaf(*device);
+        }
+        let new_leaves: Vec<_> = added.iter().map(|device| self.give_leaf(*device)).collect();
+        self.tree.trim();
+        let key_packages = self.key_packages(&added);
+        let changes = change_counts([added.len(), removed.len(), updated.len()].map(|count| count as u64));
+        let shape = OrderedCommit {
+            sender: Sender::Member,
+            by,
+            leaf,
+            framed,
+            removed: &removed,
+            parts,
+            listed,
+            key_packages,
+            added: &added,
+            new_leaves: &new_leaves,
+            changes,
+            before: None,
+            deliveries: before,
+            removed_online: removed.len() as u64 - offline_removed,
+        };
+        self.order(&shape);
+    }
+
+    /// Orders the external commit of a device, which replaces its old leaf if it has one.
+    pub(crate) fn join(&mut self, by: DeviceNumber) {
+        let before = TreeBefore::of(&self.tree, self.epoch);
+        let sizes = self.settings.sizes;
+        let rejoins = self.leaf(by).is_some();
+        let mut listed = Listed::default();
+        listed.contains(sizes.external_init());
+        if rejoins {
+            listed.contains(MessageSizes::remove());
+        }
+        let deliveries = self.tree.online() + u64::from(!rejoins);
+        if rejoins {
+            self.take_leaf(by);
+        }
+        self.tree.settle();
+        let leaf = self.give_leaf(by);
+        self.tree.trim();
+        let parts = CommitParts::default();
+        let shape = OrderedCommit {
+            sender: Sender::NewMember,
+            by,
+            leaf,
+            framed: Framed::default(),
+            removed: &[],
+            parts: &parts,
+            listed,
+            key_packages: HashWork::default(),
+            added: &[],
+            new_leaves: &[],
+            changes: change_counts([1, u64::from(rejoins), 0]),
+            before: Some(before),
+            deliveries,
+            removed_online: 0,
+        };
+        self.order(&shape);
+    }
+
+    /// The device is connected, or not. A device that is connected again catches up.
+    pub(crate) fn set_online(&mut self, number: DeviceNumber, online: bool) {
+        let next = self.handshakes.len();
+        let device = self.devices.entry(number).or_insert(Device { leaf: None, is_online: true, missed: Vec::new() });
+        if device.is_online == online {
+            return;
+        }
+        device.is_online = online;
+        let leaf = device.leaf;
+        if let Some(leaf) = leaf {
+            self.tree.set_online(leaf, online);
+        }
+        if online {
+            let missed = std::mem::take(&mut device.missed);
+            for membership in missed {
+                self.catch_up(number, membership);
+            }
+        } else if let Some(leaf) = leaf {
+            device.missed.push(Membership { leaf, from: next, joins: false, until: None });
+        }
+    }
+
+    /// Adds the costs of a device that reads the entries of a membership late.
+    fn catch_up(&mut self, device: DeviceNumber, membership: Membership) {
+        if membership.joins {
+            let handshake = self.handshakes[membership.from - 1];
+            let counts = self.joiner_counts(&handshake, device, membership.leaf);
+            self.deliver_welcome(&handshake, counts);
+        }
+        let end = membership.until.map_or(self.handshakes.len(), |until| until + 1);
+        for number in membership.from..end {
+            let handshake = self.handshakes[number];
+            let mut counts = handshake.work.removed;
+            if membership.until != Some(number) {
+                counts = handshake.work.fixed;
+                if handshake.levels != 0 {
+                    counts += work::along_path(nodes_above(handshake.levels, handshake.committer, membership.leaf));
+                }
+            }
+            let entry = &mut self.entries[handshake.entry];
+            entry.receivers.add_many(counts, 1);
+            entry.service.deliveries += 1;
+            entry.service.delivered += entry.bytes.commit.or(entry.bytes.proposal).unwrap_or_default();
+            let operation = if handshake.is_commit { Operation::ReceiveCommit } else { Operation::ReceiveProposal };
+            self.charge(operation, counts, 1);
+        }
+    }
+
+    fn joiner_counts(&self, handshake: &Handshake, device: DeviceNumber, leaf: LeafIndex) -> CostCounts {
+        let mut counts = handshake.joiner;
+        let reference = self.settings.sizes.key_package_reference(self.identity(device));
+        counts.hashed_bytes += work::own_references(reference);
+        counts += work::along_path(nodes_above(handshake.levels, handshake.committer, leaf));
+        counts
+    }
+
+    fn deliver_welcome(&mut self, handshake: &Handshake, counts: CostCounts) {
+        let size = handshake.welcome_for_one;
+        let entry = &mut self.entries[handshake.entry + 1];
+        entry.joiners.add_many(counts, 1);
+        entry.service.deliveries += 1;
+        entry.service.delivered += size;
+        entry.bytes.welcome_for_one = Some(size);
+        self.charge(Operation::Join, counts, 1);
+    }
+
+    /// Takes the leaf of a member.
+    fn take_leaf(&mut self, number: DeviceNumber) {
+        let until = self.handshakes.len();
+        let Some(device) = self.devices.get_mut(&number) else { return };
+        let Some(leaf) = device.leaf.take() else { return };
+        if !device.is_online
+            && let Some(membership) = device.missed.last_mut()
+        {
+            membership.until = Some(until);
+        }
+        self.tree.remove(leaf);
+    }
+
+    /// Gives a device the lowest blank leaf.
+    fn give_leaf(&mut self, number: DeviceNumber) -> LeafIndex {
+        let next = self.handshakes.len() + 1;
+        let size = self.settings.sizes.leaf_node(self.identity(number), LeafSource::KeyPackage);
+        let device = self.devices.entry(number).or_insert(Device { leaf: None, is_online: true, missed: Vec::new() });
+        let leaf = self.tree.add(size, device.is_online);
+        device.leaf = Some(leaf);
+        if !device.is_online {
+            device.missed.push(Membership { leaf, from: next, joins: true, until: None });
+        }
+        match self.leaves.get_mut(leaf as usize) {
+            Some(owner) => *owner = number,
+            None => {
+                self.leaves.resize(leaf as usize, number);
+                self.leaves.push(number);
+            }
+        }
+        leaf
+    }
+
+    fn key_packages(&self, added: &[DeviceNumber]) -> HashWork {
+        let reference = |device: &DeviceNumber| self.settings.sizes.key_package_reference(self.identity(*device));
+        added.iter().fold(HashWork::default(), |work, device| work + HashWork::of(reference(device)))
+    }
+
+    /// The list of proposals of a commit.
+    fn listed(&self, parts: &CommitParts) -> Listed {
+        let sizes = self.settings.sizes;
+        let mut listed = Listed::default();
+        for device in &parts.add {
+            listed.contains(sizes.add(self.identity(*device)));
+        }
+        for _ in &parts.remove {
+            listed.contains(MessageSizes::remove());
+        }
+        listed.bytes += MessageSizes::listed_reference() * parts.referred.len() as u64;
+        listed
+    }
+
+    /// Orders a commit, whose proposals the tree has already.
+    fn order(&mut self, commit: &OrderedCommit<'_>) {
+        let OrderedCommit { sender, by, leaf, framed, parts, listed, key_packages, added, new_leaves, .. } = commit;
+        let sizes = self.settings.sizes;
+        self.tree.settle();
+        let sorted = {
+            let mut sorted = new_leaves.to_vec();
+            sorted.sort_unstable();
+            sorted
+        };
+        let path = self.tree.path(*leaf);
+        let sealed: Vec<u64> =
+            path.iter().map(|node| node.resolution - added_below(&sorted, node) as u64).collect();
+        let (sealed_sum, sealed_max) = (sealed.iter().sum(), sealed.iter().copied().max().unwrap_or_default());
+        let nodes: u64 = sealed.iter().map(|count| sizes.path_node(*count)).sum();
+        let identity = self.identity(*by);
+        self.tree.set_path(*leaf, sizes.leaf_node(identity, LeafSource::Commit { has_path: nodes > 0 }));
+
+        let update_path = sizes.update_path(identity, nodes);
+        let content = MessageSizes::commit_content(listed.bytes, update_path);
+        let shape = CommitShape {
+            tree: &self.tree,
+            path: &path,
+            sealed: sealed_sum,
+            references: listed.references,
+            added_by_value: parts.add.len() as u64,
+            key_packages: *key_packages,
+            transcript: sizes.confirmed_transcript(*sender, content),
+            publishes: self.settings.publishes_group_info,
+            new_signature_key: parts.new_signature_key,
+            framing: framed.framing,
+        };
+        let is_external = *sender == Sender::NewMember;
+        let committer = match &commit.before {
+            Some(before) => shape.external_committer(before),
+            None => shape.committer(parts.verifies_key_packages),
+        };
+        let work = shape.receivers(is_external);
+        let joiner = work::joiner(&self.tree);
+
+        self.sequence += 1;
+        let epoch = self.epoch;
+        let commit_size = sizes.handshake(*sender, content, true);
+        let encoded = self.tree.totals().encoded;
+        let group_info = self.settings.publishes_group_info.then(|| sizes.group_info(epoch + 1, encoded));
+        let kind = if is_external { EntryKind::ExternalCommit } else { EntryKind::Commit };
+        let mut entry = EntryCost {
+            changes: Some(commit.changes),
+            tree: Some(self.tree_shape()),
+            path: Some(PathShape {
+                filtered_length: path.len() as u64,
+                resolution_sum: sealed_sum,
+                resolution_max: sealed_max,
+            }),
+            bytes: EntryBytes {
+                commit: Some(commit_size),
+                update_path: (!framed.framing.is_private).then_some(update_path),
+                group_info,
+                ..EntryBytes::default()
+            },
+            service: ServiceBytes {
+                deliveries: commit.deliveries,
+                delivered: commit.deliveries * commit_size,
+                ..uploaded(commit_size + group_info.unwrap_or_default())
+            },
+            committer: Some(committer),
+            ..self.entry(kind, *by)
+        };
+        let operation = if is_external { Operation::ExternalCommit } else { Operation::Commit };
+        self.charge(operation, committer, 1);
+        let levels = path.iter().fold(0_u64, |levels, node| levels | 1 << node.level);
+        let receive = Operation::ReceiveCommit;
+        for (position, node) in path.iter().enumerate() {
+            let mut counts = work.fixed;
+            counts += work::along_path((path.len() - position) as u64);
+            let is_online = |leaf: &&LeafIndex| self.is_online(self.leaves[**leaf as usize]);
+            let mut receivers = node.online - below(&sorted, node).iter().filter(is_online).count() as u64;
+            for (device, difference) in &framed.others {
+                if self.leaf(*device).is_some_and(|leaf| node.has_below_copath(leaf)) {
+                    receivers -= 1;
+                    self.receive(&mut entry, receive, difference.applied_to(counts), 1);
+                }
+            }
+            self.receive(&mut entry, receive, counts, receivers);
+        }
+        let mut removed = commit.removed_online;
+        for (_, difference) in framed.others.iter().filter(|(device, _)| commit.removed.contains(device)) {
+            removed -= 1;
+            self.receive(&mut entry, receive, difference.applied_to(work.removed), 1);
+        }
+        self.receive(&mut entry, receive, work.removed, removed);
+        let entry_number = self.entries.len();
+        self.entries.push(entry);
+        let welcome_for_one = sizes.welcome(1, epoch + 1, encoded);
+        let handshake =
+            Handshake { entry: entry_number, committer: *leaf, levels, work, joiner, welcome_for_one, is_commit: true };
+        self.handshakes.push(handshake);
+        self.epoch += 1;
+        self.secret_trees.clear();
+        self.waiting.clear();
+        if !added.is_empty() {
+            let size = sizes.welcome(added.len() as u64, epoch + 1, encoded);
+            let entry = EntryCost {
+                tree: Some(self.tree_shape()),
+                bytes: EntryBytes { welcome: Some(size), ..EntryBytes::default() },
+                service: uploaded(size),
+                ..self.entry(EntryKind::Welcome, *by)
+            };
+            self.entries.push(entry);
+            for (device, leaf) in added.iter().zip(*new_leaves) {
+                if self.is_online(*device) {
+                    let counts = self.joiner_counts(&handshake, *device, *leaf);
+                    self.deliver_welcome(&handshake, counts);
+                }
+            }
+        }
+    }
+
+    /// A device encrypts a message before it reads the messages of the others.
+    pub(crate) fn encrypt_early(&mut self, device: DeviceNumber) {
+        if let Some(leaf) = self.leaf(device) {
+            self.secret_trees.encrypt_early(device, leaf, self.tree.totals().leaves);
+        }
+    }
+
+    /// The framing of a member's handshake.
+    fn frame(&mut self, by: DeviceNumber, leaf: LeafIndex) -> Framed {
+        match self.settings.sizes.opaque {
+            true => self.frame_private(by, leaf),
+            false => Framed { framing: Framing { has_tag: true, ..Framing::default() }, others: Vec::new() },
+        }
+    }
+
+    fn frame_private(&mut self, by: DeviceNumber, leaf: LeafIndex) -> Framed {
+        let Derivations { sender, receiver, others } =
+            self.secret_trees.message(by, leaf, self.tree.totals().leaves);
+        let framing = Framing {
+            is_private: true,
+            has_tag: false,
+            sender_derivations: sender,
+            receiver_derivations: receiver,
+        };
+        let others = others.into_iter().map(|(device, own)| (device, KdfDifference { from: receiver, to: own }));
+        Framed { framing, others: others.collect() }
+    }
+
+    /// Adds devices that received an entry.
+    fn receive(&mut self, entry: &mut EntryCost, operation: Operation, counts: CostCounts, devices: u64) {
+        entry.receivers.add_many(counts, devices);
+        self.charge(operation, counts, devices);
+    }
+
+    fn identity(&self, device: DeviceNumber) -> u64 {
+        self.identities[device as usize].into()
+    }
+
+    fn tree_shape(&self) -> TreeShape {
+        let totals = self.tree.totals();
+        TreeShape {
+            members: totals.members,
+            leaves: totals.leaves,
+            blank_parents: totals.blank_parents,
+            unmerged_leaves: totals.unmerged,
+            bytes: vector(totals.encoded),
+        }
+    }
+
+    fn entry(&self, kind: EntryKind, who: DeviceNumber) -> EntryCost {
+        EntryCost::new(self.sequence, self.epoch, self.time, kind, &self.names[who as usize])
+    }
+
+    fn charge(&mut self, operation: Operation, counts: CostCounts, devices: u64) {
+        if devices > 0 {
+            let mut total = counts.times(devices);
+            total.calls = devices;
+            *self.costs.entry(operation).or_default() += total;
+        }
+    }
+}
+
+/// The framing of a message.
+#[derive(Clone, Debug, Default)]
+struct Framed {
+    framing: Framing,
+    /// The receivers in a race, which make other derivations.
+    others: Vec<(DeviceNumber, KdfDifference)>,
+}
+
+/// The derivations of a receiver in a race, in place of those of the others.
+#[derive(Clone, Copy, Debug)]
+struct KdfDifference {
+    from: u64,
+    to: u64,
+}
+
+impl KdfDifference {
+    fn applied_to(self, mut counts: CostCounts) -> CostCounts {
+        counts.kdf = counts.kdf + self.to - self.from;
+        counts
+    }
+}
+
+/// A commit that the service has ordered, and whose proposals the tree has.
+struct OrderedCommit<'c> {
+    sender: Sender,
+    by: DeviceNumber,
+    leaf: LeafIndex,
+    framed: Framed,
+    removed: &'c [DeviceNumber],
+    parts: &'c CommitParts,
+    listed: Listed,
+    key_packages: HashWork,
+    added: &'c [DeviceNumber],
+    new_leaves: &'c [LeafIndex],
+    changes: ChangeCounts,
+    /// The tree before an external commit.
+    before: Option<TreeBefore>,
+    /// The online devices that get the commit.
+    deliveries: u64,
+    /// The online members that it removes.
+    removed_online: u64,
+}
+
+/// The list of proposals of a commit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Listed {
+    bytes: u64,
+    /// The hashes of the proposals that the commit contains itself.
+    references: HashWork,
+}
+
+impl Listed {
+    fn contains(&mut self, proposal: u64) {
+        self.bytes += MessageSizes::listed(proposal);
+        self.references += HashWork::of(MessageSizes::own_proposal_reference(proposal));
+    }
+}
+
+/// The leaves below the copath child of a path's node.
+fn below<'l>(sorted: &'l [LeafIndex], node: &PathNode) -> &'l [LeafIndex] {
+    let from = sorted.partition_point(|leaf| *leaf < node.copath);
+    &sorted[from..sorted.partition_point(|leaf| *leaf < node.copath || node.has_below_copath(*leaf))]
+}
+
+fn added_below(sorted: &[LeafIndex], node: &PathNode) -> usize {
+    below(sorted, node).len()
+}
+
+/// The number of path nodes from the common ancestor of two leaves up.
+fn nodes_above(levels: u64, committer: LeafIndex, leaf: LeafIndex) -> u64 {
+    let common = LeafIndex::BITS - (committer ^ leaf).leading_zeros();
+    (levels >> common).count_ones().into()
+}
+
+fn change_counts([adds, removes, updates]: [u64; 3]) -> ChangeCounts {
+    ChangeCounts { adds, removes, updates }
+}
+
+fn uploaded(uploaded: u64) -> ServiceBytes {
+    ServiceBytes { uploaded, ..ServiceBytes::default() }
+}

@@ -1,0 +1,30 @@
+//! The cost model: what each entry of the log costs, without cryptography.
+//!
+//! The model plays the same scenarios as the [world](crate::world), and gives the same rows of
+//! costs, but it computes sizes and counts only. Its tree has totals for each subtree, so a commit
+//! costs as much as its path is long, and groups can have a million members. The real engine proves
+//! the model: for random scenarios, both give the same rows.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `run` | plays the steps of a scenario |
+//! | `commit_plan` | the content of a commit: intents and waiting proposals |
+//! | `group` | the group: members, and the costs of each entry |
+//! | `tree` | the ratchet tree, with the totals of each subtree |
+//! | `secret_tree` | the derivations in the secret tree |
+//! | `work` | the operations of each role |
+//! | `messages` | the sizes of messages |
+//! | `suite` | the sizes of keys, signatures and ciphertexts |
+//! | `encoding` | the sizes of vectors |
+
+mod commit_plan;
+mod encoding;
+mod group;
+mod messages;
+mod run;
+mod secret_tree;
+mod suite;
+mod tree;
+mod work;
+
+pub use run::run;

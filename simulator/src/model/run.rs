@@ -1,0 +1,597 @@
+//! Plays the steps of a scenario on the model.
+//!
+//! The rules are those of the [world](crate::world): after each step everything is delivered to
+//! every online member, and a device whose commit came too late tries again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    commit_plan::{Intent, forget_fulfilled, plan},
+    group::{Change, CommitParts, CostGroup, DeviceNumber, GroupSettings, WaitingProposal},
+    messages::MessageSizes,
+    suite::SuiteSizes,
+};
+use crate::{
+    report::{Failure, Figures, RunOutcome},
+    scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Scenario, Step},
+    world::{StepLabels, identity_size},
+};
+
+/// The number of single-use key packages of each device at the service.
+const KEY_PACKAGES: u8 = 2;
+
+/// Plays a scenario, and returns the costs of each entry of the log.
+#[must_use]
+pub fn run(scenario: &Scenario, seed: u64) -> RunOutcome {
+    let mut player = match Player::new(scenario, seed) {
+        Ok(player) => player,
+        Err(stopped) => return RunOutcome { failures: vec![stopped.into_failure(None)], ..RunOutcome::default() },
+    };
+    let failures = player.play(scenario);
+    player.into_outcome(failures)
+}
+
+/// A step that the model cannot carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stopped {
+    code: FailCode,
+    detail: String,
+}
+
+impl Stopped {
+    fn new(code: FailCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    fn into_failure(self, place: Option<Place>) -> Failure {
+        let seen = format!("it failed with `{}`: {}", self.code, self.detail);
+        Failure { code: Some(self.code), ..Failure::new(place, "the step succeeds", seen) }
+    }
+}
+
+/// A submission of a device, made for one epoch.
+#[derive(Clone, Debug)]
+enum Submission {
+    Commit { epoch: u64, parts: CommitParts },
+    External { epoch: u64 },
+    Proposal { epoch: u64, proposal: WaitingProposal },
+    Message { epoch: u64, text: u64 },
+}
+
+/// The state of a run.
+struct Player<'s> {
+    settings: GroupSettings,
+    seed: u64,
+    names: &'s [MemberName],
+    numbers: FxHashMap<&'s str, DeviceNumber>,
+    identities: Vec<u16>,
+    group: Option<CostGroup<'s>>,
+    /// The open intents of each device that has any.
+    intents: BTreeMap<DeviceNumber, Vec<Intent>>,
+    /// The devices with fewer key packages at the service than at the beginning.
+    key_packages: FxHashMap<DeviceNumber, u8>,
+    offline_before_creation: Vec<DeviceNumber>,
+    labels: StepLabels,
+    label: String,
+    elapsed: Duration,
+}
+
+impl<'s> Player<'s> {
+    fn new(scenario: &'s Scenario, seed: u64) -> Result<Self, Stopped> {
+        let settings = GroupSettings::of(scenario);
+        let names = &scenario.members[..];
+        let broken = |name: &MemberName| Stopped::new(FailCode::Rejected, format!("{name} is no name of a user"));
+        let identities =
+            names.iter().map(|name| identity_size(name).ok_or_else(|| broken(name))).collect::<Result<_, _>>()?;
+        Ok(Self {
+            settings,
+            seed,
+            names,
+            numbers: names.iter().zip(0..).map(|(name, number)| (name.as_str(), number)).collect(),
+            identities,
+            group: None,
+            intents: BTreeMap::new(),
+            key_packages: FxHashMap::default(),
+            offline_before_creation: Vec::new(),
+            labels: StepLabels::default(),
+            label: String::new(),
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
+        let mut failed: Option<(Place, Stopped)> = None;
+        for step in scenario.expand() {
+            let expected = match &step.item {
+                Step::Do(Action::Expect(expect)) => expect.fails,
+                _ => None,
+            };
+            match (failed.take(), expected) {
+                (Some((_, stopped)), Some(code)) if stopped.code == code => {}
+                (Some((place, stopped)), _) => return vec![stopped.into_failure(Some(place))],
+                (None, Some(code)) => {
+                    let expected = format!("the step before fails with `{code}`");
+                    return vec![Failure::new(Some(step.place), expected, "it succeeded")];
+                }
+                (None, None) => {}
+            }
+            if let Step::Do(Action::Expect(expect)) = &step.item {
+                if let Some(failure) = self.expect(expect, &step.place) {
+                    return vec![failure];
+                }
+                continue;
+            }
+            let played = self.step(&step.item).and_then(|()| self.settle());
+            if let Err(stopped) = played {
+                failed = Some((step.place.clone(), stopped));
+                if let Err(stopped) = self.settle() {
+                    return vec![stopped.into_failure(Some(step.place))];
+                }
+            }
+        }
+        failed.map(|(place, stopped)| stopped.into_failure(Some(place))).into_iter().collect()
+    }
+
+    fn into_outcome(self, failures: Vec<Failure>) -> RunOutcome {
+        let Some(group) = self.group else { return RunOutcome { failures, ..RunOutcome::default() } };
+        let figures = Figures {
+            members: group.tree.totals().members,
+            epochs: group.epoch,
+            messages: group.messages,
+            costs: group.costs,
+            ..Figures::default()
+        };
+        RunOutcome { failures, figures, costs: group.entries }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Stopped> {
+        match step {
+            Step::Do(action) => self.act(action),
+            Step::Race(contenders) => {
+                self.label = self.labels.next(step);
+                self.race(contenders)
+            }
+        }
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), Stopped> {
+        match action {
+            Action::Create { by, with } => self.create(by, with),
+            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => who.iter().try_for_each(|name| {
+                let device = self.device(name)?;
+                let submission = match action {
+                    Action::Leave { .. } => self.prepare_leaving(device)?,
+                    Action::Join { .. } => self.prepare_external(device, false)?,
+                    _ => self.prepare_external(device, true)?,
+                };
+                self.carry_through(device, submission)?;
+                self.settle()
+            }),
+            Action::Propose { by, what: Proposal::Add(who) | Proposal::Remove(who) } if who.len() > 1 => {
+                let is_addition = matches!(action, Action::Propose { what: Proposal::Add(_), .. });
+                who.iter().try_for_each(|name| {
+                    let what = if is_addition { Proposal::Add } else { Proposal::Remove }(vec![name.clone()]);
+                    self.submit_action(&Action::Propose { by: by.clone(), what })
+                })
+            }
+            Action::Offline { who } => self.set_online(who, false),
+            Action::Online { who } => self.set_online(who, true),
+            Action::RenewKeyPackages { who } => who.iter().try_for_each(|name| {
+                let device = self.device(name)?;
+                self.refuse_if_offline(device)?;
+                self.key_packages.remove(&device);
+                Ok(())
+            }),
+            Action::Wait(time) => {
+                self.elapsed += *time;
+                if let Some(group) = &mut self.group {
+                    group.time = self.elapsed.as_secs();
+                }
+                Ok(())
+            }
+            Action::Add { .. }
+            | Action::Remove { .. }
+            | Action::Update { .. }
+            | Action::Propose { .. }
+            | Action::Commit { .. }
+            | Action::Send { .. } => self.submit_action(action),
+            _ => Err(Stopped::new(FailCode::Rejected, format!("the model has no step `{}`", action.name()))),
+        }
+    }
+
+    fn submit_action(&mut self, action: &Action) -> Result<(), Stopped> {
+        let (device, submission) = self.prepare(action)?;
+        self.carry_through(device, submission)
+    }
+
+    fn create(&mut self, by: &MemberName, with: &[MemberName]) -> Result<(), Stopped> {
+        let creator = self.device(by)?;
+        self.refuse_if_offline(creator)?;
+        let time = self.elapsed.as_secs();
+        let identities = std::mem::take(&mut self.identities);
+        let mut group = CostGroup::create(self.settings, self.names, identities, creator, time);
+        for device in std::mem::take(&mut self.offline_before_creation) {
+            group.set_online(device, false);
+        }
+        self.group = Some(group);
+        if with.is_empty() {
+            return Ok(());
+        }
+        let who = self.devices(with)?;
+        let submission = self.prepare_commit(creator, Intent::Add(who))?;
+        self.carry_through(creator, submission)
+    }
+
+    /// Makes the submission of a step.
+    fn prepare(&mut self, action: &Action) -> Result<(DeviceNumber, Submission), Stopped> {
+        let name = action.submitters().first();
+        let name = name.ok_or_else(|| Stopped::new(FailCode::Rejected, "the step submits nothing"))?;
+        let device = self.device(name)?;
+        self.refuse_if_offline(device)?;
+        let submission = match action {
+            Action::Add { who, .. } => {
+                let who = self.devices(who)?;
+                self.prepare_commit(device, Intent::Add(who))?
+            }
+            Action::Remove { who, .. } => {
+                let who = self.devices(who)?;
+                self.refuse_if_no_member(device)?;
+                let unknown = who.iter().find(|member| **member == device || self.leaf(**member).is_none());
+                if let Some(unknown) = unknown {
+                    let code = if *unknown == device { FailCode::Rejected } else { FailCode::UnknownMember };
+                    return Err(Stopped::new(code, format!("{} cannot be removed", self.name(*unknown))));
+                }
+                self.prepare_commit(device, Intent::Remove(who))?
+            }
+            Action::Update { signature_key, .. } => {
+                self.prepare_commit(device, Intent::Update { signature_key: *signature_key })?
+            }
+            Action::Commit { .. } => self.prepare_commit(device, Intent::CommitProposals)?,
+            Action::Join { .. } => self.prepare_external(device, false)?,
+            Action::Rejoin { .. } => self.prepare_external(device, true)?,
+            Action::Leave { .. } => self.prepare_leaving(device)?,
+            Action::Propose { what, .. } => {
+                self.refuse_if_no_member(device)?;
+                let change = match what {
+                    Proposal::Add(who) => {
+                        let who = self.devices(who)?;
+                        self.claim(&who)?;
+                        Change::Add(who[0])
+                    }
+                    Proposal::Remove(who) => {
+                        let who = self.device(&who[0])?;
+                        if self.leaf(who).is_none() {
+                            return Err(Stopped::new(FailCode::UnknownMember, "it is no member"));
+                        }
+                        Change::Remove(who)
+                    }
+                    Proposal::Update => Change::Update,
+                };
+                Submission::Proposal { epoch: self.epoch(), proposal: WaitingProposal { by: device, change } }
+            }
+            Action::Send { body, .. } => {
+                self.refuse_if_no_member(device)?;
+                self.prepare_message(match body {
+                    MessageBody::Size(size) => u64::from(*size),
+                    MessageBody::Text(text) => text.len() as u64,
+                })?
+            }
+            _ => return Err(Stopped::new(FailCode::Rejected, "the step submits nothing")),
+        };
+        Ok((device, submission))
+    }
+
+    fn prepare_message(&self, text: u64) -> Result<Submission, Stopped> {
+        match self.group.as_ref().is_some_and(|group| !group.waiting.is_empty()) {
+            true => Err(Stopped::new(FailCode::ProposalsWait, "proposals wait for a commit")),
+            false => Ok(Submission::Message { epoch: self.epoch(), text }),
+        }
+    }
+
+    fn prepare_commit(&mut self, device: DeviceNumber, intent: Intent) -> Result<Submission, Stopped> {
+        self.refuse_if_no_member(device)?;
+        if let Intent::Add(who) = &intent {
+            self.claim(who)?;
+        }
+        self.intents.entry(device).or_default().push(intent);
+        match self.planned(device) {
+            Some(mut parts) => {
+                parts.verifies_key_packages = true;
+                Ok(Submission::Commit { epoch: self.epoch(), parts })
+            }
+            None => {
+                self.intents.remove(&device);
+                Err(Stopped::new(FailCode::NothingToCommit, "there is nothing to commit"))
+            }
+        }
+    }
+
+    fn prepare_external(&mut self, device: DeviceNumber, rejoins: bool) -> Result<Submission, Stopped> {
+        self.refuse_if_offline(device)?;
+        if !self.settings.publishes_group_info {
+            let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
+            return Err(Stopped::new(FailCode::NoGroupInfo, detail));
+        }
+        match (self.leaf(device).is_some(), rejoins) {
+            (true, false) => Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device)))),
+            (false, true) => Err(Stopped::new(FailCode::NotAMember, format!("{} has no leaf", self.name(device)))),
+            _ => Ok(Submission::External { epoch: self.epoch() }),
+        }
+    }
+
+    fn prepare_leaving(&mut self, device: DeviceNumber) -> Result<Submission, Stopped> {
+        self.refuse_if_offline(device)?;
+        self.refuse_if_no_member(device)?;
+        let intents = self.intents.entry(device).or_default();
+        if !intents.contains(&Intent::Leave) {
+            intents.push(Intent::Leave);
+        }
+        Ok(self.leaving(device))
+    }
+
+    fn leaving(&self, device: DeviceNumber) -> Submission {
+        let proposal = WaitingProposal { by: device, change: Change::Remove(device) };
+        Submission::Proposal { epoch: self.epoch(), proposal }
+    }
+
+    /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
+    fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), Stopped> {
+        let mut submissions = Vec::with_capacity(contenders.len());
+        for contender in contenders {
+            let prepared = self.prepare(&contender.item)?;
+            self.encrypt_early(&prepared);
+            submissions.push(prepared);
+        }
+        submissions.sort_by_cached_key(|(device, _)| self.turn(*device));
+        let mut losers = Vec::new();
+        for (device, submission) in submissions {
+            if let Some(stale) = self.attempt(device, submission) {
+                losers.push((device, stale));
+            }
+        }
+        losers.sort_by_key(|(_, submission)| !matches!(submission, Submission::Message { .. }));
+        for (device, submission) in losers {
+            if let Some(again) = unless_void(self.make_again(device, submission), None)? {
+                unless_void(self.carry_through(device, again), ())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The device encrypts its submission before it reads those of the others.
+    fn encrypt_early(&mut self, (device, submission): &(DeviceNumber, Submission)) {
+        let is_private = match submission {
+            Submission::Commit { .. } | Submission::Proposal { .. } => self.settings.sizes.opaque,
+            Submission::External { .. } => false,
+            Submission::Message { .. } => true,
+        };
+        if is_private && let Some(group) = &mut self.group {
+            group.encrypt_early(*device);
+        }
+    }
+
+    fn turn(&self, device: DeviceNumber) -> [u8; 32] {
+        crate::world::turn_in_race(self.seed, &self.label, self.name(device))
+    }
+
+    fn carry_through(&mut self, device: DeviceNumber, submission: Submission) -> Result<(), Stopped> {
+        let mut next = Some(submission);
+        while let Some(submission) = next.take() {
+            if let Some(stale) = self.attempt(device, submission) {
+                next = self.make_again(device, stale)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits once. Returns the submission if its epoch is over.
+    fn attempt(&mut self, device: DeviceNumber, submission: Submission) -> Option<Submission> {
+        let group = self.group.as_mut()?;
+        let now = group.epoch;
+        match &submission {
+            Submission::Commit { epoch, parts } if *epoch == now => {
+                group.commit(device, parts);
+                self.begin_epoch(Some(device));
+            }
+            Submission::External { epoch } if *epoch == now => {
+                group.join(device);
+                self.begin_epoch(Some(device));
+            }
+            Submission::Proposal { epoch, proposal } if *epoch == now => group.propose(*proposal),
+            Submission::Message { epoch, text } if *epoch == now => _ = group.send(device, *text),
+            _ => return Some(submission),
+        }
+        None
+    }
+
+    /// Deletes the intents that the new epoch has fulfilled.
+    fn begin_epoch(&mut self, committer: Option<DeviceNumber>) {
+        let Some(group) = &self.group else { return };
+        for (device, intents) in &mut self.intents {
+            if group.leaf(*device).is_none() {
+                intents.clear();
+            } else if Some(*device) == committer {
+                intents.retain(|intent| *intent == Intent::Leave);
+            } else {
+                intents.retain(|intent| *intent != Intent::CommitProposals);
+                forget_fulfilled(intents, group);
+            }
+        }
+        self.intents.retain(|_, intents| !intents.is_empty());
+    }
+
+    fn make_again(&mut self, device: DeviceNumber, stale: Submission) -> Result<Option<Submission>, Stopped> {
+        match stale {
+            Submission::Commit { .. } => Ok(self.from_intents(device)),
+            Submission::External { .. } if self.leaf(device).is_some() => Ok(None),
+            Submission::External { .. } => Ok(Some(Submission::External { epoch: self.epoch() })),
+            Submission::Proposal { proposal, .. } => {
+                self.refuse_if_no_member(device)?;
+                match proposal.change {
+                    Change::Remove(who) if self.leaf(who).is_none() => {
+                        Err(Stopped::new(FailCode::UnknownMember, "it is no member"))
+                    }
+                    Change::Add(who) if self.leaf(who).is_some() => {
+                        Err(Stopped::new(FailCode::AlreadyAMember, "it is in the group"))
+                    }
+                    _ => Ok(Some(Submission::Proposal { epoch: self.epoch(), proposal })),
+                }
+            }
+            Submission::Message { text, .. } => {
+                self.refuse_if_no_member(device)?;
+                self.prepare_message(text).map(Some)
+            }
+        }
+    }
+
+    /// The next submission for the open intents of a device.
+    fn from_intents(&self, device: DeviceNumber) -> Option<Submission> {
+        let epoch = self.epoch();
+        self.leaf(device)?;
+        if let Some(parts) = self.planned(device) {
+            return Some(Submission::Commit { epoch, parts });
+        }
+        let group = self.group.as_ref()?;
+        let leaves = self.intents.get(&device).is_some_and(|intents| intents.contains(&Intent::Leave));
+        let proposed =
+            group.waiting.iter().any(|known| known.by == device && known.change == Change::Remove(device));
+        (leaves && !proposed).then(|| self.leaving(device))
+    }
+
+    fn planned(&self, device: DeviceNumber) -> Option<CommitParts> {
+        plan(device, self.intents.get(&device).map_or(&[], Vec::as_slice), self.group.as_ref()?)
+    }
+
+    /// Has devices take up their remaining intents.
+    fn settle(&mut self) -> Result<(), Stopped> {
+        let mut tried = None;
+        loop {
+            let epoch = self.epoch();
+            let waiting: Vec<_> = self.intents.keys().copied().filter(|device| self.is_online(*device)).collect();
+            let next = waiting.into_iter().find_map(|device| Some((device, self.from_intents(device)?)));
+            let Some((device, submission)) = next.filter(|(device, _)| tried != Some((*device, epoch))) else { break };
+            tried = Some((device, epoch));
+            self.carry_through(device, submission)?;
+        }
+        let restocked: Vec<_> = self.key_packages.keys().copied().filter(|device| self.is_online(*device)).collect();
+        for device in restocked {
+            self.key_packages.remove(&device);
+        }
+        Ok(())
+    }
+
+    /// Takes a key package of each device from the service.
+    fn claim(&mut self, who: &[DeviceNumber]) -> Result<(), Stopped> {
+        for device in who {
+            if self.leaf(*device).is_some() {
+                let detail = format!("{} is in the group", self.name(*device));
+                return Err(Stopped::new(FailCode::AlreadyAMember, detail));
+            }
+            let left = self.key_packages.entry(*device).or_insert(KEY_PACKAGES);
+            if *left == 0 {
+                let detail = format!("the delivery service has no key package of {}", self.name(*device));
+                return Err(Stopped::new(FailCode::NoKeyPackage, detail));
+            }
+            *left -= 1;
+        }
+        Ok(())
+    }
+
+    fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), Stopped> {
+        for name in who {
+            let device = self.device(name)?;
+            match &mut self.group {
+                Some(group) => group.set_online(device, online),
+                None if online => self.offline_before_creation.retain(|known| *known != device),
+                None => self.offline_before_creation.push(device),
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&self, expect: &Expect, place: &Place) -> Option<Failure> {
+        let failure = |expected: String, seen: String| Some(Failure::new(Some(place.clone()), expected, seen));
+        let epoch = self.epoch();
+        if let Some(expected) = expect.epoch
+            && expected != epoch
+        {
+            return failure(format!("the group is in epoch {expected}"), format!("it is in epoch {epoch}"));
+        }
+        let members = expect.members.as_ref()?;
+        let count = self.group.as_ref().map_or(0, |group| group.tree.totals().members);
+        let lacking = members.iter().find(|name| self.device(name).is_ok_and(|device| self.leaf(device).is_none()));
+        match lacking {
+            Some(name) => failure(format!("{name} is a member"), "it is not".to_owned()),
+            None if count != members.len() as u64 => {
+                failure(format!("the group has {} members", members.len()), format!("it has {count}"))
+            }
+            None => None,
+        }
+    }
+
+    fn device(&self, name: &MemberName) -> Result<DeviceNumber, Stopped> {
+        let number = self.numbers.get(name.as_str()).copied();
+        number.ok_or_else(|| Stopped::new(FailCode::Rejected, format!("{name} is no device")))
+    }
+
+    fn devices(&self, names: &[MemberName]) -> Result<Vec<DeviceNumber>, Stopped> {
+        names.iter().map(|name| self.device(name)).collect()
+    }
+
+    fn name(&self, device: DeviceNumber) -> &MemberName {
+        &self.names[device as usize]
+    }
+
+    fn leaf(&self, device: DeviceNumber) -> Option<u32> {
+        self.group.as_ref()?.leaf(device)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.epoch)
+    }
+
+    fn is_online(&self, device: DeviceNumber) -> bool {
+        match &self.group {
+            Some(group) => group.is_online(device),
+            None => !self.offline_before_creation.contains(&device),
+        }
+    }
+
+    fn refuse_if_offline(&self, device: DeviceNumber) -> Result<(), Stopped> {
+        match self.is_online(device) {
+            true => Ok(()),
+            false => Err(Stopped::new(FailCode::Offline, format!("{} is offline", self.name(device)))),
+        }
+    }
+
+    fn refuse_if_no_member(&self, device: DeviceNumber) -> Result<(), Stopped> {
+        match self.leaf(device) {
+            Some(_) => Ok(()),
+            None => Err(Stopped::new(FailCode::NotAMember, format!("{} is not in the group", self.name(device)))),
+        }
+    }
+}
+
+/// Turns the failure of a contender whose change has become void into a result.
+fn unless_void<T>(result: Result<T, Stopped>, void: T) -> Result<T, Stopped> {
+    use FailCode::{AlreadyAMember, NotAMember, NothingToCommit, Removed, UnknownMember};
+    match result {
+        Err(Stopped { code: AlreadyAMember | NotAMember | NothingToCommit | Removed | UnknownMember, .. }) => Ok(void),
+        result => result,
+    }
+}
+
+impl GroupSettings {
+    /// The settings of a scenario's group.
+    fn of(scenario: &Scenario) -> Self {
+        let (suite, policy) = crate::world::suite_and_policy(scenario);
+        let sizes = MessageSizes {
+            suite: SuiteSizes::of(suite),
+            opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
+            padding: policy.padding as u64,
+        };
+        Self { sizes, publishes_group_info: policy.publish_group_info }
+    }
+}
