@@ -12,7 +12,7 @@ use super::{
     weights::{StepKind, Weights},
 };
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, GroupSettings, MemberName, Scenario, Step, TheftScope, ThiefAction,
+    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Scenario, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -49,6 +49,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         name: format!("scenario {number} of seed {seed}"),
         about: None,
         seed: scenario_seed,
+        fidelity: Fidelity::Real,
         group,
         members: names,
         steps: generator.steps,

@@ -3,7 +3,7 @@
 //! The rules are those of the engine (`engine/src/group/plan.rs` and `selection.rs`), and of
 //! OpenMLS, which includes one proposal for each leaf.
 
-use std::collections::BTreeSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::group::{Change, CommitParts, CostGroup, DeviceNumber, WaitingProposal};
 
@@ -12,9 +12,7 @@ use super::group::{Change, CommitParts, CostGroup, DeviceNumber, WaitingProposal
 pub(super) enum Intent {
     Add(Vec<DeviceNumber>),
     Remove(Vec<DeviceNumber>),
-    Update {
-        signature_key: bool,
-    },
+    Update { signature_key: bool },
     CommitProposals,
     Leave,
 }
@@ -35,21 +33,14 @@ pub(super) fn forget_fulfilled(intents: &mut Vec<Intent>, group: &CostGroup<'_>)
 pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) -> Option<CommitParts> {
     let mut parts = CommitParts::default();
     let (mut update, mut commits_proposals) = (false, false);
+    let (mut added, mut planned) = (FxHashSet::default(), FxHashSet::default());
     for intent in intents {
         match intent {
             Intent::Add(who) => {
-                for device in who {
-                    if !parts.add.contains(device) {
-                        parts.add.push(*device);
-                    }
-                }
+                parts.add.extend(who.iter().filter(|device| added.insert(**device)));
             }
             Intent::Remove(who) => {
-                for device in who {
-                    if !parts.remove.contains(device) {
-                        parts.remove.push(*device);
-                    }
-                }
+                parts.remove.extend(who.iter().filter(|device| planned.insert(**device)));
             }
             Intent::Update { signature_key } => {
                 update = true;
@@ -59,9 +50,8 @@ pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) 
             Intent::Leave => {}
         }
     }
-    let added: BTreeSet<_> = parts.add.iter().copied().collect();
-    parts.referred = chosen(by, &added, &group.waiting);
-    let removed: BTreeSet<_> = parts
+    parts.referred = chosen(by, added, &group.waiting);
+    let removed: FxHashSet<_> = parts
         .referred
         .iter()
         .filter_map(|proposal| if let Change::Remove(who) = proposal.change { Some(who) } else { None })
@@ -78,28 +68,32 @@ pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) 
 
 /// The waiting proposals that a commit refers to. A committer cannot remove or update itself by a
 /// proposal (RFC 9420, 12.2), and a commit has one proposal for each leaf and each added device.
-fn chosen(by: DeviceNumber, added: &BTreeSet<DeviceNumber>, waiting: &[WaitingProposal]) -> Vec<WaitingProposal> {
-    let mut added = added.clone();
+fn chosen(by: DeviceNumber, mut added: FxHashSet<DeviceNumber>, waiting: &[WaitingProposal]) -> Vec<WaitingProposal> {
     let mut chosen: Vec<WaitingProposal> = Vec::new();
+    // The place of the proposal for each leaf, by the leaf's device.
+    let mut of_leaf: FxHashMap<DeviceNumber, usize> = FxHashMap::default();
     for proposal in waiting {
-        let leaf_of = |proposal: &WaitingProposal| match proposal.change {
-            Change::Add(_) => None,
-            Change::Remove(who) => Some(who),
-            Change::Update => Some(proposal.by),
-        };
-        match (proposal.change, leaf_of(proposal)) {
-            (Change::Add(device), _) => {
+        let leaf = match proposal.change {
+            Change::Add(device) => {
                 if added.insert(device) {
                     chosen.push(*proposal);
                 }
+                continue;
             }
-            (_, Some(leaf)) if leaf == by => {}
-            (change, leaf) => match chosen.iter_mut().find(|known| leaf.is_some() && leaf_of(known) == leaf) {
-                // A removal has priority over an update, and a later proposal over an earlier one.
-                Some(known) if matches!(known.change, Change::Remove(_)) && change == Change::Update => {}
-                Some(known) => *known = *proposal,
-                None => chosen.push(*proposal),
-            },
+            Change::Remove(who) => who,
+            Change::Update => proposal.by,
+        };
+        if leaf == by {
+            continue;
+        }
+        match of_leaf.get(&leaf).map(|place| &mut chosen[*place]) {
+            // A removal has priority over an update, and a later proposal over an earlier one.
+            Some(known) if matches!(known.change, Change::Remove(_)) && proposal.change == Change::Update => {}
+            Some(known) => *known = *proposal,
+            None => {
+                of_leaf.insert(leaf, chosen.len());
+                chosen.push(*proposal);
+            }
         }
     }
     chosen

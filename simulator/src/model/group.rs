@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     cost::{
-        ChangeCounts, CostCounts, Costs, EntryBytes, EntryCost, EntryKind, Operation, PathShape,
-        ServiceBytes, TreeShape,
+        ChangeCounts, CostCounts, Costs, EntryBytes, EntryCost, EntryKind, Operation, PathShape, ServiceBytes,
+        TreeShape,
     },
     scenario::MemberName,
 };
@@ -93,6 +93,8 @@ struct Handshake {
     /// The size of the welcome that the service delivers to one joiner.
     welcome_for_one: u64,
     is_commit: bool,
+    /// True if the receivers ignore the handshake.
+    is_ignored: bool,
 }
 
 /// The group, and the entries of its log so far.
@@ -178,6 +180,12 @@ impl<'n> CostGroup<'n> {
     pub(crate) fn propose(&mut self, proposal: WaitingProposal) {
         let WaitingProposal { by, change } = proposal;
         let Some(leaf) = self.leaf(by) else { return };
+        // A member that proposes the same removal again signs the same content. Only encryption
+        // makes it another message, which the receivers ignore.
+        let is_known = matches!(change, Change::Remove(_)) && self.waiting.contains(&proposal);
+        if is_known && !self.settings.sizes.opaque {
+            return;
+        }
         let sizes = self.settings.sizes;
         let (kind, content, changes) = match change {
             Change::Add(device) => (ProposalKind::Add, sizes.add(self.identity(device)), [1, 0, 0]),
@@ -198,9 +206,12 @@ impl<'n> CostGroup<'n> {
             ..self.entry(EntryKind::Proposal, by)
         };
         self.charge(Operation::Proposal, sender, 1);
-        self.receive(&mut entry, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
-        for (_, difference) in &others {
-            self.receive(&mut entry, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
+        if !is_known {
+            self.receive(&mut entry, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
+            for (_, difference) in &others {
+                self.receive(&mut entry, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
+            }
+            self.waiting.push(proposal);
         }
         self.handshakes.push(Handshake {
             entry: self.entries.len(),
@@ -210,9 +221,9 @@ impl<'n> CostGroup<'n> {
             joiner: CostCounts::default(),
             welcome_for_one: 0,
             is_commit: false,
+            is_ignored: is_known,
         });
         self.entries.push(entry);
-        self.waiting.push(proposal);
     }
 
     /// Orders an application message with this number of bytes. Returns the size of the message.
@@ -362,9 +373,12 @@ impl<'n> CostGroup<'n> {
                 }
             }
             let entry = &mut self.entries[handshake.entry];
-            entry.receivers.add_many(counts, 1);
             entry.service.deliveries += 1;
             entry.service.delivered += entry.bytes.commit.or(entry.bytes.proposal).unwrap_or_default();
+            if handshake.is_ignored {
+                continue;
+            }
+            entry.receivers.add_many(counts, 1);
             let operation = if handshake.is_commit { Operation::ReceiveCommit } else { Operation::ReceiveProposal };
             self.charge(operation, counts, 1);
         }
@@ -451,8 +465,7 @@ impl<'n> CostGroup<'n> {
             sorted
         };
         let path = self.tree.path(*leaf);
-        let sealed: Vec<u64> =
-            path.iter().map(|node| node.resolution - added_below(&sorted, node) as u64).collect();
+        let sealed: Vec<u64> = path.iter().map(|node| node.resolution - added_below(&sorted, node) as u64).collect();
         let (sealed_sum, sealed_max) = (sealed.iter().sum(), sealed.iter().copied().max().unwrap_or_default());
         let nodes: u64 = sealed.iter().map(|count| sizes.path_node(*count)).sum();
         let identity = self.identity(*by);
@@ -534,8 +547,16 @@ impl<'n> CostGroup<'n> {
         let entry_number = self.entries.len();
         self.entries.push(entry);
         let welcome_for_one = sizes.welcome(1, epoch + 1, encoded);
-        let handshake =
-            Handshake { entry: entry_number, committer: *leaf, levels, work, joiner, welcome_for_one, is_commit: true };
+        let handshake = Handshake {
+            entry: entry_number,
+            committer: *leaf,
+            levels,
+            work,
+            joiner,
+            welcome_for_one,
+            is_commit: true,
+            is_ignored: false,
+        };
         self.handshakes.push(handshake);
         self.epoch += 1;
         self.secret_trees.clear();
@@ -574,14 +595,9 @@ impl<'n> CostGroup<'n> {
     }
 
     fn frame_private(&mut self, by: DeviceNumber, leaf: LeafIndex) -> Framed {
-        let Derivations { sender, receiver, others } =
-            self.secret_trees.message(by, leaf, self.tree.totals().leaves);
-        let framing = Framing {
-            is_private: true,
-            has_tag: false,
-            sender_derivations: sender,
-            receiver_derivations: receiver,
-        };
+        let Derivations { sender, receiver, others } = self.secret_trees.message(by, leaf, self.tree.totals().leaves);
+        let framing =
+            Framing { is_private: true, has_tag: false, sender_derivations: sender, receiver_derivations: receiver };
         let others = others.into_iter().map(|(device, own)| (device, KdfDifference { from: receiver, to: own }));
         Framed { framing, others: others.collect() }
     }

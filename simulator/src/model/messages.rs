@@ -47,7 +47,9 @@ pub(crate) enum LeafSource {
     KeyPackage,
     Update,
     /// The leaf has a parent hash, which is empty if the path has no nodes.
-    Commit { has_path: bool },
+    Commit {
+        has_path: bool,
+    },
 }
 
 /// The sender of a handshake (RFC 9420, 6).

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use regrow_engine::HandshakeMode;
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     report::{Failure, Figures, RunOutcome},
     scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Scenario, Step},
-    world::{StepLabels, identity_size},
+    world::{StepLabels, identity_size, policy_without_suite, turn_in_race},
 };
 
 /// The number of single-use key packages of each device at the service.
@@ -315,7 +316,9 @@ impl<'s> Player<'s> {
             return Err(Stopped::new(FailCode::NoGroupInfo, detail));
         }
         match (self.leaf(device).is_some(), rejoins) {
-            (true, false) => Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device)))),
+            (true, false) => {
+                Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device))))
+            }
             (false, true) => Err(Stopped::new(FailCode::NotAMember, format!("{} has no leaf", self.name(device)))),
             _ => Ok(Submission::External { epoch: self.epoch() }),
         }
@@ -373,7 +376,7 @@ impl<'s> Player<'s> {
     }
 
     fn turn(&self, device: DeviceNumber) -> [u8; 32] {
-        crate::world::turn_in_race(self.seed, &self.label, self.name(device))
+        turn_in_race(self.seed, &self.label, self.name(device))
     }
 
     fn carry_through(&mut self, device: DeviceNumber, submission: Submission) -> Result<(), Stopped> {
@@ -455,8 +458,7 @@ impl<'s> Player<'s> {
         }
         let group = self.group.as_ref()?;
         let leaves = self.intents.get(&device).is_some_and(|intents| intents.contains(&Intent::Leave));
-        let proposed =
-            group.waiting.iter().any(|known| known.by == device && known.change == Change::Remove(device));
+        let proposed = group.waiting.iter().any(|known| known.by == device && known.change == Change::Remove(device));
         (leaves && !proposed).then(|| self.leaving(device))
     }
 
@@ -586,10 +588,10 @@ fn unless_void<T>(result: Result<T, Stopped>, void: T) -> Result<T, Stopped> {
 impl GroupSettings {
     /// The settings of a scenario's group.
     fn of(scenario: &Scenario) -> Self {
-        let (suite, policy) = crate::world::suite_and_policy(scenario);
+        let policy = policy_without_suite(&scenario.group);
         let sizes = MessageSizes {
-            suite: SuiteSizes::of(suite),
-            opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
+            suite: SuiteSizes::of(scenario.group.ciphersuite.unwrap_or_default()),
+            opaque: policy.handshake == HandshakeMode::Opaque,
             padding: policy.padding as u64,
         };
         Self { sizes, publishes_group_info: policy.publish_group_info }

@@ -31,6 +31,7 @@ impl SuiteSizes {
         let x25519 = Self { public_key: 32, encapsulated: 32, signature_key: 32, signature: 64 };
         match suite {
             Ciphersuite::X25519Aes128GcmSha256Ed25519 | Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519 => x25519,
+            Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519 => Self { public_key: 1216, encapsulated: 1120, ..x25519 },
             Ciphersuite::P256Aes128GcmSha256P256 => {
                 Self { public_key: 65, encapsulated: 65, signature_key: 65, signature: 71 }
             }

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fields::{At, FileReader, nearest, shown},
-    format::{Action, Delivery, Expect, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
+    format::{
+        Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, ReadingExpectation, Scenario, Step,
+    },
     name::{CompromiseId, MemberName, MessageId},
     problem::MAX_PROBLEMS,
 };
@@ -46,6 +48,7 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         created: false,
         before: Before::Nothing,
     };
+    check.fidelity(scenario);
     check.definitions(scenario);
     for (index, step) in scenario.expand().enumerate() {
         if check.reader.problems.len() >= MAX_PROBLEMS {
@@ -99,6 +102,26 @@ impl Check<'_, '_, '_> {
         let at = At { json: self.root.json.locate(&path), path: path.clone() };
         self.reader.note(&at, problem);
         self.told.insert(path);
+    }
+
+    /// Notes the settings and steps that the fidelity of the scenario does not have.
+    fn fidelity(&mut self, scenario: &Scenario) {
+        if scenario.fidelity == Fidelity::Real {
+            if scenario.group.ciphersuite == Some(Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519) {
+                let path = "group.ciphersuite";
+                let at = At { json: self.root.json.locate(path), path: path.to_owned() };
+                let problem = "real devices do not have this ciphersuite; set `fidelity` to `model`";
+                self.reader.note(&at, problem);
+            }
+            return;
+        }
+        for step in scenario.expand() {
+            let Step::Do(action) = &step.item else { continue };
+            if !action.has_model() {
+                let problem = "the cost model has no such step or condition; set `fidelity` to `real`";
+                self.note(&step.place, action.name(), |_| problem.to_owned());
+            }
+        }
     }
 
     /// Collects the ids that all steps define. Some steps may name an id before its definition.

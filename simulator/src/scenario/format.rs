@@ -25,6 +25,8 @@ pub struct Scenario {
     pub about: Option<String>,
     /// The seed of all random values.
     pub seed: u64,
+    /// True devices, or the cost model.
+    pub fidelity: Fidelity,
     /// The settings of the group.
     pub group: GroupSettings,
     /// All members, in the order of the file, each once.
@@ -52,15 +54,30 @@ pub struct GroupSettings {
     pub publish_group_info: Option<bool>,
 }
 
-/// A cipher suite by its name in RFC 9420, 17.1. The engine's default provider has all of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The devices of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fidelity {
+    /// Each member is a real client of the engine, and the delivery service's code orders its
+    /// messages.
+    #[default]
+    Real,
+    /// The [cost model](crate::model): sizes and counts, without cryptography.
+    Model,
+}
+
+/// A cipher suite by its name in RFC 9420, 17.1, or in a draft.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ciphersuite {
     /// `MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519`, which every implementation has.
+    #[default]
     X25519Aes128GcmSha256Ed25519,
     /// `MLS_128_DHKEMP256_AES128GCM_SHA256_P256`.
     P256Aes128GcmSha256P256,
     /// `MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519`.
     X25519ChaCha20Poly1305Sha256Ed25519,
+    /// `MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519` of the draft on post-quantum ciphersuites.
+    /// Only the cost model has it.
+    XWingChaCha20Poly1305Sha256Ed25519,
 }
 
 /// A place in the file.
@@ -416,6 +433,22 @@ impl Action {
             Self::Impersonate { .. } => "impersonate",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
+        }
+    }
+
+    /// True if the cost model can carry the step out.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        match self {
+            Self::Hold(_)
+            | Self::Release(_)
+            | Self::Drop(_)
+            | Self::Duplicate(_)
+            | Self::Crash { .. }
+            | Self::Compromise { .. }
+            | Self::Impersonate { .. } => false,
+            Self::Expect(expect) => expect.reading.is_none() && !expect.converged,
+            _ => true,
         }
     }
 

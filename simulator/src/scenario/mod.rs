@@ -37,7 +37,7 @@ mod write;
 
 pub use check::MAX_STEPS;
 pub use format::{
-    Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, GroupSettings,
+    Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, Fidelity, GroupSettings,
     MessageBody, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, load};

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Ciphersuite, CrashPoint, FailCode, TheftScope, ThiefAction};
+use super::format::{Ciphersuite, CrashPoint, FailCode, Fidelity, TheftScope, ThiefAction};
 
 /// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -23,7 +23,12 @@ impl Word for Ciphersuite {
         ("MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519", Self::X25519Aes128GcmSha256Ed25519),
         ("MLS_128_DHKEMP256_AES128GCM_SHA256_P256", Self::P256Aes128GcmSha256P256),
         ("MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519", Self::X25519ChaCha20Poly1305Sha256Ed25519),
+        ("MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519", Self::XWingChaCha20Poly1305Sha256Ed25519),
     ];
+}
+
+impl Word for Fidelity {
+    const WORDS: &'static [(&'static str, Self)] = &[("real", Self::Real), ("model", Self::Model)];
 }
 
 impl Word for HandshakeMode {

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
-        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, MessageBody, Placed, Proposal,
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
         ReadingExpectation, Scenario, TheftScope, WrittenStep,
     },
     word::word,
@@ -38,6 +38,9 @@ pub fn write(scenario: &Scenario) -> String {
     let mut fields = vec![format!("\"regrow\": {FORMAT}"), format!("\"name\": {}", text(&scenario.name))];
     fields.extend(scenario.about.as_ref().map(|about| format!("\"about\": {}", text(about))));
     fields.push(format!("\"seed\": {}", scenario.seed));
+    if scenario.fidelity != Fidelity::default() {
+        fields.push(format!("\"fidelity\": {}", text(word(scenario.fidelity))));
+    }
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));
     }

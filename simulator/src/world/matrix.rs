@@ -17,7 +17,7 @@ use crate::{
         Failure, Matrix, RunOptions, RunOutcome, Transcript,
         matrix::{Cell, Column, Row},
     },
-    scenario::{Action, Scenario, Step},
+    scenario::{Action, Fidelity, Scenario, Step},
 };
 
 /// The method that decides which messages a thief reads, as the reports state it.
@@ -34,7 +34,7 @@ const MAX_SNAPSHOTS: usize = 20_000;
 /// with more than 20,000 snapshots is refused before it runs.
 pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOutcome>> {
     let seed = options.seed_of(scenario);
-    if let Some(failure) = too_many(scenario) {
+    if let Some(failure) = without_devices(scenario).or_else(|| too_many(scenario)) {
         return Err(Box::new(RunOutcome { failures: vec![failure], ..RunOutcome::default() }));
     }
     let mut transcript = Transcript::new(&scenario.name, false);
@@ -61,6 +61,12 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOu
     exposures.sort_by_key(|(snapshot, _)| snapshot.device);
     let rows = exposures.into_iter().map(|(snapshot, exposure)| world.row(snapshot, &exposure)).collect();
     Ok(Matrix { scenario: scenario.name.clone(), seed, method: METHOD, steps, columns, rows })
+}
+
+fn without_devices(scenario: &Scenario) -> Option<Failure> {
+    let seen = "its `fidelity` is `model`, and the cost model has no devices";
+    (scenario.fidelity == Fidelity::Model)
+        .then(|| Failure::new(None, "a matrix is of a scenario with real devices", seen))
 }
 
 fn too_many(scenario: &Scenario) -> Option<Failure> {

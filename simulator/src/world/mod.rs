@@ -93,5 +93,5 @@ pub use run::{run, run_in};
 
 pub(crate) use device::identity_size;
 pub(crate) use race::turn_in_race;
-pub(crate) use settings::suite_and_policy;
+pub(crate) use settings::policy_without_suite;
 pub(crate) use step_labels::StepLabels;

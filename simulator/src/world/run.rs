@@ -8,8 +8,9 @@ use super::{
     step_failure::StepFailure,
 };
 use crate::{
+    model,
     report::{Failure, RunOptions, RunOutcome, Transcript},
-    scenario::{Action, FailCode, Place, Placed, Scenario, Step},
+    scenario::{Action, FailCode, Fidelity, Place, Placed, Scenario, Step},
 };
 
 /// Runs a scenario to its end, or to the first step that fails.
@@ -25,6 +26,12 @@ pub fn run_in(
     faults: &dyn FaultInjection,
 ) -> RunOutcome {
     let seed = options.seed_of(scenario);
+    if scenario.fidelity == Fidelity::Model {
+        return match &options.service {
+            Some(_) => RunOutcome { failures: vec![no_service()], ..RunOutcome::default() },
+            None => model::run(scenario, seed),
+        };
+    }
     let endpoint = match &options.service {
         Some(address) => Endpoint::remote(address),
         None => Endpoint::local(faults),
@@ -42,6 +49,11 @@ pub fn run_in(
     let failures = world.play_and_check(scenario);
     world.tell_results();
     RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take() }
+}
+
+fn no_service() -> Failure {
+    let seen = "its `fidelity` is `model`, so no device would use the delivery service; leave out --service";
+    Failure::new(None, "the scenario runs on real devices", seen)
 }
 
 /// A step that failed, until an expectation asks for the failure or the scenario ends with it.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use regrow_engine::{Ciphersuite, Policy};
 
-use super::clock::CLOCK_SKEW;
-use crate::scenario::{self, Action, MemberName, Scenario, Step, TheftScope};
+use super::{clock::CLOCK_SKEW, step_failure::StepFailure};
+use crate::scenario::{self, Action, GroupSettings, MemberName, Scenario, Step, TheftScope};
 
 /// The default of `publish_group_info`. A group info is a quarter of the work of a commit in a
 /// large group, and most scenarios have no external commit. The default must not depend on the
@@ -13,20 +13,34 @@ use crate::scenario::{self, Action, MemberName, Scenario, Step, TheftScope};
 const PUBLISH_GROUP_INFO: bool = false;
 
 /// The engine's policy for all members: the settings of the scenario over the engine's defaults.
-pub(super) fn policy(scenario: &Scenario) -> Policy {
+///
+/// # Errors
+///
+/// Real devices do not have the ciphersuite.
+pub(super) fn policy(scenario: &Scenario) -> Result<Policy, StepFailure> {
     let settings = &scenario.group;
+    let default = policy_without_suite(settings);
+    let ciphersuite = match settings.ciphersuite {
+        None => default.ciphersuite,
+        Some(scenario::Ciphersuite::X25519Aes128GcmSha256Ed25519) => {
+            Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
+        }
+        Some(scenario::Ciphersuite::P256Aes128GcmSha256P256) => Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+        Some(scenario::Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519) => {
+            Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519
+        }
+        Some(suite @ scenario::Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519) => {
+            return Err(StepFailure::rejected(format!("real devices do not have the ciphersuite {suite}")));
+        }
+    };
+    Ok(Policy { ciphersuite, ..default })
+}
+
+/// The policy with the engine's default ciphersuite.
+pub(crate) fn policy_without_suite(settings: &GroupSettings) -> Policy {
     let default = Policy::default();
     let number = |setting: Option<u32>, default: usize| setting.map_or(default, |value| value as usize);
     Policy {
-        ciphersuite: settings.ciphersuite.map_or(default.ciphersuite, |suite| match suite {
-            scenario::Ciphersuite::X25519Aes128GcmSha256Ed25519 => {
-                Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519
-            }
-            scenario::Ciphersuite::P256Aes128GcmSha256P256 => Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
-            scenario::Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519 => {
-                Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519
-            }
-        }),
         handshake: settings.handshake.unwrap_or(default.handshake),
         past_epochs: number(settings.past_epochs, default.past_epochs),
         // A scenario gives the number of past epochs, and the oracle counts them.
@@ -37,12 +51,6 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
         publish_group_info: settings.publish_group_info.unwrap_or(PUBLISH_GROUP_INFO),
         ..default
     }
-}
-
-/// The ciphersuite and the policy of a scenario.
-pub(crate) fn suite_and_policy(scenario: &Scenario) -> (scenario::Ciphersuite, Policy) {
-    let default = scenario::Ciphersuite::X25519Aes128GcmSha256Ed25519;
-    (scenario.group.ciphersuite.unwrap_or(default), policy(scenario))
 }
 
 /// The members whose storage is stolen at some time. Their devices keep a file from the beginning,

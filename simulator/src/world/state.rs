@@ -53,7 +53,7 @@ impl<'t> World<'t> {
         endpoint: Endpoint<'t>,
         matrix: Option<MatrixRecorder>,
     ) -> Result<Self, StepFailure> {
-        let policy = settings::policy(scenario);
+        let policy = settings::policy(scenario)?;
         let facts = FactRecorder::new(matrix.is_some() || settings::somebody_steals(scenario), &policy);
         let mut world = Self {
             seed,

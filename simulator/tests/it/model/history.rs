@@ -53,6 +53,9 @@ pub struct History {
     offline: BTreeSet<usize>,
     /// The former members that others have removed. They cannot join by external commit.
     removed: BTreeSet<usize>,
+    /// The devices that have replaced their signature key. If such a device was invited with its
+    /// old key, it cannot rejoin after it has forgotten the group, because the key is erased.
+    with_new_key: BTreeSet<usize>,
     pub steps: Vec<Value>,
     messages: usize,
 }
@@ -77,7 +80,8 @@ impl History {
             members: none.clone(),
             outside,
             offline: none.clone(),
-            removed: none,
+            removed: none.clone(),
+            with_new_key: none,
             steps: Vec::new(),
             messages: 0,
         };
@@ -159,6 +163,9 @@ impl History {
             }
             5 | 6 => {
                 let signature_key = self.draws.below(4) == 0;
+                if signature_key {
+                    self.with_new_key.insert(by);
+                }
                 self.steps.push(step("update", json!({ "by": name(by), "signature_key": signature_key })));
                 1
             }
@@ -194,13 +201,14 @@ impl History {
                     let by = self.draws.one_of(&active);
                     let size = self.draws.below(400);
                     self.messages += 1;
-                    self.steps.push(step("send", json!({ "by": name(by), "id": self.messages.to_string(), "size": size })));
+                    self.steps
+                        .push(step("send", json!({ "by": name(by), "id": self.messages.to_string(), "size": size })));
                 }
                 0
             }
             14 if self.shape.external => {
                 let fresh: BTreeSet<_> = self.online_outside().difference(&self.removed).copied().collect();
-                if self.draws.below(2) == 0 && active.len() > 1 {
+                if self.draws.below(2) == 0 && active.len() > 1 && !self.with_new_key.contains(&by) {
                     self.steps.push(step("rejoin", json!({ "who": name(by) })));
                     return 1;
                 }

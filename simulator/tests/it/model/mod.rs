@@ -1,9 +1,11 @@
 //! The cost model and the real engine give the same rows, column by column.
 
 mod history;
+mod signatures;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
+use rayon::prelude::*;
 use regrow_simulator::{
     model,
     report::{
@@ -15,7 +17,10 @@ use regrow_simulator::{
 };
 use serde_json::{Value, json};
 
-use self::history::{History, Shape};
+use self::{
+    history::{History, Shape},
+    signatures::FixedLength,
+};
 use crate::common::told;
 
 /// The columns that the model does not have: the format of the service's store is the service's
@@ -46,7 +51,7 @@ fn rows(scenario: &Scenario, outcome: &RunOutcome) -> Vec<Vec<String>> {
 fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     let mut transcript = Transcript::new(&scenario.name, false);
     let options = RunOptions { costs: true, ..RunOptions::default() };
-    let real = world::run(scenario, &options, &mut transcript);
+    let real = world::run_in(scenario, &options, &mut transcript, &FixedLength);
     let modelled = model::run(scenario, scenario.seed);
     let (real_rows, model_rows) = (rows(scenario, &real), rows(scenario, &modelled));
     let columns = columns();
@@ -67,16 +72,62 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     real.figures.epochs
 }
 
+/// A set of settings, and the number of its histories.
+struct Setting {
+    ciphersuite: &'static str,
+    handshake: &'static str,
+    padding: u32,
+    publishes_group_info: bool,
+}
+
+const X25519: &str = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
+const P256: &str = "MLS_128_DHKEMP256_AES128GCM_SHA256_P256";
+const CHACHA20: &str = "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519";
+
+const SETTINGS: [Setting; 6] = [
+    Setting { ciphersuite: X25519, handshake: "assisted", padding: 128, publishes_group_info: false },
+    Setting { ciphersuite: X25519, handshake: "opaque", padding: 0, publishes_group_info: true },
+    Setting { ciphersuite: X25519, handshake: "opaque", padding: 100, publishes_group_info: false },
+    Setting { ciphersuite: CHACHA20, handshake: "assisted", padding: 0, publishes_group_info: true },
+    Setting { ciphersuite: P256, handshake: "assisted", padding: 64, publishes_group_info: true },
+    Setting { ciphersuite: P256, handshake: "opaque", padding: 128, publishes_group_info: false },
+];
+
+/// Compares random histories of this shape, in all settings. Returns the number of epochs.
+fn compare(seeds: Range<u64>, shape: impl Fn(u64) -> Shape + Sync) -> u64 {
+    let both: Vec<_> = seeds.flat_map(|seed| SETTINGS.iter().map(move |setting| (seed, setting))).collect();
+    both.into_par_iter()
+        .map(|(seed, setting)| {
+            let Setting { ciphersuite, handshake, padding, publishes_group_info } = setting;
+            let group = json!({
+                "ciphersuite": ciphersuite,
+                "handshake": handshake,
+                "padding": padding,
+                "publish_group_info": publishes_group_info,
+            });
+            let history = History::draw(seed, Shape { external: *publishes_group_info, ..shape(seed) });
+            assert_no_residual(&scenario(&group, &history), &format!("seed {seed}, {group}"))
+        })
+        .sum()
+}
+
 #[test]
-fn rows_of_random_histories_are_those_of_the_engine() {
-    let mut epochs = 0;
-    for seed in 0..8_u64 {
-        for (handshake, padding, external) in [("assisted", 128, false), ("assisted", 0, true), ("opaque", 64, true)] {
-            let group = json!({ "handshake": handshake, "padding": padding, "publish_group_info": external });
-            let shape = Shape { devices: 24, initial: 1 + seed as usize * 2, epochs: 25, external };
-            let history = History::draw(seed, shape);
-            epochs += assert_no_residual(&scenario(&group, &history), &format!("seed {seed}, {group}"));
-        }
-    }
-    assert!(epochs >= 500, "{epochs}");
+fn ten_thousand_epochs_of_random_histories_cost_the_same_on_both() {
+    let mut epochs = compare(0..33, |seed| Shape {
+        devices: 6 + seed as usize % 12,
+        initial: 1 + seed as usize % 6,
+        epochs: 50,
+        external: false,
+    });
+    epochs += compare(100..101, |_| Shape { devices: 80, initial: 40, epochs: 20, external: false });
+    epochs += compare(200..201, |_| Shape { devices: 256, initial: 250, epochs: 3, external: false });
+    assert!(epochs >= 10_000, "{epochs}");
+}
+
+/// `cargo test --release -p regrow-simulator --test it -- --ignored model` takes about an hour.
+#[test]
+#[ignore = "a thousand real members take an hour"]
+fn epochs_of_a_thousand_members_cost_the_same_on_both() {
+    let epochs = compare(300..301, |_| Shape { devices: 1024, initial: 1000, epochs: 20, external: false });
+    assert!(epochs >= 120, "{epochs}");
 }
