@@ -80,6 +80,8 @@ pub enum StepEventKind {
     Detected,
     /// The step failed.
     Failed,
+    /// All expectations of the step held.
+    Held,
 }
 
 /// The deliveries of one entry with the same result.
@@ -102,8 +104,8 @@ pub struct EpochRecord {
     pub commit: Option<CommitRecord>,
     /// The position in [`RunRecord::steps`] of the step that made the epoch.
     pub step: Option<usize>,
-    /// The members that entered the epoch while it was the present one.
-    pub in_time: BTreeSet<MemberName>,
+    /// The members that entered the epoch, each with the position of the step in which it did.
+    pub entered: BTreeMap<MemberName, usize>,
 }
 
 /// The commit that made an epoch.

@@ -70,6 +70,7 @@ impl World<'_> {
                 if !failures.is_empty() {
                     return failures;
                 }
+                self.recorder.steps.expectations_held();
                 continue;
             }
             match self.play_step(&step) {

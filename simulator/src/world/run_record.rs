@@ -35,10 +35,9 @@ impl World<'_> {
     fn epoch_records(&self, steps: &RecordedSteps) -> Vec<EpochRecord> {
         let epochs = self.recorder.facts.oracle().ordered_epochs().zip(0..);
         let records = epochs.map(|(OrderedEpoch { tree, commit, .. }, number): (_, u64)| {
-            let (step, in_time) = match steps.entered.get(&number) {
-                Some((step, in_time)) => (Some(*step), in_time.clone()),
-                None => Default::default(),
-            };
+            let entered = steps.entered.get(&number).cloned().unwrap_or_default();
+            // The committer enters the epoch in the step that makes it.
+            let step = entered.values().min().copied();
             let commit = commit.map(|(by, what, path)| {
                 let (by, forged_by) = self.maker(by);
                 CommitRecord {
@@ -51,7 +50,7 @@ impl World<'_> {
                     path: path.clone(),
                 }
             });
-            EpochRecord { tree: tree.clone(), commit, step, in_time }
+            EpochRecord { tree: tree.clone(), commit, step, entered }
         });
         records.collect()
     }

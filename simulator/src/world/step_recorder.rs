@@ -1,6 +1,6 @@
 //! Records the steps of a run and their events, if a report asks for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{event::TranscriptEvent, state::World};
 use crate::{
@@ -18,8 +18,8 @@ pub(super) struct StepRecorder {
     /// True if a report asks for the steps.
     active: bool,
     steps: Vec<StepRecord>,
-    /// For each epoch, the step that made it, and the members that entered it in time.
-    entered: BTreeMap<u64, (usize, BTreeSet<MemberName>)>,
+    /// For each epoch, the members that entered it, each with the step in which it did.
+    entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
     /// For each message, the step that sent it.
     sent: BTreeMap<MessageId, usize>,
     /// The step of each theft, in the order of the thefts.
@@ -29,7 +29,7 @@ pub(super) struct StepRecorder {
 /// The complete steps, and the positions in them that other parts of a record name.
 pub(super) struct RecordedSteps {
     pub(super) steps: Vec<StepRecord>,
-    pub(super) entered: BTreeMap<u64, (usize, BTreeSet<MemberName>)>,
+    pub(super) entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
     pub(super) sent: BTreeMap<MessageId, usize>,
     pub(super) thefts: Vec<usize>,
 }
@@ -52,13 +52,22 @@ impl StepRecorder {
         });
     }
 
+    /// All expectations of the present step held.
+    pub(super) fn expectations_held(&mut self) {
+        if let Some(step) = self.steps.last_mut() {
+            step.events.push(StepEvent { kind: StepEventKind::Held, text: "the expectations hold".to_owned() });
+        }
+    }
+
     /// Adds an event to the present step.
     pub(super) fn tell(&mut self, event: &TranscriptEvent) {
         let Some(number) = self.steps.len().checked_sub(1) else { return };
         let Some(step) = self.steps.last_mut() else { return };
         match event {
-            TranscriptEvent::Group { by, .. } => enter(&mut self.entered, by, 0, number),
-            TranscriptEvent::Epoch { who, epoch, .. } => enter(&mut self.entered, who, *epoch, number),
+            TranscriptEvent::Group { by, .. } => _ = self.entered.entry(0).or_default().insert(by.clone(), number),
+            TranscriptEvent::Epoch { who, epoch, .. } => {
+                self.entered.entry(*epoch).or_default().entry(who.clone()).or_insert(number);
+            }
             TranscriptEvent::Delivered { to, kind, id, sequence, meaning } if meaning != ECHO => {
                 let entry = id.as_ref().map_or_else(|| format!("{kind} {sequence}"), |id| format!("{kind} {id}"));
                 let known = step.deliveries.iter_mut().find(|known| known.entry == entry && known.meaning == *meaning);
@@ -78,13 +87,6 @@ impl StepRecorder {
         if let (Some(kind), Some(text)) = (kind(event), event.line()) {
             step.events.push(StepEvent { kind, text });
         }
-    }
-}
-
-/// Records that a member entered an epoch, unless a later epoch had begun before.
-fn enter(entered: &mut BTreeMap<u64, (usize, BTreeSet<MemberName>)>, who: &MemberName, epoch: u64, step: usize) {
-    if entered.last_key_value().is_none_or(|(latest, _)| *latest <= epoch) {
-        entered.entry(epoch).or_insert_with(|| (step, BTreeSet::new())).1.insert(who.clone());
     }
 }
 

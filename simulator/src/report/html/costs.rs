@@ -7,7 +7,10 @@ use super::{
     table::{Cell, SortableTable},
     text::{count, left_out},
 };
-use crate::{cost::EntryCost, report::costs::{COLUMNS, Column}};
+use crate::{
+    cost::EntryCost,
+    report::costs::{COLUMNS, Column},
+};
 
 /// The largest number of rows. The CSV file has all of them.
 const MAX_ROWS: usize = 400;
@@ -89,7 +92,11 @@ fn table(entries: &[EntryCost]) -> Markup {
     let mut table = SortableTable::new("Costs of each entry of the log");
     for (name, _) in &columns {
         let title = name.replace('_', " ");
-        if TEXTS.contains(name) { table.text_column(title) } else { table.number_column(title) };
+        if TEXTS.contains(name) {
+            table.text_column(title)
+        } else {
+            table.number_column(title)
+        };
     }
     for entry in shown {
         table.row(columns.iter().map(|(name, cell)| {

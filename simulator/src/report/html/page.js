@@ -79,7 +79,7 @@
   }
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    if (event.target.closest("input, select, textarea, table")) return;
+    if (event.target.closest("input, select, textarea, [role=region]")) return;
     const own = event.target.closest(".stepper");
     const visible = [...steppers.values()].filter(({ root }) => root.getClientRects().length > 0);
     const stepper = own ? steppers.get(own) : visible.includes(latest) ? latest : visible[0];

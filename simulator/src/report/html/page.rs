@@ -6,6 +6,9 @@ use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
+use super::text::outside;
+use crate::report::terminal::plain;
+
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
@@ -63,6 +66,10 @@ impl Section {
         Self { is_open: true, ..self }
     }
 
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// The number of bytes of the content.
     pub(super) fn size(&self) -> usize {
         self.content.0.len()
@@ -71,7 +78,7 @@ impl Section {
     fn markup(&self) -> Markup {
         html! {
             details.section id=(self.id) open[self.is_open] {
-                summary { h2 { @if let Some(badge) = &self.badge { (badge) " " } bdi { (self.title) } } }
+                summary { h2 { @if let Some(badge) = &self.badge { (badge) " " } (outside(&self.title)) } }
                 (self.content)
             }
         }
@@ -105,11 +112,11 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     meta name="generator" content=(generator());
-                    title { (self.title) }
+                    title { (plain(&self.title)) }
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    header.page-head { h1 { bdi { (self.title) } } (self.lead) }
+                    header.page-head { h1 { (outside(&self.title)) } (self.lead) }
                     main { @for section in &self.sections { (section.markup()) } }
                     footer { p { "Made by " (generator()) "." } }
                     script { (PreEscaped(SCRIPT)) }

@@ -60,13 +60,15 @@ impl StackedBars {
         let bar_width = (pitch - pitch / 5).max(1);
         let labels = (30_u64.div_ceil(pitch.max(1))).max(1) as usize;
         let full_height = TOP + HEIGHT + BOTTOM;
+        let has_values =
+            |(at, _): &(usize, &&str)| bars.iter().any(|bar| bar.values.get(*at).is_some_and(|value| *value > 0));
         html! {
             figure.plot {
                 figcaption { (self.title) }
                 svg viewBox=(format!("0 0 {WIDTH} {full_height}")) role="img" aria-label=(self.title) {
                     @for step in 0..=top / line {
                         @let y = TOP + HEIGHT - height(step * line);
-                        path.grid d=(format!("M{LEFT} {y}H{WIDTH}"));
+                        path.grid d=(format!("M{LEFT} {y}H{WIDTH}")) {}
                         text.axis x=(LEFT - 6) y=(y + 4) text-anchor="end" { (grouped(step * line)) }
                     }
                     @for (number, bar) in bars.iter().enumerate() {
@@ -77,7 +79,7 @@ impl StackedBars {
                                 @let (low, high) = (height(base), height(base + value));
                                 @if high > low {
                                     rect class=(format!("s{}", series % COLOURS)) x=(x) y=(TOP + HEIGHT - high)
-                                        width=(bar_width) height=(high - low);
+                                        width=(bar_width) height=(high - low) {}
                                 }
                             }
                             @if number % labels == 0 {
@@ -90,7 +92,7 @@ impl StackedBars {
                 }
                 p.axis-title { (self.axis) @if group > 1 { ". Each bar is the mean of " (group) " neighbours" } }
                 @if self.series.len() > 1 {
-                    ul.series { @for (number, name) in self.series.iter().enumerate() {
+                    ul.series { @for (number, name) in self.series.iter().enumerate().filter(has_values) {
                         li { span.swatch .(format!("s{}", number % COLOURS)) {} (name) }
                     } }
                 }

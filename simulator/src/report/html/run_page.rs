@@ -25,6 +25,9 @@ const MAX_DETAILS: usize = 24 << 20;
 /// The number of bytes after which also failed scenarios get no more details.
 const MAX_DETAILS_OF_FAILED: usize = 2 * MAX_DETAILS;
 
+/// The largest number of links at the top to files that did not pass.
+const LINKED_PROBLEMS: usize = 20;
+
 /// The page of several runs. It takes the results one after the other, because a record is large.
 pub struct RunPage {
     overview: SortableTable,
@@ -33,6 +36,8 @@ pub struct RunPage {
     without_details: usize,
     /// The numbers of passed, failed and unusable files.
     counts: [usize; 3],
+    /// Links to the first files that did not pass.
+    problems: Vec<Markup>,
 }
 
 impl RunPage {
@@ -41,27 +46,26 @@ impl RunPage {
     #[expect(clippy::new_without_default, reason = "a page without results is no default")]
     pub fn new() -> Self {
         let mut overview = SortableTable::new("All scenarios");
-        overview.text_column("result").text_column("scenario").text_column("file").number_column("members");
+        overview.text_column("result").text_column("scenario, file").number_column("members");
         overview.number_column("epochs").number_column("messages").number_column("exposed messages");
         overview.text_column("healed after (epochs)");
-        Self { overview, sections: Vec::new(), details: 0, without_details: 0, counts: [0; 3] }
+        Self { overview, sections: Vec::new(), details: 0, without_details: 0, counts: [0; 3], problems: Vec::new() }
     }
 
     /// Adds the result of a file.
     pub fn add(&mut self, result: &RunResult) {
         let status = result.status();
         self.counts[status as usize] += 1;
-        let id = format!("s{}", self.sections.len() + 1);
-        let badge = badge(status);
+        let (id, badge) = (format!("s{}", self.sections.len() + 1), badge(status));
         let file = result.file.display().to_string();
         let section = match &result.outcome {
             FileOutcome::Unusable(problems) => {
                 self.overview.row(
-                    [Cell::markup(badge.clone()), Cell::markup(link(&id, &file)), Cell::text(&file)]
+                    [Cell::markup(badge.clone()), Cell::markup(link(&id, &file))]
                         .into_iter()
                         .chain((0..5).map(|_| Cell::optional(None))),
                 );
-                Section::open(id, file, unusable(problems))
+                Section::open(&id, file, unusable(problems))
             }
             FileOutcome::Ran { name, seed, outcome, transcript } => {
                 let name = if name.trim().is_empty() { "(a scenario without a name)" } else { name };
@@ -72,12 +76,15 @@ impl RunPage {
                 let run = scenario::ShownRun { id: &id, file: &file, seed: *seed, outcome, transcript };
                 let content = if has_room { run.details() } else { run.head() };
                 if status == Status::Failed {
-                    Section::open(id, name, content)
+                    Section::open(&id, name, content)
                 } else {
-                    Section::closed(id, name, content)
+                    Section::closed(&id, name, content)
                 }
             }
         };
+        if status != Status::Passed && self.problems.len() < LINKED_PROBLEMS {
+            self.problems.push(html! { (badge) " " (link(&id, section.title())) });
+        }
         self.details += section.size();
         self.sections.push(section.with_badge(badge));
     }
@@ -86,8 +93,7 @@ impl RunPage {
         let thieves = !figures.compromises.is_empty();
         self.overview.row([
             Cell::markup(badge.clone()),
-            Cell::markup(link.clone()),
-            Cell::text(file),
+            Cell::markup(html! { (link) " " small { (outside(file)) } }),
             Cell::number(figures.members),
             Cell::number(figures.epochs),
             Cell::number(figures.messages),
@@ -109,12 +115,16 @@ impl RunPage {
                 (count(self.sections.len(), "scenario")) ": " (passed) " passed, " (failed) " failed, "
                 (unusable) " unusable."
             }
+            @if !single && !self.problems.is_empty() { ul.problems {
+                @for problem in &self.problems { li { (problem) } }
+                @if failed + unusable > self.problems.len() { li { "and more: see the overview" } }
+            } }
             @if self.without_details > 0 { (left_out(html! {
                 "The page shows no details of " (count(self.without_details, "scenario")) ", because it already has "
                 (MAX_DETAILS >> 20) " MB. Run these files alone."
             })) }
         };
-        let mut page = Page::new("Scenario runs", lead);
+        let mut page = Page::new(if single { "Scenario run" } else { "Scenario runs" }, lead);
         if !single {
             page.add(Section::open("overview", "Overview", self.overview.markup()));
         }

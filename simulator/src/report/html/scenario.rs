@@ -2,7 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::{costs, exposure, failures, page::generator, text::{count, grouped, outside}, timeline, tree};
+use super::{
+    costs, exposure, failures,
+    page::generator,
+    text::{count, grouped, outside},
+    timeline, tree,
+};
 use crate::report::{RunOutcome, RunRecord};
 
 /// A run of a scenario.
@@ -34,7 +39,7 @@ impl ShownRun<'_> {
                     @if !figures.compromises.is_empty() { ", " (grouped(figures.exposed)) " of them exposed" }
                 } }
                 @if !self.transcript.is_empty() {
-                    div { dt { "Transcript" } dd { code { "sha256 " (self.transcript) } } }
+                    div.wide { dt { "Transcript" } dd { code { "sha256 " (self.transcript) } } }
                 }
                 div.wide { dt { "Command" } dd { code.command { (outside(&self.command())) } } }
             }

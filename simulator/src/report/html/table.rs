@@ -99,7 +99,7 @@ impl SortableTable {
                 table.sortable {
                     caption { (self.caption) }
                     thead { tr {
-                        @for column in &self.columns { th scope="col" .number[column.is_number] { (column.title) } }
+                        @for column in &self.columns { th scope="col" .number[column.is_number] { (outside(&column.title)) } }
                     } }
                     tbody { @for row in &self.rows {
                         tr id=[row.id.as_ref()] {

@@ -100,6 +100,7 @@ fn one(event: &StepEvent) -> Markup {
         StepEventKind::Forgery => ("theft", "forgery"),
         StepEventKind::Detected => ("detected", "detected"),
         StepEventKind::Failed => ("stale", "error"),
+        StepEventKind::Held => ("accepted", "✓ holds"),
     };
     html! { li { (mark(class, word)) " " (shortened(&event.text, LONGEST_EVENT)) } }
 }

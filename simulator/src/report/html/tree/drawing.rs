@@ -14,7 +14,7 @@ use crate::{
     report::{
         RunRecord,
         html::{
-            scenario::thief_mark,
+            scenario::{step_number, thief_mark},
             text::{count, left_out, plain_names},
         },
         matrix::cut,
@@ -27,9 +27,10 @@ use crate::{
 const ROW: u32 = 50;
 /// The room above the root and beside the outer leaves.
 const MARGIN: u32 = 24;
-/// The room below the leaves for names beside each other, and for names from top to bottom.
+/// The room below the leaves for names that stand beside each other.
 const NAMES_ACROSS: u32 = 34;
-const NAMES_DOWN: u32 = 96;
+/// The height of a character of a name that stands from top to bottom.
+const CHARACTER: u32 = 7;
 
 /// The largest number of names in the description of a node.
 const DESCRIBED_NAMES: usize = 6;
@@ -89,7 +90,7 @@ impl DrawnTree<'_> {
         }
         let sizes = Sizes::of(leaves);
         let width = 2 * MARGIN + leaves as u32 * sizes.pitch;
-        let names = if sizes.across { NAMES_ACROSS } else { NAMES_DOWN };
+        let names = if sizes.across { NAMES_ACROSS } else { NAMES_ACROSS + self.longest_name(&sizes) * CHARACTER };
         let height = self.y(NodeIndex(0)) + names;
         let label = format!("Ratchet tree of epoch {}", self.number);
         let places = (0..).zip(tree.leaves()).map(|(at, leaf)| (LeafIndex(at), leaf.as_ref()));
@@ -137,19 +138,18 @@ impl DrawnTree<'_> {
         let nodes = 0..2 * self.tree().leaves().len() as u32 - 1;
         for node in nodes.map(NodeIndex).filter(|node| *node != self.tree().root()) {
             let parent = node.parent();
-            let line = format!(
-                "M{} {}L{} {}",
-                self.x(sizes, node),
-                self.y(node),
-                self.x(sizes, parent),
-                self.y(parent)
-            );
+            let line =
+                format!("M{} {}L{} {}", self.x(sizes, node), self.y(node), self.x(sizes, parent), self.y(parent));
             let is_direct = committer.is_some_and(|committer| node.covers(committer));
-            if is_direct { direct += &line } else { plain += &line };
+            if is_direct {
+                direct += &line
+            } else {
+                plain += &line
+            };
         }
         html! {
-            path.edge d=(plain);
-            @if !direct.is_empty() { path.edge.direct d=(direct); }
+            path.edge d=(plain) {}
+            @if !direct.is_empty() { path.edge.direct d=(direct) {} }
         }
     }
 
@@ -157,7 +157,7 @@ impl DrawnTree<'_> {
         let (x, y) = (self.x(sizes, node), self.y(node));
         let Some(parent) = parent else {
             return html! {
-                g.node.blank { title { "node " (node.0) ": blank" } circle cx=(x) cy=(y) r=(sizes.radius / 2 + 1); }
+                g.node.blank { title { "node " (node.0) ": blank" } circle cx=(x) cy=(y) r=(sizes.radius / 2 + 1) {} }
             };
         };
         let below: Vec<LeafIndex> = self.below(node).collect();
@@ -171,7 +171,7 @@ impl DrawnTree<'_> {
                 data-thieves=[thief_numbers(&thieves)]
             {
                 title { (self.about_parent(node, parent, &below, &thieves)) }
-                circle cx=(x) cy=(y) r=(sizes.radius);
+                circle cx=(x) cy=(y) r=(sizes.radius) {}
                 (self.origin(sizes, parent.key, x, y))
                 @if !without.is_empty() {
                     text.unmerged x=(x + sizes.radius) y=(y + sizes.radius + 5) { "−" (without.len()) }
@@ -188,22 +188,23 @@ impl DrawnTree<'_> {
             return html! {
                 g.node.blank {
                     title { "leaf " (index.0) ": blank" }
-                    rect x=(x - half / 2) y=(y - 5) width=(half) height="10" rx="2";
+                    rect x=(x - half / 2) y=(y - 5) width=(half) height="10" rx="2" {}
                 }
             };
         };
         let name = self.name(leaf);
         let shown = cut(&plain(name), sizes.name);
-        let is_behind = !self.epoch.in_time.contains(name);
+        let entered = self.epoch.entered.get(name).copied();
+        let is_late = entered.is_none() || entered != self.epoch.step;
         let thieves = self.thieves(leaf.key);
         let below = y + 24;
         html! {
-            g.node.leaf .path[self.is_on_path(node)] .known[!thieves.is_empty()] .behind[is_behind]
+            g.node.leaf .path[self.is_on_path(node)] .known[!thieves.is_empty()] .late[is_late]
                 tabindex="0" data-leaf=(index.0) data-node=(node.0) data-name=(plain(name))
                 data-thieves=[thief_numbers(&thieves)]
             {
-                title { (self.about_leaf(index, leaf, is_behind, &thieves)) }
-                rect x=(x - half) y=(y - 11) width=(2 * half) height="22" rx="4";
+                title { (self.about_leaf(index, leaf, is_late.then_some(entered), &thieves)) }
+                rect x=(x - half) y=(y - 11) width=(2 * half) height="22" rx="4" {}
                 (self.origin(sizes, leaf.key, x, y))
                 @if sizes.across {
                     text.name x=(x) y=(below + 2) text-anchor="middle" { (shown) }
@@ -234,6 +235,12 @@ impl DrawnTree<'_> {
         self.record.members.get(leaf.device.0).map_or("?", |name| name.as_str())
     }
 
+    /// The number of characters of the longest shown name.
+    fn longest_name(&self, sizes: &Sizes) -> u32 {
+        let lengths = self.tree().leaves().iter().flatten().map(|leaf| self.name(leaf).chars().count());
+        lengths.max().unwrap_or(0).min(sizes.name) as u32
+    }
+
     fn name_at(&self, index: LeafIndex) -> &str {
         let leaf = self.tree().leaves().get(index.0 as usize).and_then(Option::as_ref);
         leaf.map_or("?", |leaf| self.name(leaf))
@@ -257,10 +264,16 @@ impl DrawnTree<'_> {
         text + &about_thieves(thieves)
     }
 
-    fn about_leaf(&self, index: LeafIndex, leaf: &Leaf, is_behind: bool, thieves: &[usize]) -> String {
-        let behind = if is_behind { "; did not enter this epoch while it was the present one" } else { "" };
+    /// Describes a leaf. `late` is the step in which a late member entered the epoch, if it did.
+    fn about_leaf(&self, index: LeafIndex, leaf: &Leaf, late: Option<Option<usize>>, thieves: &[usize]) -> String {
+        let place = |step: usize| self.record.steps.get(step).map(|step| step_number(&step.place)).unwrap_or_default();
+        let late = match late {
+            Some(Some(step)) => format!("; entered this epoch only in step {}", place(step)),
+            Some(None) => "; never entered this epoch".to_owned(),
+            None => String::new(),
+        };
         let name = plain(self.name(leaf));
-        format!("{name}, leaf {}: {}{behind}{}", index.0, self.since(leaf.key), about_thieves(thieves))
+        format!("{name}, leaf {}: {}{late}{}", index.0, self.since(leaf.key), about_thieves(thieves))
     }
 
     fn since(&self, key: KeyPair) -> String {
@@ -292,7 +305,7 @@ fn marks(thieves: &[usize], x: u32, y: u32) -> Markup {
     html! {
         @if !thieves.is_empty() {
             @let width = 4 + 7 * text.len() as u32;
-            rect.thief x=(x - 5) y=(y - 7) width=(width) height="12" rx="2";
+            rect.thief x=(x - 5) y=(y - 7) width=(width) height="12" rx="2" {}
             text.thief x=(x - 5 + width / 2) y=(y + 3) text-anchor="middle" { (text) }
         }
     }

@@ -8,24 +8,24 @@ pub(super) fn legend(has_thieves: bool) -> Markup {
         details.legend open {
             summary { "How to read the tree" }
             ul {
-                li { (sign(html! { g.node.leaf { rect x="6" y="4" width="28" height="20" rx="4"; (number(20)) } }))
+                li { (sign(html! { g.node.leaf { rect x="6" y="4" width="28" height="20" rx="4" {} (number(20)) } }))
                     "A leaf: a member. The number is the epoch since which the leaf has its key pair." }
-                li { (sign(html! { g.node.parent { circle cx="20" cy="14" r="11"; (number(20)) } }))
+                li { (sign(html! { g.node.parent { circle cx="20" cy="14" r="11" {} (number(20)) } }))
                     "A parent node. The members below it know its private key." }
                 li { (sign(html! {
-                        g.node.parent { circle cx="16" cy="13" r="10"; text.unmerged x="26" y="26" { "−1" } }
+                        g.node.parent { circle cx="16" cy="13" r="10" {} text.unmerged x="26" y="26" { "−1" } }
                     }))
                     "Unmerged leaves: this number of members below the node do not know its private key." }
-                li { (sign(html! { g.node.blank { circle cx="20" cy="14" r="6"; } })) "A blank node: it has no key." }
+                li { (sign(html! { g.node.blank { circle cx="20" cy="14" r="6" {} } })) "A blank node: it has no key." }
                 li { (sign(html! {
-                        path.edge.direct d="M8 26L20 14"; g.node.parent.path { circle cx="20" cy="14" r="10"; }
+                        path.edge.direct d="M8 26L20 14" {} g.node.parent.path { circle cx="20" cy="14" r="10" {} }
                     }))
                     "The committer’s path: the commit gave these nodes new keys." }
-                li { (sign(html! { g.node.leaf.behind { rect x="6" y="4" width="28" height="20" rx="4"; } }))
-                    "A member that did not enter the epoch while it was the present one, for example because it was offline." }
+                li { (sign(html! { g.node.leaf.late { rect x="6" y="4" width="28" height="20" rx="4" {} } }))
+                    "A member that did not enter the epoch in the step that made it, for example because it was offline." }
                 @if has_thieves {
                     li { (sign(html! {
-                            g.node.parent.known { circle cx="16" cy="15" r="10"; rect.thief x="21" y="1" width="11" height="12" rx="2";
+                            g.node.parent.known { circle cx="16" cy="15" r="10" {} rect.thief x="21" y="1" width="11" height="12" rx="2" {}
                                 text.thief x="26" y="11" text-anchor="middle" { "A" } }
                         }))
                         "Thief A can derive the private key from the stolen bytes and the traffic of the whole run." }
