@@ -46,7 +46,7 @@ pub struct RunOutcome {
     /// for them.
     pub costs: Vec<EntryCost>,
     /// The steps, trees and messages. Not set if the options do not ask for them.
-    pub record: Option<RunRecord>,
+    pub record: Option<Box<RunRecord>>,
 }
 
 impl RunOutcome {

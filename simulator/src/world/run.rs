@@ -40,7 +40,7 @@ pub fn run_in(
     }
     let failures = world.play_and_check(scenario);
     world.tell_results();
-    let record = options.record.then(|| world.take_record(scenario));
+    let record = options.record.then(|| Box::new(world.take_record(scenario)));
     RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take(), record }
 }
 

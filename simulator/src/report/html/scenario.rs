@@ -28,7 +28,7 @@ impl ShownRun<'_> {
         let about = self.outcome.record.as_ref().and_then(|record| record.about.as_deref());
         html! {
             @if let Some(about) = about { p.about { (outside(about)) } }
-            (failures::list(self.id, &self.outcome.failures, self.outcome.record.as_ref()))
+            (failures::list(self.id, &self.outcome.failures, self.outcome.record.as_deref()))
             dl.facts {
                 div { dt { "File" } dd { (outside(self.file)) } }
                 div { dt { "Seed" } dd { (self.seed) } }

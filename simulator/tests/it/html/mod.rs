@@ -78,7 +78,7 @@ fn run(scenario: &Scenario, record: bool) -> (RunOutcome, String) {
 }
 
 fn record(scenario: &Scenario) -> RunRecord {
-    run(scenario, true).0.record.unwrap()
+    *run(scenario, true).0.record.unwrap()
 }
 
 #[test]
