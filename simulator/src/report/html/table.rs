@@ -16,6 +16,12 @@ struct Column {
     is_number: bool,
 }
 
+impl Column {
+    fn class(&self) -> Option<&'static str> {
+        self.is_number.then_some("number")
+    }
+}
+
 struct Row {
     id: Option<String>,
     cells: Vec<Cell>,
@@ -99,12 +105,12 @@ impl SortableTable {
                 table.sortable {
                     caption { (self.caption) }
                     thead { tr {
-                        @for column in &self.columns { th scope="col" .number[column.is_number] { (outside(&column.title)) } }
+                        @for column in &self.columns { th scope="col" class=[column.class()] { (outside(&column.title)) } }
                     } }
                     tbody { @for row in &self.rows {
                         tr id=[row.id.as_ref()] {
                             @for (cell, column) in row.cells.iter().zip(&self.columns) {
-                                td .number[column.is_number] data-sort=[cell.sort] { (cell.content) }
+                                td class=[column.class()] data-sort=[cell.sort] { (cell.content) }
                             }
                         }
                     } }

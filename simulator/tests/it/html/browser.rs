@@ -53,7 +53,7 @@ fn driven(folder: &TempDir, page: &str) -> Option<Vec<String>> {
     let copy = folder.path().join("driven.html");
     fs::write(&copy, format!("{before}{BEFORE}{after}<script>{AFTER}</script>")).unwrap();
     let dom = String::from_utf8(open(&copy)?.stdout).unwrap();
-    let (_, observed) = dom.split_once(r#"<pre id="observed">"#).unwrap_or_else(|| panic!("nothing observed: {dom}"));
+    let (_, observed) = dom.split_once(r#"<pre id="observed">"#).expect("the page was used");
     let (observed, _) = observed.split_once("</pre>").unwrap();
     Some(observed.lines().map(str::to_owned).collect())
 }
