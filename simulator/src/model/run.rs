@@ -144,7 +144,7 @@ impl<'s> Player<'s> {
             costs: group.costs,
             ..Figures::default()
         };
-        RunOutcome { failures, figures, costs: group.entries }
+        RunOutcome { failures, figures, costs: group.entries, record: None }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Stopped> {

@@ -49,3 +49,4 @@ pub use write::write;
 
 pub(crate) use load::text;
 pub(crate) use numbers::numbers;
+pub(crate) use write::step as write_step;
