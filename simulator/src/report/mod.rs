@@ -2,7 +2,7 @@
 //!
 //! [`costs`] writes the costs of each entry. [`result`] has the runner's results, and [`transcript`] the events of a run. [`terminal`],
 //! [`json`] and [`junit`] write results. [`matrix`] answers another question, and has its own
-//! writers. Nothing here decides if a scenario passed.
+//! writers. [`trace_stats`] writes the figures of a trace. Nothing here decides if a scenario passed.
 
 pub mod costs;
 pub mod json;
@@ -10,6 +10,7 @@ pub mod junit;
 pub mod matrix;
 pub mod result;
 pub mod terminal;
+pub mod trace_stats;
 pub mod transcript;
 mod xml;
 

@@ -28,4 +28,5 @@ mod scenario_schema;
 mod scenarios;
 mod service;
 mod stolen_files;
+mod traces;
 mod world_properties;
