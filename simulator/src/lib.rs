@@ -8,6 +8,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | [`scenario`] | scenario files: format, reader, checker and JSON Schema |
+//! | [`churn`] | generates membership histories from the seed |
 //! | [`world`] | runs a scenario with engine clients and the delivery service's ordering code |
 //! | [`adversary`] | finds the messages that a thief can read, from stolen bytes and traffic |
 //! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod churn;
 pub mod cost;
 pub mod explore;
 pub mod oracle;

@@ -7,6 +7,7 @@ use regrow_engine::UserId;
 
 use super::{
     check::{self, Complete},
+    churn,
     fields::{At, Fields, FileReader, nearest, shown, unknown},
     format::{Action, FORMAT, GroupSettings, Place, Placed, Scenario, WrittenStep},
     json::SourceText,
@@ -19,8 +20,9 @@ use super::{
 /// the device.
 const MAX_USER_BYTES: usize = 200;
 
-/// The largest number of members in a scenario. It is larger than any measured group of the engine.
-pub const MAX_MEMBERS: usize = 10_000;
+/// The largest number of members in a scenario. A run makes a real device for each of them, and its
+/// memory and time end far below this number. Generated histories without devices reach it.
+pub const MAX_MEMBERS: usize = 1_000_000;
 
 /// The largest number of turns in a `repeat`.
 pub const MAX_TURNS: u32 = 1_000_000;
@@ -42,7 +44,7 @@ const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
 /// Steps of format 1 that this version knows only by name.
-const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
+const NOT_SUPPORTED: &[&str] = &["network", "service"];
 
 /// Reads a scenario from the text of a file, and checks it.
 ///
@@ -256,6 +258,15 @@ fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<Wr
                 None
             }
         },
+        "churn" if reader.in_repeat || reader.in_race => {
+            reader.note(&key, "a churn is a step of its own: it cannot be inside a repeat or a race");
+            None
+        }
+        "churn" => {
+            let before = reader.problems.len();
+            let churn = churn::churn(reader, value)?;
+            (reader.problems.len() == before).then(|| WrittenStep::Churn(Box::new(churn)))
+        }
         name if NOT_SUPPORTED.contains(&name) => {
             reader.note(&key, format!("step `{name}` is not supported by this version of regrow"));
             None
@@ -307,7 +318,7 @@ fn unknown_step(name: &str) -> String {
 
 /// The names of the steps of this version.
 fn step_names() -> BTreeSet<&'static str> {
-    step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat"]).collect()
+    step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat", "churn"]).collect()
 }
 
 /// The problem with a file that is not UTF-8, at its first invalid byte.

@@ -9,6 +9,7 @@ use super::{
         ReadingExpectation, Scenario, TheftScope, WrittenStep,
     },
     word::word,
+    write_churn::churn,
 };
 
 /// The units of a duration, the longest first.
@@ -80,6 +81,7 @@ fn node(node: &WrittenStep, depth: usize) -> String {
         WrittenStep::Do(Action::Wait(time)) => format!("{{ \"wait\": {} }}", text(&duration(*time))),
         WrittenStep::Do(action) => format!("{{ \"{}\": {} }}", action.name(), fields(action).object()),
         WrittenStep::Race(contenders) => format!("{{ \"race\": {} }}", nodes(contenders, depth)),
+        WrittenStep::Churn(settings) => format!("{{ \"churn\": {} }}", churn(settings)),
         WrittenStep::Repeat { times, steps } => {
             format!("{{ \"repeat\": {{ \"times\": {times}, \"steps\": {} }} }}", nodes(steps, depth))
         }
@@ -212,7 +214,7 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
 }
 
 /// The duration in the longest unit that is exact.
-fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
     let (length, unit) = fitting.copied().unwrap_or((1, 's'));
@@ -226,16 +228,16 @@ fn text(text: &str) -> String {
 
 /// The fields of an object on one line.
 #[derive(Default)]
-struct LineFields(String);
+pub(super) struct LineFields(String);
 
 impl LineFields {
-    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+    pub(super) fn add(&mut self, name: &str, value: impl std::fmt::Display) {
         let comma = if self.0.is_empty() { "" } else { ", " };
         // Writing to a String cannot fail.
         let _ = write!(self.0, "{comma}\"{name}\": {value}");
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    pub(super) fn text(&mut self, name: &str, value: &str) {
         self.add(name, text(value));
     }
 
@@ -248,7 +250,7 @@ impl LineFields {
         }
     }
 
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         format!("{{ {} }}", self.0)
     }
 }
