@@ -48,8 +48,13 @@ pub use quantity::{Decimal, MAX_DECIMAL, Rate};
 pub use stay::StayLength;
 pub use updates::Updates;
 
+pub(crate) use draws::Draws;
 pub(crate) use generator::ChurnSteps;
+pub(crate) use group::Group;
+pub(crate) use instant::Instant;
 pub(crate) use roster::Roster;
+pub(crate) use timeline::Timeline;
+pub(crate) use updates::UpdateClock;
 
 /// The largest number of events of a churn. A churn without a smaller limit ends here.
 pub const MAX_CHURN_EVENTS: u64 = 10_000_000;

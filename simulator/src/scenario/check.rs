@@ -25,6 +25,8 @@ pub const MAX_STEPS: u64 = 1_000_000;
 pub(super) struct Complete {
     pub(super) members: bool,
     pub(super) steps: bool,
+    /// True if the file has a trace, which creates the group.
+    pub(super) trace: bool,
 }
 
 /// Notes every rule that the scenario breaks. Parts that could not be read completely cause no
@@ -46,7 +48,7 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         compromises: BTreeMap::new(),
         impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
-        created: false,
+        created: complete.trace,
         proposed: false,
         before: Before::Nothing,
     };

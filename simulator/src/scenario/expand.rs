@@ -1,5 +1,6 @@
 //! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, `{i}` becomes the
-//! turn's number, and `churn` becomes the steps that it generates.
+//! turn's number, and a trace and `churn` become the steps
+//! that they generate.
 
 use super::{
     format::{
@@ -7,7 +8,10 @@ use super::{
     },
     name::{self, MemberName, MessageId},
 };
-use crate::churn::{Churn, ChurnSteps, Roster};
+use crate::{
+    churn::{Churn, ChurnSteps, Group, Roster},
+    trace::ReplaySteps,
+};
 
 /// A step of a run, or a generator of such steps.
 pub(crate) enum StepSource<'a> {
@@ -94,14 +98,31 @@ struct Expansion<'a> {
     /// The membership. Not set if the scenario has no generator.
     roster: Option<Roster<'a>>,
     churns: u32,
-    churn: Option<ChurnSteps<'a>>,
+    generator: Option<Generator<'a>>,
+}
+
+/// The generator whose steps come next.
+enum Generator<'a> {
+    Churn(Box<ChurnSteps<'a>>),
+    Replay(Box<ReplaySteps<'a>>),
+}
+
+impl Generator<'_> {
+    fn next(&mut self, group: &mut Group) -> Option<Placed<Step>> {
+        match self {
+            Self::Churn(steps) => steps.next(group),
+            Self::Replay(steps) => steps.next(group),
+        }
+    }
 }
 
 impl<'a> Expansion<'a> {
     fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        let replay = scenario.trace.as_ref().map(|replay| ReplaySteps::new(replay, seed));
         let generates = scenario.steps.iter().any(|step| matches!(step.item, WrittenStep::Churn(_)));
-        let roster = generates.then(|| Roster::new(&scenario.members));
-        Self { scenario, seed, sources: Box::new(scenario.sources()), roster, churns: 0, churn: None }
+        let roster = (generates || replay.is_some()).then(|| Roster::new(&scenario.members));
+        let generator = replay.map(|replay| Generator::Replay(Box::new(replay)));
+        Self { scenario, seed, sources: Box::new(scenario.sources()), roster, churns: 0, generator }
     }
 }
 
@@ -110,11 +131,11 @@ impl Iterator for Expansion<'_> {
 
     fn next(&mut self) -> Option<Placed<Step>> {
         loop {
-            if let (Some(churn), Some(roster)) = (&mut self.churn, &mut self.roster) {
-                if let Some(step) = churn.next(&mut roster.group) {
+            if let (Some(generator), Some(roster)) = (&mut self.generator, &mut self.roster) {
+                if let Some(step) = generator.next(&mut roster.group) {
                     return Some(step);
                 }
-                self.churn = None;
+                self.generator = None;
             }
             match self.sources.next()? {
                 StepSource::Written(step) => {
@@ -126,7 +147,8 @@ impl Iterator for Expansion<'_> {
                 StepSource::Churn(place, churn) => {
                     self.churns += 1;
                     let Scenario { members, .. } = self.scenario;
-                    self.churn = Some(ChurnSteps::new(churn, self.churns, members, self.seed, place));
+                    let steps = ChurnSteps::new(churn, self.churns, members, self.seed, place);
+                    self.generator = Some(Generator::Churn(Box::new(steps)));
                 }
             }
         }

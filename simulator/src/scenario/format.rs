@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use regrow_engine::HandshakeMode;
 
 use super::name::{CompromiseId, MemberName, MessageId};
-use crate::churn::Churn;
+use crate::{churn::Churn, trace::Replay};
 
 /// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
@@ -28,8 +28,10 @@ pub struct Scenario {
     pub seed: u64,
     /// The settings of the group.
     pub group: GroupSettings,
-    /// All members, in the order of the file, each once.
+    /// All members, each once: those of the trace, then the others in the order of the file.
     pub members: Vec<MemberName>,
+    /// The trace that is replayed before the steps.
+    pub trace: Option<Replay>,
     /// The steps, as they are written.
     pub steps: Vec<Placed<WrittenStep>>,
 }

@@ -10,6 +10,7 @@
 //! | `parse` | the file: its top, and the structure of its steps |
 //! | `step` | the steps, and durations |
 //! | `expect` | the expectations of a step `expect` |
+//! | `trace` | the trace that a scenario replays |
 //! | `churn`, `write_churn` | reads and writes the step `churn` |
 //! | `check` | the rules that JSON cannot express |
 //! | `write` | from a scenario to the text of a file |
@@ -34,6 +35,7 @@ mod numbers;
 mod parse;
 mod problem;
 mod step;
+mod trace;
 mod word;
 mod write;
 mod write_churn;
@@ -52,3 +54,4 @@ pub use write::write;
 
 pub(crate) use load::text;
 pub(crate) use numbers::numbers;
+pub(crate) use parse::{MAX_USER_BYTES, read_with};

@@ -9,8 +9,9 @@ use super::{
         ReadingExpectation, Scenario, TheftScope, WrittenStep,
     },
     word::word,
-    write_churn::churn,
+    write_churn::{churn, updates},
 };
+use crate::{churn::Updates, trace::Replay};
 
 /// The units of a duration, the longest first.
 const UNITS: [(u64, char); 4] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm'), (1, 's')];
@@ -42,9 +43,17 @@ pub fn write(scenario: &Scenario) -> String {
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));
     }
-    let members: Vec<_> = scenario.members.iter().map(|name| text(name.as_str())).collect();
-    fields.push(format!("\"members\": [{}]", members.join(", ")));
-    fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
+    // The members of a trace are in its file, and come first.
+    let of_trace = scenario.trace.as_ref().map_or(0, |trace| trace.history.members().len());
+    let listed = scenario.members.get(of_trace..).unwrap_or_default();
+    let members: Vec<_> = listed.iter().map(|name| text(name.as_str())).collect();
+    if scenario.trace.is_none() || !members.is_empty() {
+        fields.push(format!("\"members\": [{}]", members.join(", ")));
+    }
+    fields.extend(scenario.trace.as_ref().map(|trace| format!("\"trace\": {}", replay(trace))));
+    if scenario.trace.is_none() || !scenario.steps.is_empty() {
+        fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
+    }
     format!("{{\n  {}\n}}\n", fields.join(",\n  "))
 }
 
@@ -67,6 +76,19 @@ fn group(settings: &GroupSettings) -> String {
         fields.add("publish_group_info", publishes);
     }
     fields.object()
+}
+
+/// The path of a trace, or an object with the path and the settings that are no defaults.
+fn replay(replay: &Replay) -> String {
+    let mut fields = LineFields::default();
+    fields.text("file", &replay.file);
+    if !replay.messages {
+        fields.add("messages", false);
+    }
+    if replay.updates != Updates::default() {
+        fields.add("updates", updates(&replay.updates));
+    }
+    if replay.messages && replay.updates == Updates::default() { text(&replay.file) } else { fields.object() }
 }
 
 /// A list of steps, each on its own line, at this depth.

@@ -38,7 +38,7 @@ impl Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceItem {
     /// A change of the membership.
-    Change(Change),
+    Change(Box<Change>),
     /// A message.
     Message {
         /// The seconds since the start of the trace.
@@ -95,7 +95,7 @@ impl<R: BufRead> Changes<R> {
             }
             next = self.next_row()?;
         }
-        Ok(Some(TraceItem::Change(change)))
+        Ok(Some(TraceItem::Change(Box::new(change))))
     }
 }
 
@@ -123,7 +123,8 @@ mod tests {
             let name = |name: &TraceName| changes.reader().names()[name.index()].to_string();
             let names = |names: &[TraceName]| names.iter().map(name).collect::<Vec<_>>().join(" ");
             items.push(match item.unwrap() {
-                TraceItem::Change(Change { time, by, joins, leaves, .. }) => {
+                TraceItem::Change(change) => {
+                    let Change { time, by, joins, leaves, .. } = *change;
                     let by = by.as_ref().map(name).unwrap_or_default();
                     format!("{time} {by} +{} -{}", names(&joins), names(&leaves))
                 }

@@ -112,6 +112,20 @@ pub enum TraceMistake {
         /// The name that sends.
         member: String,
     },
+    /// A trace without rows cannot be replayed.
+    #[error("the trace has no rows, so there is no group")]
+    Empty,
+    /// A change removes all members, so nobody can commit it.
+    #[error("the change that begins here removes all members; one member has to stay and commit it")]
+    EmptiesTheGroup,
+    /// A member cannot be a user of the engine.
+    #[error("`{name}` is not the name of a user: {problem}")]
+    NotAUser {
+        /// The name.
+        name: String,
+        /// The rule that the name breaks.
+        problem: String,
+    },
     /// A message has another author than its member.
     #[error("a message of `{member}` has `{by}` in the column `by`; leave the column empty, or name the sender")]
     MessageByAnother {

@@ -1,10 +1,6 @@
 //! The history of a trace in memory, for its replay.
 
-use std::{
-    io::BufRead,
-    path::Path,
-    sync::Arc,
-};
+use std::{io::BufRead, path::Path, sync::Arc};
 
 use regrow_engine::UserId;
 
@@ -127,7 +123,7 @@ mod tests {
                 "t.csv:3: the change that begins here removes all members; one member has to stay and commit it",
             ),
             ("0,join,A b,\n", "t.csv:2: `A b` in the column `member` is not a name"),
-            ("0,join,Ada,\n", "t.csv:2: `Ada` is not the name of a user"),
+            ("0,join,\u{ff41}da,\n", "t.csv:2: `\u{ff41}da` is not the name of a user"),
         ] {
             let error = read(rows).unwrap_err().to_string();
             assert!(error.starts_with(told), "{error}");

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use jsonschema::Validator;
 use proptest::{prelude::*, sample::Index};
-use regrow_simulator::scenario::{read, schema::SCHEMA};
+use regrow_simulator::scenario::{load, read, schema::SCHEMA};
 use serde_json::{Value, json};
 
 fn validator() -> Validator {
@@ -58,7 +58,7 @@ fn every_published_scenario_is_usable_and_says_why_it_matters() {
         let told: Vec<_> =
             validator.iter_errors(&serde_json::from_str(&text).unwrap()).map(|e| e.to_string()).collect();
         assert!(told.is_empty(), "{}: {told:?}", file.display());
-        let scenario = read(&text).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+        let scenario = load(&file).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
         assert!(scenario.about.is_some(), "{}", file.display());
     }
 }
@@ -239,6 +239,34 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "expect": { "fails": "somehow" } }),
     ] {
         assert_agree(&ending_with(&step), false);
+    }
+}
+
+#[test]
+fn schema_and_parser_agree_on_traces() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.json");
+    fs::write(folder.path().join("t.csv"), "time,event,member,by\n0,join,alice,\n").unwrap();
+    for (fields, usable) in [
+        (json!({ "trace": "t.csv" }), true),
+        (json!({ "trace": { "file": "t.csv" } }), true),
+        (json!({ "trace": { "file": "t.csv", "messages": false, "updates": { "every": "1d" } } }), true),
+        (json!({ "trace": "t.csv", "members": ["bob"] }), true),
+        (json!({ "trace": "t.csv", "steps": [{ "wait": "1s" }] }), true),
+        (json!({ "trace": "t.csv", "steps": [] }), false),
+        (json!({ "trace": "t.csv", "members": [] }), false),
+        (json!({ "trace": "" }), false),
+        (json!({ "trace": {} }), false),
+        (json!({ "trace": { "file": "t.csv", "updates": {} } }), false),
+        (json!({ "trace": { "file": "t.csv", "message": true } }), false),
+        (json!({ "members": ["bob"] }), false),
+        (json!({ "steps": [{ "wait": "1s" }] }), false),
+    ] {
+        let mut document = json!({ "regrow": 1, "name": "a scenario" });
+        document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        fs::write(&file, document.to_string()).unwrap();
+        let by_parser = load(&file);
+        assert_eq!((validator().is_valid(&document), by_parser.is_ok()), (usable, usable), "{document}: {by_parser:?}");
     }
 }
 
