@@ -7,6 +7,10 @@ use super::instant::Instant;
 /// The largest number of proposals in one epoch. The delivery service refuses more than 2,000.
 pub const MAX_BATCH: u32 = 1_000;
 
+/// The longest time from a proposal to its commit. A claim on a key package ends after seven days;
+/// the rest is a reserve for the time in which no member is online.
+pub const MAX_PROPOSAL_WAIT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
 /// The way from a wanted change to a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commits {
@@ -15,7 +19,8 @@ pub enum Commits {
     Direct,
     /// Each change is a proposal. A commit follows this time after the first proposal.
     Window(Duration),
-    /// Each change is a proposal. A commit follows as soon as this number of proposals waits.
+    /// Each change is a proposal. A commit follows as soon as this number of proposals waits, at the
+    /// latest after [`MAX_PROPOSAL_WAIT`].
     Batch(u32),
 }
 
@@ -59,9 +64,11 @@ impl Waiting {
     pub(crate) fn proposed(&mut self, now: Instant, by: u32) {
         if self.first.is_none() {
             self.first = Some(by);
-            if let Commits::Window(window) = self.commits {
-                self.due = now.after_duration(window);
-            }
+            let most = match self.commits {
+                Commits::Window(window) => window.min(MAX_PROPOSAL_WAIT),
+                Commits::Direct | Commits::Batch(_) => MAX_PROPOSAL_WAIT,
+            };
+            self.due = now.after_duration(most);
         }
     }
 
@@ -70,7 +77,7 @@ impl Waiting {
         self.first
     }
 
-    /// The time of the commit. [`Instant::NEVER`] if the commit depends on the number of proposals.
+    /// The time of the commit. [`Instant::NEVER`] if nothing waits, or the commit was put off.
     pub(crate) fn due(&self) -> Instant {
         self.due
     }

@@ -10,7 +10,8 @@
 //! | `committer` | which member commits a change |
 //! | `batching` | direct commits, or proposals that wait for a commit |
 //! | `latency` | which changes race |
-//! | `generator` | joins all of them: generates the steps of a churn |
+//! | `generator` | joins all of them: generates the steps of a churn, event by event |
+//! | `generator::changes` | carries out changes by commits, races and proposals |
 //! | `roster` | follows the membership through the written steps |
 //! | `group`, `weights` | the members of the group; a weighted choice among them |
 //! | `timeline`, `schedule`, `instant` | the steps with waits between them; scheduled events; times |
@@ -41,7 +42,7 @@ mod weights;
 
 pub use activity::Messages;
 pub use arrivals::RatePiece;
-pub use batching::{Commits, MAX_BATCH};
+pub use batching::{Commits, MAX_BATCH, MAX_PROPOSAL_WAIT};
 pub use committer::CommitterPolicy;
 pub use presence::{MAX_OFFLINE, Presence};
 pub use quantity::{Decimal, MAX_DECIMAL, Rate};

@@ -67,9 +67,11 @@ impl PresenceClock {
         self.changes.time()
     }
 
-    /// Takes the member whose presence changes next. [`None`] if its stay has ended.
+    /// Takes the member whose presence changes next. [`None`] if it is online and its stay has ended.
+    /// A member that leaves while it is offline comes back once, to learn of its removal.
     pub(crate) fn take(&mut self, group: &Group) -> Option<Stay> {
-        self.changes.take().map(|(_, stay)| stay).filter(|stay| group.lasts(*stay))
+        let (_, stay) = self.changes.take()?;
+        (group.lasts(stay) || !group.is_online(stay.member)).then_some(stay)
     }
 }
 

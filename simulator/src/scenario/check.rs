@@ -158,6 +158,9 @@ impl Check<'_, '_, '_> {
                 for contender in contenders {
                     self.action(index, &contender.place, &contender.item);
                 }
+                // A proposal that loses the race is made again in the next epoch.
+                let proposes = |action: &Action| matches!(action, Action::Leave { .. } | Action::Propose { .. });
+                self.proposed |= contenders.iter().any(|contender| proposes(&contender.item));
                 self.before = Before::Race;
             }
         }

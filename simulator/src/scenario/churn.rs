@@ -10,8 +10,8 @@ use super::{
     step::MAX_MESSAGE_SIZE,
 };
 use crate::churn::{
-    Churn, Commits, CommitterPolicy, Decimal, MAX_BATCH, MAX_CHURN_EVENTS, Messages, Presence, RatePiece, StayLength,
-    Updates,
+    Churn, Commits, CommitterPolicy, Decimal, MAX_BATCH, MAX_CHURN_EVENTS, MAX_PROPOSAL_WAIT, Messages, Presence,
+    RatePiece, StayLength, Updates,
 };
 
 const FIELDS: &[&str] = &[
@@ -168,7 +168,14 @@ fn commits<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Commits> {
     }
     let (kind, value) = one_of(reader, at, &["window", "batch"])?;
     match kind {
-        "window" => reader.duration(&value, SECOND).map(Commits::Window),
+        "window" => {
+            let window = reader.duration(&value, SECOND)?;
+            if window > MAX_PROPOSAL_WAIT {
+                let hours = MAX_PROPOSAL_WAIT.as_secs() / 3600;
+                reader.note(&value, format!("a window has at most {hours} hours: key packages of proposals expire"));
+            }
+            Some(Commits::Window(window))
+        }
         _ => reader.small_number(&value, 1, MAX_BATCH).map(Commits::Batch),
     }
 }

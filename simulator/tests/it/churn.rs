@@ -128,6 +128,9 @@ fn kinds() -> Vec<Value> {
         json!({ "commits": { "batch": 3 }, "updates": { "every": "2d", "after_messages": 3 } }),
         json!({ "commits": { "window": "1h" }, "committer": { "fixed": "m1" } }),
         json!({ "committer": { "fixed": "m3" }, "stay": { "pareto": { "least": "1d", "alpha": 1.1 } } }),
+        json!({ "initial": 3, "for": "60d", "joins": "0.2/d", "commits": { "batch": 5 }, "messages": null,
+                "presence": { "online": "5d", "offline": "5d" } }),
+        json!({ "initial": 3, "for": "60d", "joins": null, "presence": { "online": "1d", "offline": "10d" } }),
         json!({ "initial": 1, "joins": null, "updates": { "every": "1d" }, "commits": { "batch": 2 } }),
     ]
 }
@@ -257,6 +260,11 @@ fn mistakes_of_a_churn_are_reported() {
             "churn.latency",
             "`latency` needs direct commits",
         ),
+        (
+            json!({ "initial": 2, "for": "1d", "commits": { "window": "4d" } }),
+            "churn.commits.window",
+            "a window has at most 72 hours",
+        ),
         (json!({ "initial": 2, "for": "1d", "updates": {} }), "churn.updates", "a rule for updates is missing"),
         (json!({ "initial": 2, "for": "1d", "lenght": 1 }), "churn.lenght", "unknown field"),
         (json!({ "initial": 2, "events": 10_000_001 }), "churn.events", "from 1 to 10000000"),
@@ -275,6 +283,10 @@ fn churn_has_its_place_among_the_steps() {
     for (steps, told) in [
         (json!([create, { "churn": { "for": "1d", "initial": 2 } }]), "there is a group already: leave `initial` out"),
         (json!([create, { "leave": { "who": "m2" } }, churn]), "proposals wait before the churn"),
+        (
+            json!([create, { "race": [{ "leave": { "who": "m2" } }, { "update": { "by": "m1" } }] }, churn]),
+            "proposals wait before the churn",
+        ),
         (json!([create, { "repeat": { "times": 2, "steps": [churn] } }]), "cannot be inside a repeat or a race"),
         (json!([create, { "race": [churn, churn] }]), "cannot be inside a repeat or a race"),
         (json!([create, churn, { "expect": { "fails": "offline" } }]), "the step before it cannot fail"),
