@@ -22,6 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             write("scenario", &path.file_name().unwrap_or_default().to_string_lossy(), &fs::read(&path)?)?;
         }
     }
+    let trace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/traces/small_team.csv");
+    write("trace", "small_team", &fs::read(trace)?)?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod matrix;
 mod output;
 mod run;
 mod runner;
+mod trace;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -16,7 +17,11 @@ use anyhow::Result;
 use regrow_simulator::scenario::schema::SCHEMA;
 
 pub(crate) use self::args::Cli;
-use self::{args::Command, ending::Ending, runner::Runner};
+use self::{
+    args::{Command, TraceCommand},
+    ending::Ending,
+    runner::Runner,
+};
 
 /// Runs the command that the arguments name.
 pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
@@ -25,6 +30,7 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Explore(args) => explore::explore(&args, runner)?,
         Command::Check(args) => check::check(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,
+        Command::Trace(TraceCommand::Stats(args)) => trace::stats(&args)?,
         Command::Schema => {
             output::stdout().write_all(SCHEMA.as_bytes())?;
             Ending::Passed

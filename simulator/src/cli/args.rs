@@ -26,6 +26,9 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Steal each member's device after each step, and show which messages each thief can read
     Matrix(MatrixArgs),
+    /// Work with membership traces
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// Print the JSON Schema of scenario files
     Schema,
 }
@@ -134,4 +137,20 @@ pub(super) struct MatrixArgs {
     /// Use this seed
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum TraceCommand {
+    /// Print the figures of a trace: members, changes, stays and messages
+    Stats(TraceStatsArgs),
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct TraceStatsArgs {
+    /// The trace: a CSV file with the columns time, event, member and by
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Print one JSON object, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
 }

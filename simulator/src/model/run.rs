@@ -104,7 +104,7 @@ impl<'s> Player<'s> {
 
     fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: Option<(Place, Stopped)> = None;
-        for step in scenario.expand() {
+        for step in scenario.expand_with_seed(self.seed) {
             let expected = match &step.item {
                 Step::Do(Action::Expect(expect)) => expect.fails,
                 _ => None,

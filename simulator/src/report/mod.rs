@@ -7,6 +7,7 @@
 //! | [`transcript`] | the events of a run, as JSON Lines |
 //! | [`terminal`], [`json`], [`junit`] | writers of results, for a person, a program and a CI system |
 //! | [`html`] | results and records as a page for a browser |
+//! | [`trace_stats`] | the figures of a trace |
 //! | [`costs`] | the costs of each entry of the log, as CSV |
 //! | [`matrix`] | the exposure matrix, with its own writers |
 //!
@@ -20,6 +21,7 @@ pub mod matrix;
 pub mod record;
 pub mod result;
 pub mod terminal;
+pub mod trace_stats;
 pub mod transcript;
 mod xml;
 
