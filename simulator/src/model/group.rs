@@ -3,10 +3,11 @@
 use rustc_hash::FxHashMap;
 
 use super::{
+    draft::{CommitPrice, Draft, Measured, below, sorted},
     messages::{LeafSource, MessageSizes, Sender},
     secret_tree::{Derivations, SecretTrees},
-    tree::{CostTree, HashWork, LeafIndex, PathNode},
-    work::{self, CommitShape, Framing, ProposalKind, ReceiverWork, TreeBefore},
+    tree::{CostTree, LeafIndex},
+    work::{self, Framing, ProposalKind, ReceiverWork},
 };
 use crate::{
     cost::{
@@ -240,97 +241,39 @@ impl<'n> CostGroup<'n> {
     /// Orders the commit of a member.
     pub(crate) fn commit(&mut self, by: DeviceNumber, parts: &CommitParts) {
         let Some(leaf) = self.leaf(by) else { return };
-        let sizes = self.settings.sizes;
-        let listed = self.listed(parts);
         let framed = self.frame(by, leaf);
-        let before = self.tree.online();
-        let referred = |wanted: fn(&Change) -> Option<DeviceNumber>| {
-            parts.referred.iter().filter_map(move |proposal| wanted(&proposal.change))
-        };
-        let removed: Vec<_> = parts
-            .remove
-            .iter()
-            .copied()
-            .chain(referred(|change| if let Change::Remove(who) = change { Some(*who) } else { None }))
-            .collect();
-        // OpenMLS puts the referred proposals before those that the commit contains itself.
-        let added: Vec<_> = referred(|change| if let Change::Add(who) = change { Some(*who) } else { None })
-            .chain(parts.add.iter().copied())
-            .collect();
-        let updated: Vec<_> = parts
-            .referred
-            .iter()
-            .filter(|proposal| proposal.change == Change::Update)
-            .map(|proposal| proposal.by)
-            .collect();
-        for device in &updated {
-            if let Some(leaf) = self.leaf(*device) {
-                let size = sizes.leaf_node(self.identity(*device), LeafSource::Update);
-                self.tree.update(leaf, size);
-            }
-        }
-        let offline_removed = removed.iter().filter(|device| !self.is_online(**device)).count() as u64;
-        for device in &removed {
-            self.take_leaf(*device);
-        }
-        let new_leaves: Vec<_> = added.iter().map(|device| self.give_leaf(*device)).collect();
-        self.tree.trim();
-        let key_packages = self.key_packages(&added);
-        let changes = change_counts([added.len(), removed.len(), updated.len()].map(|count| count as u64));
-        let shape = OrderedCommit {
-            sender: Sender::Member,
-            by,
-            leaf,
-            framed,
-            removed: &removed,
-            parts,
-            listed,
-            key_packages,
-            added: &added,
-            new_leaves: &new_leaves,
-            changes,
-            before: None,
-            deliveries: before,
-            removed_online: removed.len() as u64 - offline_removed,
-        };
-        self.order(&shape);
+        self.order(&Draft::of_member(self, by, leaf, parts), &framed);
     }
 
     /// Orders the external commit of a device, which replaces its old leaf if it has one.
     pub(crate) fn join(&mut self, by: DeviceNumber) {
-        let before = TreeBefore::of(&self.tree, self.epoch);
-        let sizes = self.settings.sizes;
-        let rejoins = self.leaf(by).is_some();
-        let mut listed = Listed::default();
-        listed.contains(sizes.external_init());
-        if rejoins {
-            listed.contains(MessageSizes::remove());
-        }
-        let deliveries = self.tree.online() + u64::from(!rejoins);
-        if rejoins {
-            self.take_leaf(by);
-        }
-        self.tree.settle();
-        let leaf = self.give_leaf(by);
-        self.tree.trim();
-        let parts = CommitParts::default();
-        let shape = OrderedCommit {
-            sender: Sender::NewMember,
-            by,
-            leaf,
-            framed: Framed::default(),
-            removed: &[],
-            parts: &parts,
-            listed,
-            key_packages: HashWork::default(),
-            added: &[],
-            new_leaves: &[],
-            changes: change_counts([1, u64::from(rejoins), 0]),
-            before: Some(before),
-            deliveries,
-            removed_online: 0,
+        self.order(&Draft::of_joiner(self, by), &Framed::default());
+    }
+
+    /// The costs of a commit that a member makes now, and that is not ordered.
+    pub(crate) fn price_commit(&mut self, by: DeviceNumber, parts: &CommitParts) -> Option<CommitPrice> {
+        let leaf = self.leaf(by)?;
+        let framing = Framing {
+            is_private: self.settings.sizes.opaque,
+            has_tag: !self.settings.sizes.opaque,
+            sender_derivations: self.secret_trees.unsent(by),
+            receiver_derivations: 0,
         };
-        self.order(&shape);
+        Some(self.price(&Draft::of_member(self, by, leaf, parts), framing))
+    }
+
+    /// The costs of an external commit that a device makes now, and that is not ordered.
+    pub(crate) fn price_join(&mut self, by: DeviceNumber) -> CommitPrice {
+        self.price(&Draft::of_joiner(self, by), Framing::default())
+    }
+
+    fn price(&mut self, draft: &Draft, framing: Framing) -> CommitPrice {
+        let (settings, epoch, identity) = (self.settings, self.epoch, self.identity(draft.by));
+        self.tree.attempt(|tree| {
+            let measured = draft.measure(tree, &settings, epoch, identity, framing);
+            let beside = measured.group_info.unwrap_or_default() + measured.welcome.unwrap_or_default();
+            CommitPrice { bytes: measured.commit + beside, counts: measured.committer }
+        })
     }
 
     /// The device is connected, or not. A device that is connected again catches up.
@@ -402,25 +345,22 @@ impl<'n> CostGroup<'n> {
         self.charge(Operation::Join, counts, 1);
     }
 
-    /// Takes the leaf of a member.
-    fn take_leaf(&mut self, number: DeviceNumber) {
+    /// A member has lost its leaf.
+    fn exit(&mut self, number: DeviceNumber) {
         let until = self.handshakes.len();
         let Some(device) = self.devices.get_mut(&number) else { return };
-        let Some(leaf) = device.leaf.take() else { return };
+        device.leaf = None;
         if !device.is_online
             && let Some(membership) = device.missed.last_mut()
         {
             membership.until = Some(until);
         }
-        self.tree.remove(leaf);
     }
 
-    /// Gives a device the lowest blank leaf.
-    fn give_leaf(&mut self, number: DeviceNumber) -> LeafIndex {
+    /// A device has a leaf.
+    fn enter(&mut self, number: DeviceNumber, leaf: LeafIndex) {
         let next = self.handshakes.len() + 1;
-        let size = self.settings.sizes.leaf_node(self.identity(number), LeafSource::KeyPackage);
         let device = self.devices.entry(number).or_insert(Device { leaf: None, is_online: true, missed: Vec::new() });
-        let leaf = self.tree.add(size, device.is_online);
         device.leaf = Some(leaf);
         if !device.is_online {
             device.missed.push(Membership { leaf, from: next, joins: true, until: None });
@@ -432,94 +372,67 @@ impl<'n> CostGroup<'n> {
                 self.leaves.push(number);
             }
         }
-        leaf
     }
 
-    fn key_packages(&self, added: &[DeviceNumber]) -> HashWork {
-        let reference = |device: &DeviceNumber| self.settings.sizes.key_package_reference(self.identity(*device));
-        added.iter().fold(HashWork::default(), |work, device| work + HashWork::of(reference(device)))
-    }
-
-    /// The list of proposals of a commit.
-    fn listed(&self, parts: &CommitParts) -> Listed {
+    /// Orders a commit.
+    fn order(&mut self, draft: &Draft, framed: &Framed) {
         let sizes = self.settings.sizes;
-        let mut listed = Listed::default();
-        for device in &parts.add {
-            listed.contains(sizes.add(self.identity(*device)));
+        let online_before = self.tree.online();
+        let removed_online = draft.removed.iter().filter(|device| self.is_online(**device)).count() as u64;
+        let identity = self.identity(draft.by);
+        let Measured {
+            leaf,
+            new_leaves,
+            path,
+            sealed,
+            commit,
+            update_path,
+            group_info,
+            welcome,
+            committer,
+            work,
+            joiner,
+        } = draft.measure(&mut self.tree, &self.settings, self.epoch, identity, framed.framing);
+        for device in &draft.removed {
+            self.exit(*device);
         }
-        for _ in &parts.remove {
-            listed.contains(MessageSizes::remove());
+        if draft.is_external() {
+            self.exit(draft.by);
+            self.enter(draft.by, leaf);
         }
-        listed.bytes += MessageSizes::listed_reference() * parts.referred.len() as u64;
-        listed
-    }
-
-    /// Orders a commit, whose proposals the tree has already.
-    fn order(&mut self, commit: &OrderedCommit<'_>) {
-        let OrderedCommit { sender, by, leaf, framed, parts, listed, key_packages, added, new_leaves, .. } = commit;
-        let sizes = self.settings.sizes;
-        self.tree.settle();
-        let sorted = {
-            let mut sorted = new_leaves.to_vec();
-            sorted.sort_unstable();
-            sorted
-        };
-        let path = self.tree.path(*leaf);
-        let sealed: Vec<u64> = path.iter().map(|node| node.resolution - added_below(&sorted, node) as u64).collect();
-        let (sealed_sum, sealed_max) = (sealed.iter().sum(), sealed.iter().copied().max().unwrap_or_default());
-        let nodes: u64 = sealed.iter().map(|count| sizes.path_node(*count)).sum();
-        let identity = self.identity(*by);
-        self.tree.set_path(*leaf, sizes.leaf_node(identity, LeafSource::Commit { has_path: nodes > 0 }));
-
-        let update_path = sizes.update_path(identity, nodes);
-        let content = MessageSizes::commit_content(listed.bytes, update_path);
-        let shape = CommitShape {
-            tree: &self.tree,
-            path: &path,
-            sealed: sealed_sum,
-            references: listed.references,
-            added_by_value: parts.add.len() as u64,
-            key_packages: *key_packages,
-            transcript: sizes.confirmed_transcript(*sender, content),
-            publishes: self.settings.publishes_group_info,
-            new_signature_key: parts.new_signature_key,
-            framing: framed.framing,
-        };
-        let is_external = *sender == Sender::NewMember;
-        let committer = match &commit.before {
-            Some(before) => shape.external_committer(before),
-            None => shape.committer(parts.verifies_key_packages),
-        };
-        let work = shape.receivers(is_external);
-        let joiner = work::joiner(&self.tree);
+        for (device, leaf) in draft.added.iter().zip(&new_leaves) {
+            self.enter(*device, *leaf);
+        }
+        let sorted = sorted(&new_leaves);
 
         self.sequence += 1;
         let epoch = self.epoch;
-        let commit_size = sizes.handshake(*sender, content, true);
         let encoded = self.tree.totals().encoded;
-        let group_info = self.settings.publishes_group_info.then(|| sizes.group_info(epoch + 1, encoded));
+        let is_external = draft.is_external();
         let kind = if is_external { EntryKind::ExternalCommit } else { EntryKind::Commit };
+        // A new external joiner gets its own commit, too.
+        let deliveries = online_before + u64::from(is_external && !draft.rejoins);
         let mut entry = EntryCost {
-            changes: Some(commit.changes),
+            changes: Some(draft.changes),
             tree: Some(self.tree_shape()),
             path: Some(PathShape {
                 filtered_length: path.len() as u64,
-                resolution_sum: sealed_sum,
-                resolution_max: sealed_max,
+                resolution_sum: sealed.iter().sum(),
+                resolution_max: sealed.iter().copied().max().unwrap_or_default(),
             }),
             bytes: EntryBytes {
-                commit: Some(commit_size),
+                commit: Some(commit),
                 update_path: (!framed.framing.is_private).then_some(update_path),
                 group_info,
                 ..EntryBytes::default()
             },
             service: ServiceBytes {
-                deliveries: commit.deliveries,
-                delivered: commit.deliveries * commit_size,
-                ..uploaded(commit_size + group_info.unwrap_or_default())
+                deliveries,
+                delivered: deliveries * commit,
+                ..uploaded(commit + group_info.unwrap_or_default())
             },
             committer: Some(committer),
-            ..self.entry(kind, *by)
+            ..self.entry(kind, draft.by)
         };
         let operation = if is_external { Operation::ExternalCommit } else { Operation::Commit };
         self.charge(operation, committer, 1);
@@ -538,8 +451,8 @@ impl<'n> CostGroup<'n> {
             }
             self.receive(&mut entry, receive, counts, receivers);
         }
-        let mut removed = commit.removed_online;
-        for (_, difference) in framed.others.iter().filter(|(device, _)| commit.removed.contains(device)) {
+        let mut removed = removed_online;
+        for (_, difference) in framed.others.iter().filter(|(device, _)| draft.removed.contains(device)) {
             removed -= 1;
             self.receive(&mut entry, receive, difference.applied_to(work.removed), 1);
         }
@@ -549,7 +462,7 @@ impl<'n> CostGroup<'n> {
         let welcome_for_one = sizes.welcome(1, epoch + 1, encoded);
         let handshake = Handshake {
             entry: entry_number,
-            committer: *leaf,
+            committer: leaf,
             levels,
             work,
             joiner,
@@ -561,16 +474,15 @@ impl<'n> CostGroup<'n> {
         self.epoch += 1;
         self.secret_trees.clear();
         self.waiting.clear();
-        if !added.is_empty() {
-            let size = sizes.welcome(added.len() as u64, epoch + 1, encoded);
+        if let Some(size) = welcome {
             let entry = EntryCost {
                 tree: Some(self.tree_shape()),
                 bytes: EntryBytes { welcome: Some(size), ..EntryBytes::default() },
                 service: uploaded(size),
-                ..self.entry(EntryKind::Welcome, *by)
+                ..self.entry(EntryKind::Welcome, draft.by)
             };
             self.entries.push(entry);
-            for (device, leaf) in added.iter().zip(*new_leaves) {
+            for (device, leaf) in draft.added.iter().zip(&new_leaves) {
                 if self.is_online(*device) {
                     let counts = self.joiner_counts(&handshake, *device, *leaf);
                     self.deliver_welcome(&handshake, counts);
@@ -608,7 +520,7 @@ impl<'n> CostGroup<'n> {
         self.charge(operation, counts, devices);
     }
 
-    fn identity(&self, device: DeviceNumber) -> u64 {
+    pub(super) fn identity(&self, device: DeviceNumber) -> u64 {
         self.identities[device as usize].into()
     }
 
@@ -658,59 +570,13 @@ impl KdfDifference {
     }
 }
 
-/// A commit that the service has ordered, and whose proposals the tree has.
-struct OrderedCommit<'c> {
-    sender: Sender,
-    by: DeviceNumber,
-    leaf: LeafIndex,
-    framed: Framed,
-    removed: &'c [DeviceNumber],
-    parts: &'c CommitParts,
-    listed: Listed,
-    key_packages: HashWork,
-    added: &'c [DeviceNumber],
-    new_leaves: &'c [LeafIndex],
-    changes: ChangeCounts,
-    /// The tree before an external commit.
-    before: Option<TreeBefore>,
-    /// The online devices that get the commit.
-    deliveries: u64,
-    /// The online members that it removes.
-    removed_online: u64,
-}
-
-/// The list of proposals of a commit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Listed {
-    bytes: u64,
-    /// The hashes of the proposals that the commit contains itself.
-    references: HashWork,
-}
-
-impl Listed {
-    fn contains(&mut self, proposal: u64) {
-        self.bytes += MessageSizes::listed(proposal);
-        self.references += HashWork::of(MessageSizes::own_proposal_reference(proposal));
-    }
-}
-
-/// The leaves below the copath child of a path's node.
-fn below<'l>(sorted: &'l [LeafIndex], node: &PathNode) -> &'l [LeafIndex] {
-    let from = sorted.partition_point(|leaf| *leaf < node.copath);
-    &sorted[from..sorted.partition_point(|leaf| *leaf < node.copath || node.has_below_copath(*leaf))]
-}
-
-fn added_below(sorted: &[LeafIndex], node: &PathNode) -> usize {
-    below(sorted, node).len()
-}
-
 /// The number of path nodes from the common ancestor of two leaves up.
 fn nodes_above(levels: u64, committer: LeafIndex, leaf: LeafIndex) -> u64 {
     let common = LeafIndex::BITS - (committer ^ leaf).leading_zeros();
     (levels >> common).count_ones().into()
 }
 
-fn change_counts([adds, removes, updates]: [u64; 3]) -> ChangeCounts {
+pub(super) fn change_counts([adds, removes, updates]: [u64; 3]) -> ChangeCounts {
     ChangeCounts { adds, removes, updates }
 }
 

@@ -10,6 +10,7 @@
 //! | `run` | plays the steps of a scenario |
 //! | `commit_plan` | the content of a commit: intents and waiting proposals |
 //! | `group` | the group: members, and the costs of each entry |
+//! | `draft` | a commit before its order: changes, sizes and work |
 //! | `tree` | the ratchet tree, with the totals of each subtree |
 //! | `secret_tree` | the derivations in the secret tree |
 //! | `work` | the operations of each role |
@@ -18,6 +19,7 @@
 //! | `encoding` | the sizes of vectors |
 
 mod commit_plan;
+mod draft;
 mod encoding;
 mod group;
 mod messages;

@@ -10,11 +10,13 @@ use rustc_hash::FxHashMap;
 
 use super::{
     commit_plan::{Intent, forget_fulfilled, plan},
+    draft::CommitPrice,
     group::{Change, CommitParts, CostGroup, DeviceNumber, GroupSettings, WaitingProposal},
     messages::MessageSizes,
     suite::SuiteSizes,
 };
 use crate::{
+    cost::Contention,
     report::{Failure, Figures, RunOutcome},
     scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Scenario, Step},
     world::{StepLabels, identity_size, policy_without_suite, turn_in_race},
@@ -55,8 +57,8 @@ impl Stopped {
 /// A submission of a device, made for one epoch.
 #[derive(Clone, Debug)]
 enum Submission {
-    Commit { epoch: u64, parts: CommitParts },
-    External { epoch: u64 },
+    Commit { epoch: u64, parts: CommitParts, price: Option<CommitPrice> },
+    External { epoch: u64, price: Option<CommitPrice> },
     Proposal { epoch: u64, proposal: WaitingProposal },
     Message { epoch: u64, text: u64 },
 }
@@ -77,6 +79,7 @@ struct Player<'s> {
     labels: StepLabels,
     label: String,
     elapsed: Duration,
+    contention: Contention,
 }
 
 impl<'s> Player<'s> {
@@ -99,6 +102,7 @@ impl<'s> Player<'s> {
             labels: StepLabels::default(),
             label: String::new(),
             elapsed: Duration::ZERO,
+            contention: Contention::default(),
         })
     }
 
@@ -142,6 +146,7 @@ impl<'s> Player<'s> {
             epochs: group.epoch,
             messages: group.messages,
             costs: group.costs,
+            contention: self.contention.figures(),
             ..Figures::default()
         };
         RunOutcome { failures, figures, costs: group.entries, record: None }
@@ -300,7 +305,7 @@ impl<'s> Player<'s> {
         match self.planned(device) {
             Some(mut parts) => {
                 parts.verifies_key_packages = true;
-                Ok(Submission::Commit { epoch: self.epoch(), parts })
+                Ok(Submission::Commit { epoch: self.epoch(), parts, price: None })
             }
             None => {
                 self.intents.remove(&device);
@@ -320,7 +325,7 @@ impl<'s> Player<'s> {
                 Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device))))
             }
             (false, true) => Err(Stopped::new(FailCode::NotAMember, format!("{} has no leaf", self.name(device)))),
-            _ => Ok(Submission::External { epoch: self.epoch() }),
+            _ => Ok(Submission::External { epoch: self.epoch(), price: None }),
         }
     }
 
@@ -343,9 +348,9 @@ impl<'s> Player<'s> {
     fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), Stopped> {
         let mut submissions = Vec::with_capacity(contenders.len());
         for contender in contenders {
-            let prepared = self.prepare(&contender.item)?;
-            self.encrypt_early(&prepared);
-            submissions.push(prepared);
+            let (device, mut submission) = self.prepare(&contender.item)?;
+            self.make_early(device, &mut submission);
+            submissions.push((device, submission));
         }
         submissions.sort_by_cached_key(|(device, _)| self.turn(*device));
         let mut losers = Vec::new();
@@ -359,19 +364,27 @@ impl<'s> Player<'s> {
             if let Some(again) = unless_void(self.make_again(device, submission), None)? {
                 unless_void(self.carry_through(device, again), ())?;
             }
+            // If the intent was carried out, it is no longer open, and this changes nothing.
+            self.contention.void(device as usize);
         }
         Ok(())
     }
 
-    /// The device encrypts its submission before it reads those of the others.
-    fn encrypt_early(&mut self, (device, submission): &(DeviceNumber, Submission)) {
+    /// The device makes its submission before it reads those of the others.
+    fn make_early(&mut self, device: DeviceNumber, submission: &mut Submission) {
+        let Some(group) = &mut self.group else { return };
         let is_private = match submission {
             Submission::Commit { .. } | Submission::Proposal { .. } => self.settings.sizes.opaque,
             Submission::External { .. } => false,
             Submission::Message { .. } => true,
         };
-        if is_private && let Some(group) = &mut self.group {
-            group.encrypt_early(*device);
+        if is_private {
+            group.encrypt_early(device);
+        }
+        match submission {
+            Submission::Commit { parts, price, .. } => *price = group.price_commit(device, parts),
+            Submission::External { price, .. } => *price = Some(group.price_join(device)),
+            Submission::Proposal { .. } | Submission::Message { .. } => {}
         }
     }
 
@@ -394,28 +407,37 @@ impl<'s> Player<'s> {
         let group = self.group.as_mut()?;
         let now = group.epoch;
         match &submission {
-            Submission::Commit { epoch, parts } if *epoch == now => {
+            Submission::Commit { epoch, parts, .. } if *epoch == now => {
                 group.commit(device, parts);
-                self.begin_epoch(Some(device));
+                self.begin_epoch(device);
             }
-            Submission::External { epoch } if *epoch == now => {
+            Submission::External { epoch, .. } if *epoch == now => {
                 group.join(device);
-                self.begin_epoch(Some(device));
+                self.begin_epoch(device);
             }
-            Submission::Proposal { epoch, proposal } if *epoch == now => group.propose(*proposal),
+            Submission::Proposal { epoch, proposal } if *epoch == now => {
+                group.propose(*proposal);
+                self.contention.proposed(self.elapsed.as_secs());
+            }
             Submission::Message { epoch, text } if *epoch == now => _ = group.send(device, *text),
-            _ => return Some(submission),
+            Submission::Commit { price, .. } | Submission::External { price, .. } => {
+                let CommitPrice { bytes, counts } = price.unwrap_or_default();
+                self.contention.lost(device as usize, self.elapsed.as_secs(), bytes, counts);
+                return Some(submission);
+            }
+            Submission::Proposal { .. } | Submission::Message { .. } => return Some(submission),
         }
         None
     }
 
     /// Deletes the intents that the new epoch has fulfilled.
-    fn begin_epoch(&mut self, committer: Option<DeviceNumber>) {
+    fn begin_epoch(&mut self, committer: DeviceNumber) {
+        self.contention.ordered(committer as usize, self.elapsed.as_secs());
         let Some(group) = &self.group else { return };
         for (device, intents) in &mut self.intents {
             if group.leaf(*device).is_none() {
                 intents.clear();
-            } else if Some(*device) == committer {
+            } else if *device == committer {
                 intents.retain(|intent| *intent == Intent::Leave);
             } else {
                 intents.retain(|intent| *intent != Intent::CommitProposals);
@@ -427,9 +449,18 @@ impl<'s> Player<'s> {
 
     fn make_again(&mut self, device: DeviceNumber, stale: Submission) -> Result<Option<Submission>, Stopped> {
         match stale {
-            Submission::Commit { .. } => Ok(self.from_intents(device)),
-            Submission::External { .. } if self.leaf(device).is_some() => Ok(None),
-            Submission::External { .. } => Ok(Some(Submission::External { epoch: self.epoch() })),
+            Submission::Commit { .. } => {
+                let next = self.from_intents(device);
+                if next.is_none() {
+                    self.contention.void(device as usize);
+                }
+                Ok(next)
+            }
+            Submission::External { .. } if self.leaf(device).is_some() => {
+                self.contention.void(device as usize);
+                Ok(None)
+            }
+            Submission::External { .. } => Ok(Some(Submission::External { epoch: self.epoch(), price: None })),
             Submission::Proposal { proposal, .. } => {
                 self.refuse_if_no_member(device)?;
                 match proposal.change {
@@ -454,7 +485,7 @@ impl<'s> Player<'s> {
         let epoch = self.epoch();
         self.leaf(device)?;
         if let Some(parts) = self.planned(device) {
-            return Some(Submission::Commit { epoch, parts });
+            return Some(Submission::Commit { epoch, parts, price: None });
         }
         let group = self.group.as_ref()?;
         let leaves = self.intents.get(&device).is_some_and(|intents| intents.contains(&Intent::Leave));

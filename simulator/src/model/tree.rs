@@ -142,12 +142,25 @@ pub(crate) struct CostTree {
     unmerged: Vec<Vec<LeafIndex>>,
     /// The changed leaves whose ancestors have old totals.
     changed: Vec<LeafIndex>,
+    /// The old values since the start of an [attempt](Self::attempt).
+    undo: Option<Vec<Undo>>,
+}
+
+/// An old value.
+enum Undo {
+    Node(usize, Node),
+    Unmerged(usize, Vec<LeafIndex>),
+    /// The number of nodes before the tree grew.
+    Grown(usize),
+    /// The nodes that were cut off, with their unmerged leaves.
+    Trimmed(Vec<Node>, Vec<Vec<LeafIndex>>),
 }
 
 impl CostTree {
     /// A tree with one member, whose leaf node has this size.
     pub(crate) fn new(sizes: NodeSizes, leaf_bytes: u64) -> Self {
-        let mut tree = Self { sizes, nodes: vec![Node::default()], unmerged: Vec::new(), changed: Vec::new() };
+        let mut tree =
+            Self { sizes, nodes: vec![Node::default()], unmerged: Vec::new(), changed: Vec::new(), undo: None };
         tree.set_leaf(0, leaf_bytes, true);
         tree.settle();
         tree
@@ -164,6 +177,44 @@ impl CostTree {
     /// True if a member has the leaf.
     pub(crate) fn is_member(&self, leaf: LeafIndex) -> bool {
         self.nodes.get(2 * leaf as usize).is_some_and(|node| node.members == 1)
+    }
+
+    /// Makes changes, computes a value from the tree, and takes the changes back.
+    pub(crate) fn attempt<T>(&mut self, compute: impl FnOnce(&mut Self) -> T) -> T {
+        self.settle();
+        self.undo = Some(Vec::new());
+        let computed = compute(self);
+        self.changed.clear();
+        for old in self.undo.take().into_iter().flatten().rev() {
+            match old {
+                Undo::Node(index, node) => self.nodes[index] = node,
+                Undo::Unmerged(index, leaves) => self.unmerged[index] = leaves,
+                Undo::Grown(nodes) => {
+                    self.nodes.truncate(nodes);
+                    self.unmerged.truncate(nodes / 2);
+                }
+                Undo::Trimmed(nodes, unmerged) => {
+                    self.nodes.extend(nodes);
+                    self.unmerged.extend(unmerged);
+                }
+            }
+        }
+        computed
+    }
+
+    fn node_mut(&mut self, index: usize) -> &mut Node {
+        if let Some(undo) = &mut self.undo {
+            undo.push(Undo::Node(index, self.nodes[index]));
+        }
+        &mut self.nodes[index]
+    }
+
+    /// The unmerged leaves of the parent with this node index.
+    fn unmerged_mut(&mut self, index: usize) -> &mut Vec<LeafIndex> {
+        if let Some(undo) = &mut self.undo {
+            undo.push(Undo::Unmerged(index / 2, self.unmerged[index / 2].clone()));
+        }
+        &mut self.unmerged[index / 2]
     }
 
     /// The totals of the tree.
@@ -209,9 +260,9 @@ impl CostTree {
         // The members below each node are exact at any time, because the next addition needs them.
         for level in 1..=self.height() {
             let node = ancestor(leaf, level);
-            self.nodes[node].members += 1;
+            self.node_mut(node).members += 1;
             if self.nodes[node].state != ParentState::Blank {
-                let unmerged = &mut self.unmerged[node / 2];
+                let unmerged = self.unmerged_mut(node);
                 let at = unmerged.partition_point(|known| *known < leaf);
                 unmerged.insert(at, leaf);
             }
@@ -228,10 +279,10 @@ impl CostTree {
 
     /// Blanks the leaf of a member, and its direct path (RFC 9420, 12.1.3).
     pub(crate) fn remove(&mut self, leaf: LeafIndex) {
-        self.nodes[2 * leaf as usize] = Node::blank_leaf();
+        *self.node_mut(2 * leaf as usize) = Node::blank_leaf();
         self.changed.push(leaf);
         for level in 1..=self.height() {
-            self.nodes[ancestor(leaf, level)].members -= 1;
+            self.node_mut(ancestor(leaf, level)).members -= 1;
         }
         self.blank_path(leaf);
     }
@@ -243,8 +294,11 @@ impl CostTree {
             if self.nodes[node_over(right, self.height() - 1)].members > 0 {
                 break;
             }
-            self.nodes.truncate(self.nodes.len() / 2);
-            self.unmerged.truncate(self.unmerged.len() / 2);
+            let nodes = self.nodes.split_off(self.nodes.len() / 2);
+            let unmerged = self.unmerged.split_off(self.unmerged.len() / 2);
+            if let Some(undo) = &mut self.undo {
+                undo.push(Undo::Trimmed(nodes, unmerged));
+            }
             self.changed.retain(|leaf| *leaf < right);
         }
     }
@@ -256,8 +310,8 @@ impl CostTree {
         let top = path.last().map(|node| node.level);
         for PathNode { level, .. } in &path {
             let node = ancestor(leaf, *level);
-            self.nodes[node].state = if Some(*level) == top { ParentState::Top } else { ParentState::Below };
-            self.unmerged[node / 2].clear();
+            self.node_mut(node).state = if Some(*level) == top { ParentState::Top } else { ParentState::Below };
+            self.unmerged_mut(node).clear();
         }
         let online = self.nodes[2 * leaf as usize].online == 1;
         self.set_leaf(leaf, leaf_bytes, online);
@@ -319,7 +373,7 @@ impl CostTree {
     }
 
     fn set_leaf(&mut self, leaf: LeafIndex, leaf_bytes: u64, online: bool) {
-        self.nodes[2 * leaf as usize] = Node {
+        *self.node_mut(2 * leaf as usize) = Node {
             leaf_bytes: leaf_bytes as u32,
             members: 1,
             online: online.into(),
@@ -336,8 +390,8 @@ impl CostTree {
     fn blank_path(&mut self, leaf: LeafIndex) {
         for level in 1..=self.height() {
             let node = ancestor(leaf, level);
-            self.nodes[node].state = ParentState::Blank;
-            self.unmerged[node / 2].clear();
+            self.node_mut(node).state = ParentState::Blank;
+            self.unmerged_mut(node).clear();
         }
         self.changed.push(leaf);
     }
@@ -361,6 +415,9 @@ impl CostTree {
     fn grow(&mut self) {
         self.settle();
         let (old, height) = (self.leaf_count(), self.height() + 1);
+        if let Some(undo) = &mut self.undo {
+            undo.push(Undo::Grown(self.nodes.len()));
+        }
         self.nodes.resize(4 * old as usize - 1, Node::blank_leaf());
         self.unmerged.resize_with(2 * old as usize - 1, Vec::new);
         for level in 1..height {
@@ -397,7 +454,7 @@ impl CostTree {
             leaf: of.cheapest.leaf,
         };
         let (of_left, of_right) = (cheapest(&left, &right), cheapest(&right, &left));
-        self.nodes[index] = Node {
+        *self.node_mut(index) = Node {
             leaf_bytes: 0,
             state,
             members: left.members + right.members,

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::record::RunRecord;
-use crate::cost::{Costs, EntryCost};
+use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
 /// The options of a run.
@@ -36,7 +36,7 @@ impl RunOptions {
 }
 
 /// The result of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunOutcome {
     /// The expectations that did not hold; empty if the scenario passed.
     pub failures: Vec<Failure>,
@@ -93,7 +93,7 @@ impl Failure {
 }
 
 /// The counts of a run. They are exact: the same scenario and seed give the same counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// The number of members at the end.
     pub members: u64,
@@ -109,6 +109,8 @@ pub struct Figures {
     /// The cost of the devices' cryptography, for each operation. A commit that is repeated until
     /// its proposals are in order counts once.
     pub costs: Costs,
+    /// The contention of the run. Zero unless the options ask for costs.
+    pub contention: ContentionFigures,
     /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }
@@ -153,7 +155,7 @@ pub struct AuthenticationFigures {
 }
 
 /// The report on one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunResult {
     /// The file.
     pub file: PathBuf,
@@ -164,7 +166,7 @@ pub struct RunResult {
 }
 
 /// The result of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FileOutcome {
     /// The scenario was run.
     Ran {

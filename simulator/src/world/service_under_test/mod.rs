@@ -261,7 +261,13 @@ impl<'s> ServiceUnderTest<'s> {
 
     /// The moment and the sender of the entry that the service has just ordered.
     fn ordered_by<'d>(&self, sender: &'d Device, time: u64) -> OrderedBy<'d> {
-        OrderedBy { time, who: &sender.name, device: &sender.address, written: self.endpoint.written() }
+        OrderedBy {
+            time,
+            who: &sender.name,
+            device: &sender.address,
+            number: sender.index,
+            written: self.endpoint.written(),
+        }
     }
 
     /// True if the log entry was unknown. (The service gives the same bytes the same entry again.)

@@ -69,6 +69,7 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     assert_eq!(real_rows.len(), model_rows.len(), "{what}");
     let figures = |outcome: &RunOutcome| (outcome.figures.members, outcome.figures.epochs, outcome.figures.messages);
     assert_eq!(figures(&real), figures(&modelled), "{what}");
+    assert_eq!(real.figures.contention, modelled.figures.contention, "{what}");
     real.figures.epochs
 }
 
