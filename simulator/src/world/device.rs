@@ -9,12 +9,13 @@ use regrow_engine::{
 };
 
 use super::{
-    crashable_store::{CrashableStore, SharedValues, StoredRecords},
+    crashable_store::{CrashableStore, StoredRecords},
     event::TranscriptEvent,
     fault_injection::FaultInjection,
     generation_counter::GenerationCounter,
     randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
+    shared_values::SharedValues,
     step_failure::StepFailure,
     storage_file::StorageFile,
     window::Window,
@@ -90,6 +91,12 @@ pub(super) struct DeviceSetup<'b> {
 pub(super) struct SavedState {
     stored: StoredRecords,
     log: Mark,
+}
+
+/// The epoch in which a device is.
+pub(super) struct PresentEpoch {
+    epoch: u64,
+    authenticator: EpochAuthenticator,
 }
 
 /// The status of an application message at one member.
@@ -281,6 +288,13 @@ impl Device {
         }
     }
 
+    /// Drops the group from memory, unless this device is one of the first `keep` devices.
+    pub(super) fn unload_group(&mut self, keep: usize) {
+        if self.index >= keep {
+            self.client.unload_groups();
+        }
+    }
+
     /// The device's epoch, if it is in the group.
     pub(super) fn epoch(&mut self) -> Option<u64> {
         Some(self.client.group(&self.group).ok()?.epoch().ok()?.0)
@@ -290,9 +304,15 @@ impl Device {
         self.client.group(&self.group).ok()?.epoch_authenticator().ok()
     }
 
-    /// Records the device's epoch, if it is in the group.
-    pub(super) fn tell_epoch(&mut self, recorder: &mut Recorder<'_>) {
-        let (Some(epoch), Some(authenticator)) = (self.epoch(), self.authenticator()) else { return };
+    /// The device's epoch with its authenticator, if the device is in the group.
+    pub(super) fn present_epoch(&mut self) -> Option<PresentEpoch> {
+        Some(PresentEpoch { epoch: self.epoch()?, authenticator: self.authenticator()? })
+    }
+
+    /// Records the device's epoch.
+    pub(super) fn tell_epoch(&mut self, present: &PresentEpoch, recorder: &mut Recorder<'_>) {
+        let PresentEpoch { epoch, authenticator } = present;
+        let epoch = *epoch;
         self.note_tree(epoch, recorder);
         recorder.facts.epoch(epoch, authenticator.as_bytes());
         let authenticator = hex::encode(authenticator.as_bytes());
