@@ -48,6 +48,9 @@ impl Client {
     /// 1.4 MB for each thousand members. The next call on a group decodes it again, which takes
     /// less time than to process a commit. Call this function when memory is short: when the
     /// operating system asks an app to give up memory, or in a process that runs many devices.
+    ///
+    /// The call changes nothing else: a pending commit stays pending. It does not protect the
+    /// device like a [lock](Self::lock), because the store stays open.
     pub fn unload_groups(&mut self) {
         self.groups.clear();
     }

@@ -1,13 +1,15 @@
 //! The results of a run, and their forms for a person, for a program and for a CI system.
 //!
-//! [`costs`] writes the costs of each entry. [`result`] has the runner's results, and [`transcript`] the events of a run. [`terminal`],
-//! [`json`] and [`junit`] write results. [`matrix`] answers another question, and has its own
-//! writers. Nothing here decides if a scenario passed.
+//! [`costs`] writes the costs of each entry. [`result`] has the runner's results, [`progress`] the
+//! counts during a run, and [`transcript`] the events of a run. [`terminal`], [`json`] and [`junit`]
+//! write results. [`matrix`] answers another question, and has its own writers. Nothing here decides
+//! if a scenario passed.
 
 pub mod costs;
 pub mod json;
 pub mod junit;
 pub mod matrix;
+pub mod progress;
 pub mod result;
 pub mod terminal;
 pub mod transcript;

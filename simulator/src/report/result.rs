@@ -3,11 +3,13 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use serde::Serialize;
 
+use super::progress::Progress;
 use crate::cost::{Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
@@ -21,6 +23,8 @@ pub struct RunOptions {
     pub service: Option<String>,
     /// True if the run records the costs of each entry of the service's log.
     pub costs: bool,
+    /// The counts that the run keeps up to date while it goes on.
+    pub progress: Arc<Progress>,
 }
 
 impl RunOptions {

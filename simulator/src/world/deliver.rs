@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     cost::Operation,
+    report::progress::Progress,
     scenario::{CrashPoint, MessageId},
 };
 
@@ -72,6 +73,7 @@ struct DeliveryContext<'w, 's> {
     rules: &'w DeliveryRules,
     forged: &'w BTreeMap<Sequence, Forgery>,
     policy: &'w Policy,
+    progress: &'w Progress,
     now: Timestamp,
     /// The number of devices that keep their group in memory.
     keep: usize,
@@ -82,7 +84,8 @@ impl World<'_> {
     pub(super) fn deliver_to_all(&mut self) -> Result<(), StepFailure> {
         let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
         let keep = self.loaded_groups.devices(service.member_count());
-        let context = DeliveryContext { service, rules, forged, policy: &self.policy, now: self.clock.now(), keep };
+        let (policy, progress, now) = (&self.policy, &*self.progress, self.clock.now());
+        let context = DeliveryContext { service, rules, forged, policy, progress, now, keep };
         let devices = self.devices.as_mut_slice().par_iter_mut();
         let results: Vec<_> = devices
             .map(|device| if device.online { device.catch_up(&context, None) } else { Ok(CaughtUp::default()) })
@@ -107,7 +110,8 @@ impl World<'_> {
     fn deliver_until(&mut self, device: usize, commit: Option<&[u8]>) -> Result<(), StepFailure> {
         let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
         let keep = self.loaded_groups.devices(service.member_count());
-        let context = DeliveryContext { service, rules, forged, policy: &self.policy, now: self.clock.now(), keep };
+        let (policy, progress, now) = (&self.policy, &*self.progress, self.clock.now());
+        let context = DeliveryContext { service, rules, forged, policy, progress, now, keep };
         let caught_up = self.devices[device].catch_up(&context, commit)?;
         self.record(device, caught_up);
         Ok(())
@@ -152,11 +156,7 @@ impl World<'_> {
 
 impl Device {
     /// Processes new deliveries and released ones; up to this commit, if there is one.
-    fn catch_up(
-        &mut self,
-        context: &DeliveryContext<'_, '_>,
-        until: Option<&[u8]>,
-    ) -> Result<CaughtUp, StepFailure> {
+    fn catch_up(&mut self, context: &DeliveryContext<'_, '_>, until: Option<&[u8]>) -> Result<CaughtUp, StepFailure> {
         let endpoint = &context.service.endpoint;
         let mut deliveries = Vec::new();
         'pages: loop {
@@ -233,7 +233,10 @@ impl Device {
         let counts = self.log.present();
         let new_epoch = self.enter_epoch(&result);
         let change = match (&result, message) {
-            (Ok(None), _) => Some(StateChange::Joined),
+            (Ok(None), _) => {
+                context.progress.join();
+                Some(StateChange::Joined)
+            }
             (Ok(Some(ReceivedEvent::Commit(_) | ReceivedEvent::Removed { .. })), _) => Some(StateChange::Entered),
             (Ok(Some(ReceivedEvent::Message(_))), Some((number, _))) => Some(StateChange::Read(number)),
             (Ok(Some(ReceivedEvent::Proposal { .. })), _) => {

@@ -8,6 +8,8 @@ use regrow_engine::{
     Store,
 };
 
+#[cfg(test)]
+use super::shared_values::StoredValue;
 use super::{
     crashable_store::{CrashableStore, StoredRecords},
     event::TranscriptEvent,
@@ -293,6 +295,12 @@ impl Device {
         if self.index >= keep {
             self.client.unload_groups();
         }
+    }
+
+    /// The stored values.
+    #[cfg(test)]
+    pub(super) fn stored_values(&self) -> Vec<StoredValue> {
+        self.store.records().into_values().collect()
     }
 
     /// The device's epoch, if it is in the group.

@@ -36,6 +36,7 @@ pub fn run_in(
         Ok(world) => world,
         Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
     };
+    world.progress = options.progress.clone();
     if options.costs {
         world.recorder.costs.activate();
     }
@@ -59,6 +60,7 @@ impl World<'_> {
     pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: FailedStep = None;
         for step in scenario.expand() {
+            self.progress.begin_step();
             self.recorder.set_place(Some(step.place.clone()));
             let failures = self.check_failed_step(failed.take(), &step.item);
             if !failures.is_empty() {

@@ -23,7 +23,7 @@ use super::{
     thieves::Thieves,
 };
 use crate::{
-    report::Transcript,
+    report::{Transcript, progress::Progress},
     scenario::{Placed, Scenario, Step},
 };
 
@@ -43,6 +43,7 @@ pub(super) struct World<'t> {
     pub(super) step_labels: StepLabels,
     /// The snapshots for an exposure matrix, if the run makes one.
     pub(super) matrix: Option<MatrixRecorder>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl<'t> World<'t> {
@@ -70,6 +71,7 @@ impl<'t> World<'t> {
             recorder: Recorder::new(transcript, facts),
             step_labels: StepLabels::default(),
             matrix,
+            progress: Arc::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;
