@@ -47,9 +47,9 @@ pub(super) struct Device {
     group: GroupId,
     policy: Policy,
     /// The label of the step whose randomness the device draws.
-    pub(super) step: String,
+    pub(super) step: Arc<str>,
     /// The label of the part of the step whose randomness the device draws now.
-    part: String,
+    part: Arc<str>,
     restarts: u32,
     checkpoints: u32,
     pub(super) online: bool,
@@ -142,8 +142,8 @@ impl Device {
             log,
             group: (*group).clone(),
             policy: (*policy).clone(),
-            step: String::new(),
-            part: String::new(),
+            step: "".into(),
+            part: "".into(),
             restarts: 0,
             checkpoints: 0,
             online: true,
@@ -162,14 +162,14 @@ impl Device {
     }
 
     /// Starts the randomness of this step.
-    pub(super) fn begin_step(&mut self, step: &str) {
-        step.clone_into(&mut self.step);
+    pub(super) fn begin_step(&mut self, step: &Arc<str>) {
+        self.step = step.clone();
         self.checkpoints = 0;
-        self.begin_part(step.to_owned());
+        self.begin_part(step.clone());
     }
 
-    fn begin_part(&mut self, part: String) {
-        self.crypto.0.begin_step(&part);
+    fn begin_part(&mut self, part: Arc<str>) {
+        self.crypto.0.begin_step(part.clone());
         self.part = part;
     }
 
@@ -249,7 +249,7 @@ impl Device {
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         self.restarts += 1;
         // The process must not draw the same randomness as before the crash.
-        self.begin_part(format!("{} restart {}", self.step, self.restarts));
+        self.begin_part(format!("{} restart {}", self.step, self.restarts).into());
         self.reopen()
     }
 
@@ -263,7 +263,7 @@ impl Device {
     /// randomness of its own.
     pub(super) fn checkpoint(&mut self) -> SavedState {
         self.checkpoints += 1;
-        self.begin_part(format!("{} part {}", self.step, self.checkpoints));
+        self.begin_part(format!("{} part {}", self.step, self.checkpoints).into());
         SavedState { stored: self.store.records(), log: self.log.mark() }
     }
 
@@ -272,7 +272,7 @@ impl Device {
     /// If the process has restarted since, the randomness is that of the restart.
     pub(super) fn go_back(&mut self, to: &SavedState) -> Result<(), Error> {
         self.store.replace(to.stored.clone()).map_err(StorageError::from)?;
-        self.crypto.0.begin_step(&self.part);
+        self.crypto.0.begin_step(self.part.clone());
         self.reopen()?;
         self.log.go_back(&to.log);
         Ok(())
