@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn table_drops_the_entries_of_freed_values() {
         let shared = SharedValues::default();
-        for number in 0..10 * FIRST_CLEANING {
+        for number in 0..4 * FIRST_CLEANING {
             let value = [&number.to_be_bytes()[..], &[0; LARGE]].concat();
             drop(shared.share(Value::new(value)));
         }
