@@ -3,7 +3,7 @@
 //! The rules are those of the [world](crate::world): after each step everything is delivered to
 //! every online member, and a device whose commit came too late tries again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use regrow_engine::HandshakeMode;
 use rustc_hash::FxHashMap;
@@ -77,7 +77,7 @@ struct Player<'s> {
     key_packages: FxHashMap<DeviceNumber, u8>,
     offline_before_creation: Vec<DeviceNumber>,
     labels: StepLabels,
-    label: String,
+    label: Arc<str>,
     elapsed: Duration,
     contention: Contention,
 }
@@ -100,7 +100,7 @@ impl<'s> Player<'s> {
             key_packages: FxHashMap::default(),
             offline_before_creation: Vec::new(),
             labels: StepLabels::default(),
-            label: String::new(),
+            label: Arc::default(),
             elapsed: Duration::ZERO,
             contention: Contention::default(),
         })

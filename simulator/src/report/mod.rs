@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`result`] | the runner's results |
 //! | [`record`] | the steps, ratchet trees and messages of a run |
+//! | [`progress`] | the counts during a run |
 //! | [`transcript`] | the events of a run, as JSON Lines |
 //! | [`terminal`], [`json`], [`junit`] | writers of results, for a person, a program and a CI system |
 //! | [`html`] | results and records as a page for a browser |
@@ -18,6 +19,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod matrix;
+pub mod progress;
 pub mod record;
 pub mod result;
 pub mod terminal;

@@ -3,12 +3,13 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use serde::Serialize;
 
-use super::record::RunRecord;
+use super::{progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
@@ -25,6 +26,8 @@ pub struct RunOptions {
     /// True if the run records its steps, ratchet trees and messages. The oracle then also follows a
     /// scenario without a thief.
     pub record: bool,
+    /// The counts that the run keeps up to date while it goes on.
+    pub progress: Arc<Progress>,
 }
 
 impl RunOptions {

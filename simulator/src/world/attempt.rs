@@ -205,7 +205,9 @@ impl World<'_> {
                     committer.joined(change.epoch.0);
                 }
                 committer.resume |= change.resume;
-                committer.tell_epoch(&mut self.recorder);
+                if let Some(present) = committer.present_epoch() {
+                    committer.tell_epoch(&present, &mut self.recorder);
+                }
                 Ok(Attempted::Done)
             }
             Err(Error::Storage(_)) if committer.crashed_writing() => {
