@@ -9,11 +9,12 @@ mod matrix;
 mod output;
 mod run;
 mod runner;
+mod sweep;
 
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use regrow_simulator::scenario::schema::SCHEMA;
+use regrow_simulator::{scenario::schema, sweep::schema as sweep_schema};
 
 pub(crate) use self::args::Cli;
 use self::{args::Command, ending::Ending, runner::Runner};
@@ -25,8 +26,10 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Explore(args) => explore::explore(&args, runner)?,
         Command::Check(args) => check::check(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,
-        Command::Schema => {
-            output::stdout().write_all(SCHEMA.as_bytes())?;
+        Command::Sweep(args) => sweep::sweep(&args, runner)?,
+        Command::Schema(args) => {
+            let schema = if args.sweep { sweep_schema::SCHEMA } else { schema::SCHEMA };
+            output::stdout().write_all(schema.as_bytes())?;
             Ending::Passed
         }
     };

@@ -14,6 +14,7 @@
 //! | [`report`] | the results of a run, for people, programs and CI systems |
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
+//! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
@@ -24,5 +25,6 @@ pub mod explore;
 pub mod oracle;
 pub mod report;
 pub mod scenario;
+pub mod sweep;
 mod wire;
 pub mod world;

@@ -26,8 +26,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Steal each member's device after each step, and show which messages each thief can read
     Matrix(MatrixArgs),
+    /// Run a scenario with many values and seeds, and write tables and plots
+    Sweep(SweepArgs),
     /// Print the JSON Schema of scenario files
-    Schema,
+    Schema(SchemaArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -130,4 +132,28 @@ pub(super) struct MatrixArgs {
     /// Use this seed
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SweepArgs {
+    /// The sweep file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The folder of the results; a second start with the same folder does only the missing runs
+    /// [default: the name of the file with `-results`, in the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Start even if the estimated time is longer than an hour
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// The number of runs in parallel [default: one for each core]
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: Option<u16>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SchemaArgs {
+    /// Print the JSON Schema of sweep files instead
+    #[arg(long)]
+    pub(super) sweep: bool,
 }

@@ -23,8 +23,8 @@ pub mod schema;
 mod check;
 mod expand;
 mod expect;
-mod fields;
-mod json;
+pub(crate) mod fields;
+pub(crate) mod json;
 mod load;
 mod name;
 mod names;
@@ -49,3 +49,4 @@ pub use write::write;
 
 pub(crate) use load::text;
 pub(crate) use numbers::numbers;
+pub(crate) use parse::read_inside;

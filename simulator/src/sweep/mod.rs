@@ -1,0 +1,52 @@
+//! Parameter sweeps: one scenario with many values, each with many seeds, and the statistics of the
+//! results.
+//!
+//! [`load`] reads a sweep file. A [`Plan`] has one point for each combination of values. An
+//! [`Execution`] does the runs that the [`RunStore`] does not have yet. [`tables`] writes the
+//! results. Nothing here draws plots.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `format`, `plot_format` | format 1 of sweep files as types |
+//! | `parse`, `parse_plot` | read a sweep file, with the place of each problem |
+//! | `range` | the values of a range |
+//! | `path` | a path to a field of a scenario, and the substitution of a value |
+//! | `plan` | the points and runs, and the scenario of each point |
+//! | `thefts` | random thefts in a run |
+//! | [`figures`] | the figures of a run |
+//! | `record`, `store` | the stored result of a run, and the output folder |
+//! | `execute` | does the missing runs, side by side |
+//! | [`statistics`] | mean, percentiles and confidence interval |
+//! | [`tables`] | the CSV files |
+//! | `manifest`, `program` | everything that another person needs to repeat the sweep |
+//! | [`schema`] | the JSON Schema of sweep files |
+
+mod execute;
+pub mod figures;
+mod format;
+mod manifest;
+mod parse;
+mod parse_plot;
+mod path;
+mod plan;
+mod plot_format;
+mod program;
+mod range;
+mod record;
+pub mod schema;
+pub mod statistics;
+mod store;
+pub mod tables;
+mod thefts;
+
+pub use execute::{Execution, Progress, Runner};
+pub use figures::Quantity;
+pub use format::{Axis, AxisValue, FORMAT, MAX_AXES, MAX_RUNS, MAX_THEFTS, MAX_VALUES, Sweep};
+pub use manifest::{Manifest, utc};
+pub use parse::{load, read};
+pub use path::{FieldPath, PathError};
+pub use plan::{Plan, PlannedRun, Point};
+pub use plot_format::{PlotKind, PlotSpec};
+pub use program::{Machine, Program};
+pub use record::RunRecord;
+pub use store::{RunStore, StoreError};
