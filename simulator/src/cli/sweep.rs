@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
-    report::terminal,
+    report::{plot, terminal},
     scenario::Unusable,
-    sweep::{self, Execution, Manifest, Plan, Program, Progress, RunStore, tables},
+    sweep::{self, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables},
 };
 
 use super::{
@@ -74,17 +74,23 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
 fn write(plan: &Plan<'_>, program: &Program, store: &RunStore, manifest: Manifest) -> Result<usize> {
     let mut all = tables::Tables::begin(plan)?;
     let mut sample = tables::Sample::of(plan);
+    let mut entries = EntrySample::of(plan);
     let mut failed = 0;
     for run in plan.runs() {
         let record = store.get(&plan.key(run, program)).context("a finished run is gone; start the sweep again")?;
         failed += usize::from(record.failure.is_some());
         all.push(run, &record)?;
         sample.push(run, &record);
+        entries.push(run, &record);
     }
     let (runs, epochs) = all.finish()?;
     store.write("runs.csv", &runs)?;
     store.write("epochs.csv", &epochs)?;
     store.write("summary.csv", &tables::summary(plan, &sample)?)?;
+    for spec in &plan.sweep.plots {
+        let picture = plot::draw(spec, plan, &sample, &entries);
+        store.write(&format!("plots/{}.svg", spec.name), picture.as_bytes())?;
+    }
     let manifest = Manifest { failed, finished: sweep::utc(SystemTime::now()), ..manifest };
     store.write("manifest.json", &manifest.text()?)?;
     Ok(failed)

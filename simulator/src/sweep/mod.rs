@@ -3,7 +3,8 @@
 //!
 //! [`load`] reads a sweep file. A [`Plan`] has one point for each combination of values. An
 //! [`Execution`] does the runs that the [`RunStore`] does not have yet. [`tables`] writes the
-//! results. Nothing here draws plots.
+//! results. [`report::plot`](crate::report::plot) draws
+//! the plots.
 //!
 //! | module | content |
 //! | --- | --- |
@@ -16,11 +17,13 @@
 //! | [`figures`] | the figures of a run |
 //! | `record`, `store` | the stored result of a run, and the output folder |
 //! | `execute` | does the missing runs, side by side |
+//! | `entries` | the columns of the entries that plots need |
 //! | [`statistics`] | mean, percentiles and confidence interval |
 //! | [`tables`] | the CSV files |
 //! | `manifest`, `program` | everything that another person needs to repeat the sweep |
 //! | [`schema`] | the JSON Schema of sweep files |
 
+mod entries;
 mod execute;
 pub mod figures;
 mod format;
@@ -39,6 +42,7 @@ mod store;
 pub mod tables;
 mod thefts;
 
+pub use entries::{EntrySample, EpochValue};
 pub use execute::{Execution, Progress, Runner};
 pub use figures::Quantity;
 pub use format::{Axis, AxisValue, FORMAT, MAX_AXES, MAX_RUNS, MAX_THEFTS, MAX_VALUES, Sweep};
