@@ -1,6 +1,7 @@
 //! The command line: its commands, options and exit statuses.
 
 mod args;
+mod calibrate;
 mod check;
 mod ending;
 mod explore;
@@ -26,6 +27,7 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Explore(args) => explore::explore(&args, runner)?,
         Command::Check(args) => check::check(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,
+        Command::Calibrate(args) => calibrate::calibrate(&args)?,
         Command::Sweep(args) => sweep::sweep(&args, runner)?,
         Command::Schema(args) => {
             let schema = if args.sweep { sweep_schema::SCHEMA } else { schema::SCHEMA };

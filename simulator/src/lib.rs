@@ -14,12 +14,14 @@
 //! | [`report`] | the results of a run, for people, programs and CI systems |
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
+//! | [`calibration`] | the time of each crypto operation on this machine |
 //! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod calibration;
 pub mod cost;
 pub mod explore;
 pub mod oracle;

@@ -3,7 +3,7 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use clap::{Parser, Subcommand};
-use regrow_simulator::scenario;
+use regrow_simulator::{calibration, scenario};
 
 /// Replays scripted membership changes on real MLS clients, and measures forward secrecy and
 /// post-compromise security.
@@ -28,6 +28,8 @@ pub(super) enum Command {
     Matrix(MatrixArgs),
     /// Run a scenario with many values and seeds, and write tables and plots
     Sweep(SweepArgs),
+    /// Measure the time of each crypto operation on this machine
+    Calibrate(CalibrateArgs),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArgs),
 }
@@ -149,6 +151,17 @@ pub(super) struct SweepArgs {
     /// The number of runs in parallel [default: one for each core]
     #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) jobs: Option<u16>,
+    /// The times of this machine, from `regrow calibrate`, for predicted times in times.csv
+    /// [default: regrow-calibration.json in the current folder, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(super) calibration: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct CalibrateArgs {
+    /// The output
+    #[arg(long, value_name = "FILE", default_value = calibration::DEFAULT_FILE)]
+    pub(super) out: PathBuf,
 }
 
 #[derive(clap::Args, Debug)]

@@ -8,9 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
+    calibration::{self, Calibration},
     report::{plot, terminal},
     scenario::Unusable,
-    sweep::{self, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables},
+    sweep::{self, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables, times::Times},
 };
 
 use super::{
@@ -34,6 +35,7 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
         Ok(plan) => plan,
         Err(unusable) => return Ok(refuse(&unusable)),
     };
+    let calibration = calibration(args)?;
     let program = Program::current().context("cannot read the file of this program")?;
     let store = RunStore::open(&folder(args))?;
     let jobs = jobs(args.jobs);
@@ -63,37 +65,63 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
         done?;
     }
     let manifest = Manifest::of(&sweep, &shown(&args.file), program.clone(), std::env::args().collect(), started);
-    let failed = write(&plan, &program, &store, Manifest { runs, reused, ..manifest })?;
+    let results = Results { plan: &plan, program: &program, store: &store, calibration: calibration.as_ref() };
+    let failed = results.write(Manifest { runs, reused, ..manifest })?;
     let mut out = output::stdout();
     writeln!(out, "{runs} runs, {failed} failed; results in {}", store.folder().display())?;
     out.flush()?;
     Ok(if failed > 0 { Ending::Failed } else { Ending::Passed })
 }
 
-/// Writes all output files. Returns the number of runs that failed.
-fn write(plan: &Plan<'_>, program: &Program, store: &RunStore, manifest: Manifest) -> Result<usize> {
-    let mut all = tables::Tables::begin(plan)?;
-    let mut sample = tables::Sample::of(plan);
-    let mut entries = EntrySample::of(plan);
-    let mut failed = 0;
-    for run in plan.runs() {
-        let record = store.get(&plan.key(run, program)).context("a finished run is gone; start the sweep again")?;
-        failed += usize::from(record.failure.is_some());
-        all.push(run, &record)?;
-        sample.push(run, &record);
-        entries.push(run, &record);
+/// The calibration that the user named, or the one in the current folder, if there is one.
+fn calibration(args: &SweepArgs) -> Result<Option<Calibration>> {
+    let found = Path::new(calibration::DEFAULT_FILE);
+    let path = args.calibration.as_deref().or_else(|| found.exists().then_some(found));
+    Ok(path.map(Calibration::load).transpose()?)
+}
+
+/// The finished runs of a sweep, whose results are written.
+struct Results<'r> {
+    plan: &'r Plan<'r>,
+    program: &'r Program,
+    store: &'r RunStore,
+    calibration: Option<&'r Calibration>,
+}
+
+impl Results<'_> {
+    /// Writes all output files. Returns the number of runs that failed.
+    fn write(&self, manifest: Manifest) -> Result<usize> {
+        let Self { plan, program, store, calibration } = *self;
+        let mut all = tables::Tables::begin(plan)?;
+        let mut sample = tables::Sample::of(plan);
+        let mut entries = EntrySample::of(plan);
+        let mut times = calibration.map(|calibration| Times::begin(plan, calibration)).transpose()?;
+        let mut failed = 0;
+        for run in plan.runs() {
+            let record = store.get(&plan.key(run, program)).context("a finished run is gone; start the sweep again")?;
+            failed += usize::from(record.failure.is_some());
+            all.push(run, &record)?;
+            sample.push(run, &record);
+            entries.push(run, &record);
+            if let Some(times) = &mut times {
+                times.push(run, &record)?;
+            }
+        }
+        let (runs, epochs) = all.finish()?;
+        store.write("runs.csv", &runs)?;
+        store.write("epochs.csv", &epochs)?;
+        store.write("summary.csv", &tables::summary(plan, &sample)?)?;
+        for spec in &plan.sweep.plots {
+            let picture = plot::draw(spec, plan, &sample, &entries);
+            store.write(&format!("plots/{}.svg", spec.name), picture.as_bytes())?;
+        }
+        if let Some(times) = times {
+            store.write("times.csv", &times.finish()?)?;
+        }
+        let manifest = Manifest { failed, finished: sweep::utc(SystemTime::now()), ..manifest };
+        store.write("manifest.json", &manifest.text()?)?;
+        Ok(failed)
     }
-    let (runs, epochs) = all.finish()?;
-    store.write("runs.csv", &runs)?;
-    store.write("epochs.csv", &epochs)?;
-    store.write("summary.csv", &tables::summary(plan, &sample)?)?;
-    for spec in &plan.sweep.plots {
-        let picture = plot::draw(spec, plan, &sample, &entries);
-        store.write(&format!("plots/{}.svg", spec.name), picture.as_bytes())?;
-    }
-    let manifest = Manifest { failed, finished: sweep::utc(SystemTime::now()), ..manifest };
-    store.write("manifest.json", &manifest.text()?)?;
-    Ok(failed)
 }
 
 /// The output folder: the folder that the user named, or the name of the sweep file without its

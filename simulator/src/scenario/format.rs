@@ -53,9 +53,11 @@ pub struct GroupSettings {
 }
 
 /// A cipher suite by its name in RFC 9420, 17.1. The engine's default provider has all of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ciphersuite {
-    /// `MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519`, which every implementation has.
+    /// `MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519`, which every implementation has. It is the
+    /// engine's default.
+    #[default]
     X25519Aes128GcmSha256Ed25519,
     /// `MLS_128_DHKEMP256_AES128GCM_SHA256_P256`.
     P256Aes128GcmSha256P256,

@@ -7,12 +7,13 @@ use super::{
     plot_format::PlotKind,
     record::{KEYS, RunRecord},
 };
-use crate::report::costs;
+use crate::{cost::EntryKind, report::costs};
 
-/// The name of the column with the epoch of an entry.
+/// The names of the columns with the epoch and the kind of an entry.
 const EPOCH: &str = "epoch";
+const KIND: &str = "kind";
 
-/// One value of a column, with the epoch of its entry.
+/// One value of a column, with the epoch in which its entry was made.
 pub type EpochValue = (u64, f64);
 
 /// The values of some columns of all runs that passed.
@@ -20,6 +21,7 @@ pub type EpochValue = (u64, f64);
 pub struct EntrySample {
     from_epoch: u64,
     epoch: usize,
+    kind: usize,
     /// The index of each column in the cells of an entry.
     columns: BTreeMap<String, usize>,
     /// For each column and point, the values of each run.
@@ -37,8 +39,8 @@ impl EntrySample {
             PlotKind::Line { .. } | PlotKind::Bytes { .. } | PlotKind::Frontier { .. } => None,
         });
         let columns = shown.filter_map(|column| index(&column).map(|index| (column, index))).collect();
-        let epoch = index(EPOCH).unwrap_or_default();
-        Self { from_epoch: plan.sweep.from_epoch, epoch, columns, values: BTreeMap::new() }
+        let (epoch, kind) = (index(EPOCH).unwrap_or_default(), index(KIND).unwrap_or_default());
+        Self { from_epoch: plan.sweep.from_epoch, epoch, kind, columns, values: BTreeMap::new() }
     }
 
     /// Adds a run. A run that failed has no entries to compare.
@@ -48,8 +50,10 @@ impl EntrySample {
         }
         for (column, index) in &self.columns {
             let value = |entry: &Vec<String>| {
-                let epoch = entry.get(self.epoch)?.parse().ok()?;
-                Some((epoch, entry.get(*index)?.parse().ok()?))
+                let epoch: u64 = entry.get(self.epoch)?.parse().ok()?;
+                // A welcome has the epoch into which it leads. It belongs to its commit.
+                let is_welcome = entry.get(self.kind)? == EntryKind::Welcome.name();
+                Some((epoch.saturating_sub(u64::from(is_welcome)), entry.get(*index)?.parse().ok()?))
             };
             let values = record.entries.iter().filter_map(value).filter(|(epoch, _)| *epoch >= self.from_epoch);
             self.values.entry((column.clone(), run.point)).or_default().push(values.collect());

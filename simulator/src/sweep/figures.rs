@@ -36,7 +36,7 @@ const FIGURES: [Figure; 21] = [
 ];
 
 /// The devices whose counts a run adds up.
-const ROLES: [&str; 3] = ["committer", "receiver", "joiner"];
+pub(super) const ROLES: [&str; 3] = ["committer", "receiver", "joiner"];
 
 /// The figures of the random thefts, which are empty without thefts.
 const THEFTS: [&str; 6] =
@@ -94,8 +94,7 @@ pub fn needs_thefts(figure: usize) -> bool {
 /// have is not set.
 #[must_use]
 pub fn of(outcome: &RunOutcome, from_epoch: u64, with_thefts: bool) -> Vec<Option<f64>> {
-    // A welcome and the creation belong to the epoch of their row, like every other entry.
-    let entries = outcome.costs.iter().filter(|entry| entry.epoch >= from_epoch).collect();
+    let entries = outcome.costs.iter().filter(|entry| made_in(entry) >= from_epoch).collect();
     let totals = Totals { figures: &outcome.figures, entries };
     let mut values: Vec<Option<f64>> = FIGURES.iter().map(|(_, value)| Some(value(&totals) as f64)).collect();
     values.extend(totals.roles().iter().flat_map(CostCounts::named).map(|(_, count)| Some(count as f64)));
@@ -105,6 +104,11 @@ pub fn of(outcome: &RunOutcome, from_epoch: u64, with_thefts: bool) -> Vec<Optio
         values.extend([None; THEFTS.len() + 1]);
     }
     values
+}
+
+/// The epoch in which an entry was made. A welcome has the epoch into which it leads.
+fn made_in(entry: &EntryCost) -> u64 {
+    if entry.kind == EntryKind::Welcome { entry.epoch.saturating_sub(1) } else { entry.epoch }
 }
 
 fn thefts(thefts: &[CompromiseFigures], entries: &[EntryCost]) -> [Option<f64>; THEFTS.len() + 1] {

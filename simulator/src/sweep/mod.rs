@@ -20,6 +20,7 @@
 //! | `entries` | the columns of the entries that plots need |
 //! | [`statistics`] | mean, percentiles and confidence interval |
 //! | [`tables`] | the CSV files |
+//! | [`times`] | the predicted times, which depend on the machine |
 //! | `manifest`, `program` | everything that another person needs to repeat the sweep |
 //! | [`schema`] | the JSON Schema of sweep files |
 
@@ -41,6 +42,7 @@ pub mod statistics;
 mod store;
 pub mod tables;
 mod thefts;
+pub mod times;
 
 pub use entries::{EntrySample, EpochValue};
 pub use execute::{Execution, Progress, Runner};

@@ -14,6 +14,8 @@ use crate::{
 pub struct RunRecord {
     /// The name of the scenario.
     pub scenario: String,
+    /// The ciphersuite of the group.
+    pub ciphersuite: String,
     /// The first failure. Not set if the run passed.
     pub failure: Option<String>,
     /// The figures, in the order of their names. An empty cell is a figure that the run does not
@@ -37,6 +39,7 @@ impl RunRecord {
         let cell = |figure: &Option<f64>| figure.map(|figure| figure.to_string()).unwrap_or_default();
         Self {
             scenario: scenario.name.clone(),
+            ciphersuite: scenario.group.ciphersuite.unwrap_or_default().as_str().to_owned(),
             failure,
             figures: figures::of(outcome, from_epoch, with_thefts).iter().map(cell).collect(),
             entries: outcome.costs.iter().map(costs::cells).collect(),

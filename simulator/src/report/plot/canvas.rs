@@ -121,7 +121,7 @@ impl Canvas {
         let (width, height, title) = (number(WIDTH), number(height), xml::escaped(title));
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}pt\" height=\"{height}pt\" viewBox=\"0 0 {width} {height}\" \
-             font-family=\"Helvetica, Arial, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n<title>{title}</title>\n\
+             font-family=\"Helvetica, Arial, Liberation Sans, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n<title>{title}</title>\n\
              <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n{}</svg>\n",
             self.0
         )

@@ -64,7 +64,7 @@ impl Frame {
         let mut canvas = Canvas::default();
         let top = draw_legend(&mut canvas, legend);
         let widest = vertical.ticks.iter().map(|tick| width(&label(*tick))).fold(0.0, f64::max);
-        let left = MARGIN + LINE + widest + 4.0;
+        let left = MARGIN + LINE + widest + 6.0;
         let mut frame = Self { canvas, horizontal, vertical, left, top };
         frame.draw_vertical(y_label);
         frame.draw_horizontal(x_label);

@@ -12,8 +12,9 @@ pub(super) const PANEL: f64 = 128.0;
 /// The size of all texts, in points.
 pub(super) const FONT: f64 = 8.0;
 
-/// The mean width of a character of Helvetica, as a part of the size of the font.
-const CHARACTER: f64 = 0.52;
+/// The mean width of a character of a wide font, as a part of the size of the font. Helvetica is
+/// narrower.
+const CHARACTER: f64 = 0.58;
 
 /// The distance of an element from the edge of the picture.
 pub(super) const MARGIN: f64 = 3.0;
