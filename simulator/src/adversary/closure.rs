@@ -160,19 +160,33 @@ impl Derivation {
     }
 }
 
+impl Path {
+    /// The derivations in words, from the stolen bytes to the key.
+    pub fn steps(&self) -> impl Iterator<Item = String> {
+        self.steps.iter().map(Derivation::to_string)
+    }
+}
+
+impl fmt::Display for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.how {
+            Some(How::Decrypted) => "decrypts ",
+            Some(How::Contained) => "contains ",
+            Some(How::Derived) | None => "",
+        };
+        write!(f, "{verb}{}", self.what)?;
+        if !self.with.is_empty() {
+            write!(f, " (with {})", self.with.join(" and "))?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, step) in self.steps.iter().enumerate() {
-            let arrow = match step.how {
-                _ if number == 0 => "",
-                Some(How::Decrypted) => " -> decrypts ",
-                Some(How::Contained) => " -> contains ",
-                Some(How::Derived) | None => " -> ",
-            };
-            write!(f, "{arrow}{}", step.what)?;
-            if !step.with.is_empty() {
-                write!(f, " (with {})", step.with.join(" and "))?;
-            }
+            let arrow = if number == 0 { "" } else { " -> " };
+            write!(f, "{arrow}{step}")?;
         }
         Ok(())
     }

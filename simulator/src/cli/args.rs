@@ -63,6 +63,10 @@ pub(super) struct RunArgs {
     /// Write the costs of each handshake and welcome as CSV, in the order of the files
     #[arg(long, value_name = "FILE")]
     pub(super) costs: Option<PathBuf>,
+    /// Write a page for a browser: the failures, steps, ratchet trees, exposed messages and costs of
+    /// each scenario
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]

@@ -18,6 +18,7 @@ use regrow_simulator::{
     report::{
         FileOutcome, RunOptions, RunOutcome, RunResult, Transcript,
         costs::CostTable,
+        html::RunPage,
         json, junit,
         result::Status,
         terminal::{self, Terminal},
@@ -45,13 +46,19 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let mut transcript = args.transcript.as_deref().map(output::create).transpose()?;
     let mut junit = args.junit.as_deref().map(output::create).transpose()?;
     let mut costs = args.costs.as_deref().map(begin_costs).transpose()?;
+    let mut html = args.html.as_deref().map(output::create).transpose()?.map(|file| (file, RunPage::new()));
 
     let loaded = files::load_all(&args.paths);
     let mut out = output::stdout();
     let mut report = Reporter::begin(args, &mut out, &loaded)?;
     let job = Job {
         runner,
-        options: RunOptions { seed: args.seed, service: args.service.clone(), costs: costs.is_some() },
+        options: RunOptions {
+            seed: args.seed,
+            service: args.service.clone(),
+            costs: costs.is_some() || html.is_some(),
+            record: html.is_some(),
+        },
         keep_lines: transcript.is_some(),
     };
 
@@ -67,8 +74,12 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
                     transcript.write_all(&lines).context("cannot write the transcript")?;
                 }
                 if let Some(costs) = &mut costs {
-                    write_costs(costs, &mut result).context(COSTS_ERROR)?;
+                    write_costs(costs, &result).context(COSTS_ERROR)?;
                 }
+                if let Some((_, page)) = &mut html {
+                    page.add(&result);
+                }
+                drop_details(&mut result);
                 results.push(result);
             }
         }
@@ -85,6 +96,9 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     if let Some(costs) = &mut costs {
         costs.flush().context(COSTS_ERROR)?;
     }
+    if let Some((mut file, page)) = html {
+        page.write(&mut file).and_then(|()| file.flush()).context("cannot write the page")?;
+    }
     Ok(results.iter().map(|result| ending(result.status())).max().unwrap_or_default())
 }
 
@@ -95,10 +109,16 @@ fn begin_costs(path: &Path) -> Result<CostTable<BufWriter<File>>> {
     CostTable::begin(output::create(path)?).context(COSTS_ERROR)
 }
 
-/// Writes the costs of a run, and drops them, because a long run has many.
-fn write_costs(costs: &mut CostTable<impl Write>, result: &mut RunResult) -> io::Result<()> {
-    let FileOutcome::Ran { name, seed, outcome, .. } = &mut result.outcome else { return Ok(()) };
-    costs.write(name, *seed, &std::mem::take(&mut outcome.costs))
+fn write_costs(costs: &mut CostTable<impl Write>, result: &RunResult) -> io::Result<()> {
+    let FileOutcome::Ran { name, seed, outcome, .. } = &result.outcome else { return Ok(()) };
+    costs.write(name, *seed, &outcome.costs)
+}
+
+/// Drops the parts of a result that have been written, because those of a long run are large.
+fn drop_details(result: &mut RunResult) {
+    if let FileOutcome::Ran { outcome, .. } = &mut result.outcome {
+        (outcome.costs, outcome.record) = (Vec::new(), None);
+    }
 }
 
 fn ending(status: Status) -> Ending {

@@ -19,13 +19,17 @@
 //! | `model` | the state of the model | |
 //! | `device`, `holdings` | the secrets of a device and of a snapshot | 9.2, 14 |
 //! | `reach` | the secrets that follow from a snapshot | 7.4, 8, 8.3, 12.4.3 |
+//! | `obstacle` | the reason why a thief cannot read a message | 8, 9 |
+//! | `epochs` | the ordered epochs and their trees | |
 
 mod apply_fact;
 mod device;
+mod epochs;
 mod history;
 mod holdings;
 mod made;
 mod model;
+mod obstacle;
 mod path;
 mod reach;
 mod secret;
@@ -37,12 +41,14 @@ mod tree_math;
 mod tests;
 
 pub use self::{
+    epochs::OrderedEpoch,
     history::{
         Commit, CommitId, DeviceNumber, EpochId, Fact, KeyPackageId, MessageNumber, ProposalId, ProposalKind,
         RetentionPolicy,
     },
     holdings::Holdings,
     model::{Impossible, Oracle},
+    obstacle::Obstacle,
     path::{PathNode, UpdatePath},
     reach::Reach,
     secret::{KeyPair, Secret},

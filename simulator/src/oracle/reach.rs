@@ -20,8 +20,8 @@ use super::{
 /// The secrets that follow from certain holdings and all traffic.
 #[derive(Clone, Debug)]
 pub struct Reach<'a> {
-    oracle: &'a Oracle,
-    holdings: &'a Holdings,
+    pub(super) oracle: &'a Oracle,
+    pub(super) holdings: &'a Holdings,
     known: BTreeMap<Secret, Origin>,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Reach<'a> {
     }
 
     /// True if the thief can read the commit: it is a PublicMessage, or the thief has its key.
-    fn reads_handshake(&self, made: &MadeCommit) -> bool {
+    pub(super) fn reads_handshake(&self, made: &MadeCommit) -> bool {
         made.generation.is_none_or(|generation| {
             self.knows(Secret::Encryption(made.in_epoch))
                 || self
@@ -154,7 +154,7 @@ impl<'a> Reach<'a> {
         })
     }
 
-    fn reads(&self, message: &SentMessage) -> bool {
+    pub(super) fn reads(&self, message: &SentMessage) -> bool {
         self.knows(Secret::Encryption(message.epoch))
             || self
                 .holdings
@@ -163,7 +163,8 @@ impl<'a> Reach<'a> {
                 .is_some_and(|secrets| secrets.yields(message.leaf, RatchetKind::Application, message.generation))
     }
 
-    fn knows(&self, secret: Secret) -> bool {
+    /// True if the thief knows the secret.
+    pub fn knows(&self, secret: Secret) -> bool {
         self.known.contains_key(&secret)
     }
 

@@ -33,7 +33,7 @@ pub(super) struct PathStep {
 
 impl NodeIndex {
     /// The height of the node above the leaves.
-    fn level(self) -> u32 {
+    pub fn level(self) -> u32 {
         self.0.trailing_ones()
     }
 
@@ -48,14 +48,16 @@ impl NodeIndex {
         Some((Self(self.0 ^ (1 << below)), Self(self.0 ^ (3 << below))))
     }
 
-    fn parent(self) -> Self {
+    /// The node above this node. The root of the tree has none, and this function does not know the
+    /// root.
+    pub fn parent(self) -> Self {
         let level = self.level();
         let is_right_child = (self.0 >> (level + 1)) & 1;
         Self((self.0 | (1 << level)) ^ (is_right_child << (level + 1)))
     }
 
     /// True if the node is the leaf, or is above it.
-    pub(super) fn covers(self, leaf: LeafIndex) -> bool {
+    pub fn covers(self, leaf: LeafIndex) -> bool {
         NodeIndex::from(leaf).0 >> (self.level() + 1) == self.0 >> (self.level() + 1)
     }
 }

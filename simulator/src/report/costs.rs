@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use crate::cost::{CostCounts, CountSpread, EntryCost};
 
 /// A column of its own: its name, and the cell of an entry.
-type Column = (&'static str, fn(&EntryCost) -> String);
+pub(super) type Column = (&'static str, fn(&EntryCost) -> String);
 
 /// The columns after the scenario and the seed, and before the counts.
-const COLUMNS: [Column; 27] = [
+pub(super) const COLUMNS: [Column; 27] = [
     ("sequence", |entry| entry.sequence.to_string()),
     ("epoch", |entry| entry.epoch.to_string()),
     ("time_s", |entry| entry.time.to_string()),

@@ -8,6 +8,7 @@ use std::{
 
 use serde::Serialize;
 
+use super::record::RunRecord;
 use crate::cost::{Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
@@ -21,6 +22,9 @@ pub struct RunOptions {
     pub service: Option<String>,
     /// True if the run records the costs of each entry of the service's log.
     pub costs: bool,
+    /// True if the run records its steps, ratchet trees and messages. The oracle then also follows a
+    /// scenario without a thief.
+    pub record: bool,
 }
 
 impl RunOptions {
@@ -41,6 +45,8 @@ pub struct RunOutcome {
     /// The costs of each entry of the service's log, in its order. Empty if the options do not ask
     /// for them.
     pub costs: Vec<EntryCost>,
+    /// The steps, trees and messages. Not set if the options do not ask for them.
+    pub record: Option<Box<RunRecord>>,
 }
 
 impl RunOutcome {

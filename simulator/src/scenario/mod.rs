@@ -50,3 +50,4 @@ pub use write::write;
 pub(crate) use load::text;
 pub(crate) use numbers::numbers;
 pub(crate) use parse::read_inside;
+pub(crate) use write::step as write_step;

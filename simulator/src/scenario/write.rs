@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 use super::{
     format::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, GroupSettings, MessageBody, Placed, Proposal,
-        ReadingExpectation, Scenario, TheftScope, WrittenStep,
+        ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
     },
     word::word,
 };
@@ -77,12 +77,29 @@ fn nodes(nodes: &[Placed<WrittenStep>], depth: usize) -> String {
 
 fn node(node: &WrittenStep, depth: usize) -> String {
     match node {
-        WrittenStep::Do(Action::Wait(time)) => format!("{{ \"wait\": {} }}", text(&duration(*time))),
-        WrittenStep::Do(action) => format!("{{ \"{}\": {} }}", action.name(), fields(action).object()),
+        WrittenStep::Do(one) => action(one),
         WrittenStep::Race(contenders) => format!("{{ \"race\": {} }}", nodes(contenders, depth)),
         WrittenStep::Repeat { times, steps } => {
             format!("{{ \"repeat\": {{ \"times\": {times}, \"steps\": {} }} }}", nodes(steps, depth))
         }
+    }
+}
+
+/// Writes a step of a run on one line, as a file would have it without `repeat` and `{i}`.
+pub(crate) fn step(step: &Step) -> String {
+    match step {
+        Step::Do(one) => action(one),
+        Step::Race(contenders) => {
+            let contenders: Vec<_> = contenders.iter().map(|contender| action(&contender.item)).collect();
+            format!("{{ \"race\": [{}] }}", contenders.join(", "))
+        }
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Wait(time) => format!("{{ \"wait\": {} }}", text(&duration(*time))),
+        action => format!("{{ \"{}\": {} }}", action.name(), fields(action).object()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Records the facts of a run: the bytes for the [evidence], and the operations for the [oracle].
 //!
 //! The oracle gets each operation as a [`Fact`]. The facts follow from the scenario's steps and
-//! from the service's order, never from the engine's records. Without a thief, nothing is recorded.
+//! from the service's order, never from the engine's records. Without a thief, only a report needs
+//! the facts, and nothing needs the bytes.
 //!
 //! [evidence]: crate::adversary::Evidence
 //! [oracle]: crate::oracle
@@ -26,10 +27,20 @@ use crate::{
     wire::{push_variable, variable},
 };
 
+/// The extent of the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RecordedFacts {
+    /// Nothing: nobody asks the oracle.
+    Nothing,
+    /// The facts for the oracle: a report shows the ratchet trees.
+    Facts,
+    /// Also the bytes for the evidence: a thief can steal something.
+    FactsAndBytes,
+}
+
 /// The facts so far.
 pub(super) struct FactRecorder {
-    /// True if a thief can steal something.
-    active: bool,
+    recorded: RecordedFacts,
     evidence: Evidence,
     oracle: Oracle,
     logs: Vec<Arc<CallLog>>,
@@ -64,15 +75,15 @@ struct KeyPackage {
 }
 
 impl FactRecorder {
-    /// An empty recorder. An inactive recorder only counts costs.
-    pub(super) fn new(active: bool, policy: &regrow_engine::Policy) -> Self {
+    /// An empty recorder. It counts costs, even if it records nothing.
+    pub(super) fn new(recorded: RecordedFacts, policy: &regrow_engine::Policy) -> Self {
         let policy = RetentionPolicy {
             past_epochs: policy.past_epochs,
             out_of_order: policy.out_of_order,
             opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
         };
         Self {
-            active,
+            recorded,
             evidence: Evidence::default(),
             oracle: Oracle::new(policy),
             logs: Vec::new(),
@@ -92,16 +103,31 @@ impl FactRecorder {
 
     /// Makes the call log of the next device. Devices come in their order.
     pub(super) fn log(&mut self, device: &str) -> Arc<CallLog> {
-        let log = CallLog::new(device, self.active);
+        let log = CallLog::new(device, self.has_bytes());
         self.logs.push(log.clone());
         log
     }
 
     /// Makes the call log of the next thief.
     pub(super) fn log_of_thief(&mut self, id: &CompromiseId) -> Arc<CallLog> {
-        let log = CallLog::new(&format!("the thief of {id}"), self.active);
+        let log = CallLog::new(&format!("the thief of {id}"), self.has_bytes());
         self.thieves.push(log.clone());
         log
+    }
+
+    /// True if the devices' calls and the traffic are recorded.
+    fn has_bytes(&self) -> bool {
+        self.recorded == RecordedFacts::FactsAndBytes
+    }
+
+    /// The model of the group, as far as it has been recorded.
+    pub(super) fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// The oracle's number of the ordered application message with this index.
+    pub(super) fn number_of(&self, index: usize) -> Option<MessageNumber> {
+        self.sent.get(&index).copied()
     }
 
     /// The secrets that a device holds now, by the oracle.
@@ -149,7 +175,7 @@ impl FactRecorder {
     }
 
     fn tell(&mut self, fact: Fact) {
-        if self.active
+        if self.recorded >= RecordedFacts::Facts
             && let Err(impossible) = self.oracle.apply(fact)
         {
             self.impossible.push(impossible.to_string());
@@ -158,7 +184,7 @@ impl FactRecorder {
 
     /// Shows traffic to the adversary.
     fn show(&mut self, bytes: &[u8]) {
-        if self.active {
+        if self.has_bytes() {
             self.read_tapes();
             self.evidence.sent(bytes);
         }
@@ -295,7 +321,7 @@ impl FactRecorder {
 
     /// The service has ordered the application message with this index.
     pub(super) fn message_ordered(&mut self, number: usize, message: &[u8], text: &[u8]) {
-        if self.active {
+        if self.has_bytes() {
             self.read_tapes();
             self.evidence.message_sent(number, message, text);
         }
@@ -342,7 +368,7 @@ impl FactRecorder {
 
     /// Reads the new crypto calls of all devices, in their order.
     pub(super) fn read_tapes(&mut self) {
-        if self.active {
+        if self.has_bytes() {
             for log in self.logs.iter().chain(&self.thieves) {
                 self.evidence.record(log);
             }

@@ -41,7 +41,7 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOu
     let recorder = Some(MatrixRecorder::default());
     let mut world = Endpoint::local(&NoFaults)
         .map_err(StepFailure::from)
-        .and_then(|endpoint| World::new(scenario, seed, &mut transcript, &NoFaults, endpoint, recorder))
+        .and_then(|endpoint| World::new(scenario, options, &mut transcript, &NoFaults, endpoint, recorder))
         .map_err(|failure| RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() })
         .map_err(Box::new)?;
     let failures = world.play_and_check(scenario);

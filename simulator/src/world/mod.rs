@@ -17,6 +17,7 @@
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
 //! | `results` | exposed messages, costs and figures |
+//! | `run_record` | the record of a run, for a report |
 //! | [`matrix`] | a run that steals every device after every step |
 //! | **parts of the world** | |
 //! | `clock` | virtual time |
@@ -28,6 +29,7 @@
 //! | `recorder` | transcript, recent events and breaches |
 //! | `fact_recorder` | the facts for the oracle, and the bytes for the evidence |
 //! | `cost_recorder` | the costs of each entry of the log |
+//! | `step_recorder` | the steps and their events, for a report |
 //! | `matrix_recorder` | the snapshots of an exposure matrix |
 //! | `step_labels` | the labels of steps, from which their randomness follows |
 //! | **below the parts** | |
@@ -73,12 +75,14 @@ pub mod randomness;
 mod recorder;
 mod results;
 mod run;
+mod run_record;
 mod service_under_test;
 mod settings;
 mod settle;
 mod state;
 mod step_failure;
 mod step_labels;
+mod step_recorder;
 mod steps;
 mod storage_file;
 mod submission;

@@ -1,8 +1,10 @@
-//! Records a run: transcript, recent events, breaches, costs, and the facts for the oracle.
+//! Records a run: transcript, recent events, breaches, costs, steps, and the facts for the oracle.
 
 use std::collections::VecDeque;
 
-use super::{cost_recorder::CostRecorder, event::TranscriptEvent, fact_recorder::FactRecorder};
+use super::{
+    cost_recorder::CostRecorder, event::TranscriptEvent, fact_recorder::FactRecorder, step_recorder::StepRecorder,
+};
 use crate::{
     report::{Failure, Transcript},
     scenario::{MemberName, Place},
@@ -16,6 +18,7 @@ pub(super) struct Recorder<'t> {
     transcript: &'t mut Transcript,
     pub(super) facts: FactRecorder,
     pub(super) costs: CostRecorder,
+    pub(super) steps: StepRecorder,
     /// The virtual seconds since the scenario began.
     elapsed: u64,
     /// The place of the current step in the scenario file.
@@ -27,11 +30,12 @@ pub(super) struct Recorder<'t> {
 }
 
 impl<'t> Recorder<'t> {
-    pub(super) fn new(transcript: &'t mut Transcript, facts: FactRecorder) -> Self {
+    pub(super) fn new(transcript: &'t mut Transcript, facts: FactRecorder, steps: StepRecorder) -> Self {
         Self {
             transcript,
             facts,
             costs: CostRecorder::default(),
+            steps,
             elapsed: 0,
             place: None,
             recent: VecDeque::new(),
@@ -58,6 +62,7 @@ impl<'t> Recorder<'t> {
     /// Writes an event to the transcript, and keeps it for later failures.
     pub(super) fn tell(&mut self, event: TranscriptEvent) {
         self.transcript.record(self.elapsed, self.place.as_ref(), &event);
+        self.steps.tell(&event);
         if let Some(line) = event.line() {
             if self.recent.len() == RECENT_EVENTS {
                 self.recent.pop_front();

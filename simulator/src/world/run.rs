@@ -24,14 +24,13 @@ pub fn run_in(
     transcript: &mut Transcript,
     faults: &dyn FaultInjection,
 ) -> RunOutcome {
-    let seed = options.seed_of(scenario);
     let endpoint = match &options.service {
         Some(address) => Endpoint::remote(address),
         None => Endpoint::local(faults),
     };
     let world = endpoint
         .map_err(StepFailure::from)
-        .and_then(|endpoint| World::new(scenario, seed, transcript, faults, endpoint, None));
+        .and_then(|endpoint| World::new(scenario, options, transcript, faults, endpoint, None));
     let mut world = match world {
         Ok(world) => world,
         Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
@@ -41,7 +40,8 @@ pub fn run_in(
     }
     let failures = world.play_and_check(scenario);
     world.tell_results();
-    RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take() }
+    let record = options.record.then(|| Box::new(world.take_record(scenario)));
+    RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take(), record }
 }
 
 /// A step that failed, until an expectation asks for the failure or the scenario ends with it.
@@ -60,6 +60,7 @@ impl World<'_> {
         let mut failed: FailedStep = None;
         for step in scenario.expand() {
             self.recorder.set_place(Some(step.place.clone()));
+            self.record_step(&step);
             let failures = self.check_failed_step(failed.take(), &step.item);
             if !failures.is_empty() {
                 return failures;
@@ -69,6 +70,7 @@ impl World<'_> {
                 if !failures.is_empty() {
                     return failures;
                 }
+                self.recorder.steps.expectations_held();
                 continue;
             }
             match self.play_step(&step) {

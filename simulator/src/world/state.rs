@@ -9,7 +9,7 @@ use super::{
     delivery_rules::DeliveryRules,
     device::{Device, DeviceSetup},
     devices::Devices,
-    fact_recorder::FactRecorder,
+    fact_recorder::{FactRecorder, RecordedFacts},
     fault_injection::FaultInjection,
     key_packages::KeyPackageStock,
     matrix_recorder::MatrixRecorder,
@@ -19,10 +19,11 @@ use super::{
     settings,
     step_failure::StepFailure,
     step_labels::StepLabels,
+    step_recorder::StepRecorder,
     thieves::Thieves,
 };
 use crate::{
-    report::Transcript,
+    report::{RunOptions, Transcript},
     scenario::{Placed, Scenario, Step},
 };
 
@@ -47,16 +48,21 @@ impl<'t> World<'t> {
     /// Builds the devices of a scenario, registers them, and publishes their first key packages.
     pub(super) fn new(
         scenario: &Scenario,
-        seed: u64,
+        options: &RunOptions,
         transcript: &'t mut Transcript,
         faults: &'t dyn FaultInjection,
         endpoint: Endpoint<'t>,
         matrix: Option<MatrixRecorder>,
     ) -> Result<Self, StepFailure> {
         let policy = settings::policy(scenario);
-        let facts = FactRecorder::new(matrix.is_some() || settings::somebody_steals(scenario), &policy);
+        let recorded = match matrix.is_some() || settings::somebody_steals(scenario) {
+            true => RecordedFacts::FactsAndBytes,
+            false if options.record => RecordedFacts::Facts,
+            false => RecordedFacts::Nothing,
+        };
+        let facts = FactRecorder::new(recorded, &policy);
         let mut world = Self {
-            seed,
+            seed: options.seed_of(scenario),
             shared_results: Arc::default(),
             clock: VirtualClock::start(),
             delivery_rules: DeliveryRules::default(),
@@ -64,7 +70,7 @@ impl<'t> World<'t> {
             devices: Devices::default(),
             key_packages: KeyPackageStock::new(policy.key_package_lifetime),
             thieves: Thieves::default(),
-            recorder: Recorder::new(transcript, facts),
+            recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record)),
             step_labels: StepLabels::default(),
             matrix,
             policy,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adversary::{Adversary, StolenBytes, Thief, Traffic},
-    report::Transcript,
+    report::{RunOptions, Transcript},
     scenario,
 };
 
@@ -42,8 +42,9 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new("n", false);
     let endpoint = Endpoint::local(&NoFaults).unwrap();
+    let options = RunOptions { seed: Some(1), ..RunOptions::default() };
     let mut world =
-        World::new(&scenario, 1, &mut transcript, &NoFaults, endpoint, Some(MatrixRecorder::default())).unwrap();
+        World::new(&scenario, &options, &mut transcript, &NoFaults, endpoint, Some(MatrixRecorder::default())).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     assert_eq!(world.invariants(), [], "nothing is wrong before the fault");
     fault(&mut world);

@@ -149,10 +149,13 @@ fn costs_are_written_in_the_order_of_the_files() {
 #[cfg(target_os = "linux")]
 fn full_disk_is_an_error_with_status_2() {
     let folder = scenarios();
-    let output = regrow(&["run", "--costs", "/dev/full", "."], folder.path());
-    assert_eq!(output.status.code(), Some(2));
-    let told = text(&output.stderr);
-    assert!(told.starts_with("regrow: cannot write the costs: ") && told.lines().count() == 1, "{told}");
+    for (option, what) in [("--costs", "costs"), ("--html", "page")] {
+        let output = regrow(&["run", option, "/dev/full", "."], folder.path());
+        assert_eq!(output.status.code(), Some(2));
+        let told = text(&output.stderr);
+        assert!(told.starts_with(&format!("regrow: cannot write the {what}: ")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn junit_is_written_beside_the_report() {
 #[test]
 fn unwritable_output_is_reported_before_any_run() {
     let folder = scenarios();
-    for option in ["--costs", "--junit", "--transcript"] {
+    for option in ["--costs", "--html", "--junit", "--transcript"] {
         let output = regrow(&["run", option, "absent/file", "."], folder.path());
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());

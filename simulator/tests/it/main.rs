@@ -15,6 +15,7 @@ mod docs;
 mod evidence;
 mod expectations;
 mod explore;
+mod html;
 mod impersonate;
 mod matrix;
 mod mutations;

@@ -155,7 +155,7 @@ impl MatrixStep {
 }
 
 /// A text with at most this number of characters. The end of a longer text is cut off.
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

@@ -73,6 +73,11 @@ impl<'s> ServiceUnderTest<'s> {
         self.rosters.len().saturating_sub(1) as u64
     }
 
+    /// True if the group has been created.
+    pub(super) fn has_group(&self) -> bool {
+        !self.rosters.is_empty()
+    }
+
     /// The members of the group in its present epoch.
     pub(super) fn roster(&self) -> BTreeSet<usize> {
         self.rosters.last().cloned().unwrap_or_default()

@@ -10,7 +10,7 @@ use regrow_engine::Store;
 use super::*;
 use crate::{
     adversary::StolenState,
-    report::Transcript,
+    report::{RunOptions, Transcript},
     scenario::{self, TheftScope},
     world::{fault_injection::NoFaults, service_under_test::Endpoint, state::World},
 };
@@ -36,7 +36,8 @@ fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
     let scenario = scenario::read(SCENARIO).unwrap();
     let mut transcript = Transcript::new("n", false);
     let endpoint = Endpoint::local(&NoFaults).unwrap();
-    let mut world = World::new(&scenario, 1, &mut transcript, &NoFaults, endpoint, None).unwrap();
+    let options = RunOptions { seed: Some(1), ..RunOptions::default() };
+    let mut world = World::new(&scenario, &options, &mut transcript, &NoFaults, endpoint, None).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");
     test(&mut world);
 }

@@ -16,8 +16,8 @@ use self::layout::{BAND, CHARACTER, FIGURE, LEGEND_LINE, LONGEST_ID, LONGEST_STE
 use super::{Column, Matrix, Row, Sight, cut};
 use crate::report::xml::escaped;
 
-pub(super) const EXPOSED_BEFORE: &str = "#b13c02";
-pub(super) const EXPOSED_AFTER: &str = "#56b4e9";
+pub(in crate::report) const EXPOSED_BEFORE: &str = "#b13c02";
+pub(in crate::report) const EXPOSED_AFTER: &str = "#56b4e9";
 pub(super) const HIDDEN: &str = "#e9e9e9";
 pub(super) const OUTSIDE: &str = "#ffffff";
 /// The colours of the epochs, in turn.

@@ -1,0 +1,118 @@
+//! Makes the record of a run from the steps, the oracle, and the thieves' answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{state::World, step_recorder::RecordedSteps};
+use crate::{
+    adversary::Thief,
+    oracle::{DeviceNumber, EpochId, KeyPair, OrderedEpoch, Reach, Secret},
+    report::record::{CommitRecord, EpochKnowledge, EpochRecord, MessageRecord, Reading, RunRecord, ThiefRecord},
+    scenario::{CompromiseId, MemberName, Scenario},
+};
+
+impl World<'_> {
+    /// Makes the record of the run so far.
+    pub(super) fn take_record(&mut self, scenario: &Scenario) -> RunRecord {
+        let steps = self.take_steps();
+        let messages = self.message_records(&steps);
+        let thieves = self.thief_records(&steps);
+        let epochs = self.epoch_records(&steps);
+        let RecordedSteps { steps, .. } = steps;
+        RunRecord { about: scenario.about.clone(), members: scenario.members.clone(), steps, epochs, messages, thieves }
+    }
+
+    fn message_records(&self, steps: &RecordedSteps) -> Vec<MessageRecord> {
+        let records = self.service.sent.list.iter().map(|message| MessageRecord {
+            id: message.id.clone(),
+            sender: self.devices[message.at.sender].name.clone(),
+            forged: message.forged,
+            epoch: message.at.epoch,
+            step: steps.sent.get(&message.id).copied(),
+        });
+        records.collect()
+    }
+
+    fn epoch_records(&self, steps: &RecordedSteps) -> Vec<EpochRecord> {
+        let epochs = self.recorder.facts.oracle().ordered_epochs().zip(0..);
+        let records = epochs.map(|(OrderedEpoch { tree, commit, .. }, number): (_, u64)| {
+            let entered = steps.entered.get(&number).cloned().unwrap_or_default();
+            // The committer enters the epoch in the step that makes it.
+            let step = entered.values().min().copied();
+            let commit = commit.map(|(by, what, path)| {
+                let (by, forged_by) = self.maker(by);
+                CommitRecord {
+                    by,
+                    forged_by,
+                    adds: what.adds.iter().filter_map(|(device, _)| self.member(*device)).collect(),
+                    removes: what.removes.iter().filter_map(|device| self.member(*device)).collect(),
+                    updates: what.updates.iter().filter_map(|(device, _)| self.member(*device)).collect(),
+                    external: what.external,
+                    path: path.clone(),
+                }
+            });
+            EpochRecord { tree: tree.clone(), commit, step, entered }
+        });
+        records.collect()
+    }
+
+    fn member(&self, device: DeviceNumber) -> Option<MemberName> {
+        (device.0 < self.devices.len()).then(|| self.devices[device.0].name.clone())
+    }
+
+    /// The member with this number, or the thief that acts in a member's name.
+    fn maker(&self, device: DeviceNumber) -> (MemberName, Option<CompromiseId>) {
+        match device.0.checked_sub(self.devices.len()) {
+            Some(thief) => (self.thieves[thief].who.clone(), Some(self.thieves[thief].id.clone())),
+            None => (self.devices[device.0].name.clone(), None),
+        }
+    }
+
+    fn thief_records(&mut self, steps: &RecordedSteps) -> Vec<ThiefRecord> {
+        let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
+        let facts = &self.recorder.facts;
+        let epochs: Vec<EpochId> = facts.oracle().ordered_epochs().map(|ordered| ordered.epoch).collect();
+        let records = answers.iter().enumerate().map(|(number, answers)| {
+            let thief: &Thief = &self.thieves[number];
+            let reach = facts.oracle().reach(&thief.holdings);
+            let reading = |index: usize| match answers.exposure.messages.get(&index) {
+                Some(path) => Reading::Read { path: path.steps().collect() },
+                None => {
+                    Reading::Hidden { obstacle: facts.number_of(index).and_then(|message| reach.obstacle(message)) }
+                }
+            };
+            ThiefRecord {
+                id: thief.id.clone(),
+                who: thief.who.clone(),
+                scope: thief.scope,
+                step: steps.thefts.get(number).copied(),
+                epoch: thief.epoch,
+                device_epoch: thief.device_epoch,
+                messages_before: thief.messages,
+                keys: private_keys(&reach),
+                epochs: known_epochs(&reach, &epochs),
+                messages: (0..self.service.sent.list.len()).map(reading).collect(),
+            }
+        });
+        records.collect()
+    }
+}
+
+fn private_keys(reach: &Reach<'_>) -> BTreeSet<KeyPair> {
+    let keys = reach.secrets().filter_map(|secret| match secret {
+        Secret::PrivateKey(key) => Some(key),
+        _ => None,
+    });
+    keys.collect()
+}
+
+fn known_epochs(reach: &Reach<'_>, epochs: &[EpochId]) -> BTreeMap<u64, EpochKnowledge> {
+    let known = (0..).zip(epochs).filter_map(|(number, epoch): (u64, _)| {
+        let knowledge = match (reach.knows(Secret::Encryption(*epoch)), reach.knows(Secret::Init(*epoch))) {
+            (true, _) => EpochKnowledge::All,
+            (false, true) => EpochKnowledge::Rest,
+            (false, false) => return None,
+        };
+        Some((number, knowledge))
+    });
+    known.collect()
+}

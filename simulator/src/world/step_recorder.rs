@@ -1,0 +1,140 @@
+//! Records the steps of a run and their events, if a report asks for them.
+
+use std::collections::BTreeMap;
+
+use super::{event::TranscriptEvent, state::World};
+use crate::{
+    adversary::TrafficKind,
+    report::record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
+    scenario::{MemberName, MessageId, Placed, Step, write_step},
+};
+
+/// The meaning of a delivery that a device gets back from the service after it has sent it.
+const ECHO: &str = "its own";
+
+/// The steps so far.
+#[derive(Default)]
+pub(super) struct StepRecorder {
+    /// True if a report asks for the steps.
+    active: bool,
+    steps: Vec<StepRecord>,
+    /// For each epoch, the members that entered it, each with the step in which it did.
+    entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
+    /// For each message, the step that sent it.
+    sent: BTreeMap<MessageId, usize>,
+    /// The step of each theft, in the order of the thefts.
+    thefts: Vec<usize>,
+}
+
+/// The complete steps, and the positions in them that other parts of a record name.
+pub(super) struct RecordedSteps {
+    pub(super) steps: Vec<StepRecord>,
+    pub(super) entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
+    pub(super) sent: BTreeMap<MessageId, usize>,
+    pub(super) thefts: Vec<usize>,
+}
+
+impl StepRecorder {
+    /// An empty recorder. An inactive recorder records nothing.
+    pub(super) fn new(active: bool) -> Self {
+        Self { active, ..Self::default() }
+    }
+
+    fn begin(&mut self, step: &Placed<Step>) {
+        self.steps.push(StepRecord {
+            place: step.place.clone(),
+            text: write_step(&step.item),
+            time: 0,
+            epoch: None,
+            offline: Vec::new(),
+            events: Vec::new(),
+            deliveries: Vec::new(),
+        });
+    }
+
+    /// All expectations of the present step held.
+    pub(super) fn expectations_held(&mut self) {
+        if let Some(step) = self.steps.last_mut() {
+            step.events.push(StepEvent { kind: StepEventKind::Held, text: "the expectations hold".to_owned() });
+        }
+    }
+
+    /// Adds an event to the present step.
+    pub(super) fn tell(&mut self, event: &TranscriptEvent) {
+        let Some(number) = self.steps.len().checked_sub(1) else { return };
+        let Some(step) = self.steps.last_mut() else { return };
+        match event {
+            TranscriptEvent::Group { by, .. } => _ = self.entered.entry(0).or_default().insert(by.clone(), number),
+            TranscriptEvent::Epoch { who, epoch, .. } => {
+                self.entered.entry(*epoch).or_default().entry(who.clone()).or_insert(number);
+            }
+            TranscriptEvent::Delivered { to, kind, id, sequence, meaning } if meaning != ECHO => {
+                let entry = id.as_ref().map_or_else(|| format!("{kind} {sequence}"), |id| format!("{kind} {id}"));
+                let known = step.deliveries.iter_mut().find(|known| known.entry == entry && known.meaning == *meaning);
+                match known {
+                    Some(known) => known.to.push(to.clone()),
+                    None => {
+                        step.deliveries.push(DeliveryRecord { entry, meaning: meaning.clone(), to: vec![to.clone()] });
+                    }
+                }
+            }
+            TranscriptEvent::Submitted { id: Some(id), .. } | TranscriptEvent::Impersonated { id: Some(id), .. } => {
+                self.sent.insert(id.clone(), number);
+            }
+            TranscriptEvent::Compromised { .. } => self.thefts.push(number),
+            _ => {}
+        }
+        if let (Some(kind), Some(text)) = (kind(event), event.line()) {
+            step.events.push(StepEvent { kind, text });
+        }
+    }
+}
+
+/// The kind of an event; [`None`] for an event that a step does not list.
+fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
+    Some(match event {
+        TranscriptEvent::Group { .. } => StepEventKind::Created,
+        TranscriptEvent::Submitted { answer: "stale", .. } => StepEventKind::Stale,
+        TranscriptEvent::Submitted { kind: TrafficKind::Message, .. } => StepEventKind::Message,
+        TranscriptEvent::Submitted { .. } => StepEventKind::Accepted,
+        TranscriptEvent::Crashed { .. } => StepEventKind::Crash,
+        TranscriptEvent::Again { .. } => StepEventKind::Again,
+        TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
+        TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
+        TranscriptEvent::Detected { .. } => StepEventKind::Detected,
+        TranscriptEvent::Failed { .. } => StepEventKind::Failed,
+        TranscriptEvent::Delivered { .. }
+        | TranscriptEvent::KeyPackages { .. }
+        | TranscriptEvent::Epoch { .. }
+        | TranscriptEvent::Unordered { .. }
+        | TranscriptEvent::Exposed { .. }
+        | TranscriptEvent::Cost { .. } => return None,
+    })
+}
+
+impl World<'_> {
+    /// Begins the record of a step.
+    pub(super) fn record_step(&mut self, step: &Placed<Step>) {
+        if self.recorder.steps.active {
+            self.record_state();
+            self.recorder.steps.begin(step);
+        }
+    }
+
+    /// Ends the record of the last step, and takes all steps.
+    pub(super) fn take_steps(&mut self) -> RecordedSteps {
+        self.record_state();
+        let StepRecorder { steps, entered, sent, thefts, .. } = std::mem::take(&mut self.recorder.steps);
+        RecordedSteps { steps, entered, sent, thefts }
+    }
+
+    /// Records the state of the world after the last step.
+    fn record_state(&mut self) {
+        let epoch = self.service.has_group().then(|| self.service.epoch());
+        let offline = self.devices.iter().filter(|device| !device.online).map(|device| device.name.clone()).collect();
+        let time = self.recorder.elapsed();
+        if let Some(step) = self.recorder.steps.steps.last_mut() {
+            (step.epoch, step.offline, step.time) = (epoch, offline, time);
+        }
+    }
+}
