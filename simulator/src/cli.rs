@@ -8,9 +8,11 @@ mod explore;
 mod files;
 mod matrix;
 mod output;
+mod report;
 mod run;
 mod runner;
 mod sweep;
+mod trace;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -18,7 +20,11 @@ use anyhow::Result;
 use regrow_simulator::{scenario::schema, sweep::schema as sweep_schema};
 
 pub(crate) use self::args::Cli;
-use self::{args::Command, ending::Ending, runner::Runner};
+use self::{
+    args::{Command, TraceCommand},
+    ending::Ending,
+    runner::Runner,
+};
 
 /// Runs the command that the arguments name.
 pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
@@ -27,6 +33,8 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Explore(args) => explore::explore(&args, runner)?,
         Command::Check(args) => check::check(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,
+        Command::Trace(TraceCommand::Stats(args)) => trace::stats(&args)?,
+        Command::Report(args) => report::report(&args)?,
         Command::Calibrate(args) => calibrate::calibrate(&args)?,
         Command::Sweep(args) => sweep::sweep(&args, runner)?,
         Command::Schema(args) => {

@@ -8,6 +8,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | [`scenario`] | scenario files: format, reader, checker and JSON Schema |
+//! | [`churn`] | generates membership histories from the seed |
 //! | [`world`] | runs a scenario with engine clients and the delivery service's ordering code |
 //! | [`adversary`] | finds the messages that a thief can read, from stolen bytes and traffic |
 //! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
@@ -16,17 +17,20 @@
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
 //! | [`calibration`] | the time of each crypto operation on this machine |
 //! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
+//! | [`trace`] | membership traces of real groups: reader and figures |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
 
 pub mod adversary;
 pub mod calibration;
+pub mod churn;
 pub mod cost;
 pub mod explore;
 pub mod oracle;
 pub mod report;
 pub mod scenario;
 pub mod sweep;
+pub mod trace;
 mod wire;
 pub mod world;

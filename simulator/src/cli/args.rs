@@ -28,8 +28,13 @@ pub(super) enum Command {
     Matrix(MatrixArgs),
     /// Run a scenario with many values and seeds, and write tables and plots
     Sweep(SweepArgs),
+    /// Write the results of a sweep as a page for a browser
+    Report(ReportArgs),
     /// Measure the time of each crypto operation on this machine
     Calibrate(CalibrateArgs),
+    /// Work with membership traces
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// Print the JSON Schema of scenario files
     Schema(SchemaArgs),
 }
@@ -159,6 +164,20 @@ pub(super) struct SweepArgs {
     /// [default: regrow-calibration.json in the current folder, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) calibration: Option<PathBuf>,
+    /// Do this number of random runs with real devices and with the cost model, and compare all
+    /// columns of the entries. The sweep itself does not start
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) check: Option<u32>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct ReportArgs {
+    /// The output folder of a finished sweep
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// The page
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: PathBuf,
 }
 
 #[derive(clap::Args, Debug)]
@@ -173,4 +192,20 @@ pub(super) struct SchemaArgs {
     /// Print the JSON Schema of sweep files instead
     #[arg(long)]
     pub(super) sweep: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum TraceCommand {
+    /// Print the figures of a trace: members, changes, stays and messages
+    Stats(TraceStatsArgs),
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct TraceStatsArgs {
+    /// The trace: a CSV file with the columns time, event, member and by
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Print one JSON object, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
 }

@@ -11,7 +11,7 @@ use regrow_simulator::{
     calibration::{self, Calibration},
     report::{plot, terminal},
     scenario::Unusable,
-    sweep::{self, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables, times::Times},
+    sweep::{self, Difference, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables, times::Times},
 };
 
 use super::{
@@ -35,12 +35,15 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
         Ok(plan) => plan,
         Err(unusable) => return Ok(refuse(&unusable)),
     };
+    let runner = |scenario: &_, options: &_, transcript: &mut _| runner(scenario, options, transcript);
+    if let Some(count) = args.check {
+        return compare(&plan, count as usize, &runner);
+    }
     let calibration = calibration(args)?;
     let program = Program::current().context("cannot read the file of this program")?;
     let store = RunStore::open(&folder(args))?;
     let jobs = jobs(args.jobs);
 
-    let runner = |scenario: &_, options: &_, transcript: &mut _| runner(scenario, options, transcript);
     let mut execution = Execution::prepare(&plan, &program, &store, &runner);
     let runs = plan.points.len() * sweep.seeds.len();
     let reused = runs - execution.missing();
@@ -71,6 +74,19 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
     writeln!(out, "{runs} runs, {failed} failed; results in {}", store.folder().display())?;
     out.flush()?;
     Ok(if failed > 0 { Ending::Failed } else { Ending::Passed })
+}
+
+/// Compares real devices with the cost model in random runs.
+fn compare(plan: &Plan<'_>, count: usize, runner: sweep::Runner<'_>) -> Result<Ending> {
+    let differences = sweep::check(plan, count, runner)?;
+    let mut out = output::stdout();
+    for Difference { run, told } in &differences {
+        writeln!(out, "{run}: {told}")?;
+    }
+    let compared = count.min(plan.runs().count());
+    writeln!(out, "{compared} runs compared, {} differ", differences.len())?;
+    out.flush()?;
+    Ok(if differences.is_empty() { Ending::Passed } else { Ending::Failed })
 }
 
 /// The calibration that the user named, or the one in the current folder, if there is one.

@@ -50,7 +50,7 @@ impl FailureKind {
 /// All names that the scenario defines: of members, messages and thefts.
 fn names(scenario: &Scenario) -> BTreeSet<String> {
     let mut names: BTreeSet<_> = scenario.members.iter().map(ToString::to_string).collect();
-    for step in scenario.expand() {
+    for step in scenario.written_steps() {
         let actions = match step.item {
             Step::Do(action) => vec![action],
             Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),

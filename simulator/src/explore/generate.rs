@@ -51,6 +51,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         seed: scenario_seed,
         group,
         members: names,
+        trace: None,
         steps: generator.steps,
     };
     scenario.group.publish_group_info = has_external_commit(&scenario).then_some(true);

@@ -12,6 +12,9 @@
 //! | [`matrix`] | the exposure matrix, with its own writers |
 //!
 //! Nothing here decides if a scenario passed.
+//! [`costs`] writes the costs of each entry. [`result`] has the runner's results, and [`transcript`] the events of a run. [`terminal`],
+//! [`json`] and [`junit`] write results. [`matrix`] answers another question, and has its own
+//! writers. [`trace_stats`] writes the figures of a trace. Nothing here decides if a scenario passed.
 
 pub mod costs;
 pub mod html;
@@ -22,6 +25,7 @@ pub mod plot;
 pub mod record;
 pub mod result;
 pub mod terminal;
+pub mod trace_stats;
 pub mod transcript;
 mod xml;
 

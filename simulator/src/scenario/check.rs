@@ -7,14 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    expand::StepSource,
     fields::{At, FileReader, nearest, shown},
     format::{Action, Delivery, Expect, Place, Placed, Proposal, ReadingExpectation, Scenario, Step},
     name::{CompromiseId, MemberName, MessageId},
     problem::MAX_PROBLEMS,
 };
+use crate::churn::{Churn, CommitterPolicy};
 
 /// The largest number of steps after the expansion of every `repeat`. A run of this size takes
-/// about an hour, not a day.
+/// about an hour, not a day. The steps that a `churn` generates do not count: each churn has its
+/// own limit of events.
 pub const MAX_STEPS: u64 = 1_000_000;
 
 /// Tells which parts of a file could be read completely. Only then are all names of the part known.
@@ -22,6 +25,8 @@ pub const MAX_STEPS: u64 = 1_000_000;
 pub(super) struct Complete {
     pub(super) members: bool,
     pub(super) steps: bool,
+    /// True if the file has a trace, which creates the group.
+    pub(super) trace: bool,
 }
 
 /// Notes every rule that the scenario breaks. Parts that could not be read completely cause no
@@ -43,15 +48,19 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         compromises: BTreeMap::new(),
         impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
-        created: false,
+        created: complete.trace,
+        proposed: false,
         before: Before::Nothing,
     };
     check.definitions(scenario);
-    for (index, step) in scenario.expand().enumerate() {
+    for (index, source) in scenario.sources().enumerate() {
         if check.reader.problems.len() >= MAX_PROBLEMS {
             break;
         }
-        check.step(index, &step);
+        match source {
+            StepSource::Written(step) => check.step(index, &step),
+            StepSource::Churn(place, churn) => check.churn(&place, churn),
+        }
     }
 }
 
@@ -84,6 +93,8 @@ struct Check<'r, 'a, 's> {
     impersonated: BTreeSet<CompromiseId>,
     held: BTreeSet<MessageId>,
     created: bool,
+    /// True if a proposal may wait for a commit.
+    proposed: bool,
     before: Before,
 }
 
@@ -103,7 +114,8 @@ impl Check<'_, '_, '_> {
 
     /// Collects the ids that all steps define. Some steps may name an id before its definition.
     fn definitions(&mut self, scenario: &Scenario) {
-        for (index, step) in scenario.expand().enumerate() {
+        for (index, source) in scenario.sources().enumerate() {
+            let StepSource::Written(step) = source else { continue };
             match &step.item {
                 Step::Do(action) => self.definition(index, &step.place, action),
                 Step::Race(contenders) => {
@@ -149,6 +161,32 @@ impl Check<'_, '_, '_> {
                 self.before = Before::Race;
             }
         }
+    }
+
+    fn churn(&mut self, place: &Place, churn: &Churn) {
+        match (self.created, churn.initial) {
+            (true, Some(_)) => self.note(place, "churn.initial", |_| {
+                "there is a group already: leave `initial` out, and the churn goes on with its members".to_owned()
+            }),
+            (false, None) if self.complete.steps => self.note(place, "churn", |_| {
+                "there is no group yet: add `initial`, or put a `create` before the churn".to_owned()
+            }),
+            (false, Some(initial)) if self.complete.members && initial as usize > self.members.len() => {
+                self.note(place, "churn.initial", |check| {
+                    format!("the scenario has only {} members, found {initial}", check.members.len())
+                });
+            }
+            _ => {}
+        }
+        if self.proposed && self.complete.steps {
+            self.note(place, "churn", |_| "proposals wait before the churn: put a `commit` before it".to_owned());
+        }
+        if let CommitterPolicy::Fixed(name) = &churn.committer {
+            self.member(place, "churn.committer.fixed", name);
+        }
+        self.created = true;
+        self.proposed = false;
+        self.before = Before::CannotFail;
     }
 
     fn race(&mut self, place: &Place, contenders: &[Placed<Action>]) {
@@ -226,6 +264,13 @@ impl Check<'_, '_, '_> {
         }
         if needs_group {
             self.group(place, action.name());
+        }
+        match action {
+            Action::Leave { .. } | Action::Propose { .. } => self.proposed = true,
+            Action::Add { .. } | Action::Remove { .. } | Action::Update { .. } | Action::Commit { .. } => {
+                self.proposed = false;
+            }
+            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
-//! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, and `{i}` becomes
-//! the turn's number.
+//! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, `{i}` becomes the
+//! turn's number, and a trace and `churn` become the steps
+//! that they generate.
 
 use super::{
     format::{
@@ -7,15 +8,46 @@ use super::{
     },
     name::{self, MemberName, MessageId},
 };
+use crate::{
+    churn::{Churn, ChurnSteps, Group, Roster},
+    trace::ReplaySteps,
+};
+
+/// A step of a run, or a generator of such steps.
+pub(crate) enum StepSource<'a> {
+    /// One step.
+    Written(Placed<Step>),
+    /// The steps of a churn, and its place.
+    Churn(Place, &'a Churn),
+}
 
 impl Scenario {
-    /// The steps in the order of the run. The iterator is lazy: a `repeat` of a million turns needs
-    /// no memory here.
+    /// The steps in the order of the run, with the scenario's own seed. The iterator is lazy: a
+    /// `repeat` or a `churn` of a million steps needs no memory for them.
     pub fn expand(&self) -> impl Iterator<Item = Placed<Step>> + '_ {
-        self.steps.iter().flat_map(turns).map(|(node, turn)| node.step(turn))
+        self.expand_with_seed(self.seed)
     }
 
-    /// The number of actions in a run. Each action of a race counts. The number saturates.
+    /// The steps in the order of a run with this seed. Only generated steps depend on the seed.
+    pub fn expand_with_seed(&self, seed: u64) -> impl Iterator<Item = Placed<Step>> + '_ {
+        Expansion::new(self, seed)
+    }
+
+    /// The steps as they are written, and the generators between them. Nothing is generated.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = StepSource<'_>> {
+        self.steps.iter().flat_map(turns).map(|(node, turn)| node.source(turn))
+    }
+
+    /// The steps that are written, without the generated ones.
+    pub(crate) fn written_steps(&self) -> impl Iterator<Item = Placed<Step>> + '_ {
+        self.sources().filter_map(|source| match source {
+            StepSource::Written(step) => Some(step),
+            StepSource::Churn(..) => None,
+        })
+    }
+
+    /// The number of written actions in a run. Each action of a race counts, and a churn counts as
+    /// one. The number saturates.
     #[must_use]
     pub fn expanded_len(&self) -> u64 {
         expanded_len(&self.steps)
@@ -25,7 +57,7 @@ impl Scenario {
 fn expanded_len(nodes: &[Placed<WrittenStep>]) -> u64 {
     nodes.iter().fold(0, |sum, node| {
         sum.saturating_add(match &node.item {
-            WrittenStep::Do(_) => 1,
+            WrittenStep::Do(_) | WrittenStep::Churn(_) => 1,
             WrittenStep::Race(contenders) => expanded_len(contenders),
             WrittenStep::Repeat { times, steps } => u64::from(*times).saturating_mul(expanded_len(steps)),
         })
@@ -38,19 +70,86 @@ fn turns(node: &Placed<WrittenStep>) -> Box<dyn Iterator<Item = (&Placed<Written
         WrittenStep::Repeat { times, steps } => {
             Box::new((1..=*times).flat_map(move |turn| steps.iter().map(move |step| (step, Some(turn)))))
         }
-        WrittenStep::Do(_) | WrittenStep::Race(_) => Box::new(std::iter::once((node, node.place.turn))),
+        WrittenStep::Do(_) | WrittenStep::Race(_) | WrittenStep::Churn(_) => {
+            Box::new(std::iter::once((node, node.place.turn)))
+        }
     }
 }
 
 impl Placed<WrittenStep> {
-    /// This node as a step of the given turn. The parser allows no `repeat` inside of another.
-    /// Therefore a node that is not an action is a race.
-    fn step(&self, turn: Option<u32>) -> Placed<Step> {
+    /// This node as the source of a given turn. The parser allows no `repeat` inside of another.
+    /// Therefore a node with other nodes is a race.
+    fn source(&self, turn: Option<u32>) -> StepSource<'_> {
         let place = self.place.at_turn(turn);
-        match &self.item {
-            WrittenStep::Do(action) => Placed { place, item: Step::Do(action.at_turn(turn)) },
-            WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => {
-                Placed { place, item: Step::Race(contenders(nodes, turn)) }
+        let item = match &self.item {
+            WrittenStep::Do(action) => Step::Do(action.at_turn(turn)),
+            WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => Step::Race(contenders(nodes, turn)),
+            WrittenStep::Churn(churn) => return StepSource::Churn(place, churn),
+        };
+        StepSource::Written(Placed { place, item })
+    }
+}
+
+/// The steps of a run. Generators need the membership that the steps before them have made.
+struct Expansion<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+    sources: Box<dyn Iterator<Item = StepSource<'a>> + 'a>,
+    /// The membership. Not set if the scenario has no generator.
+    roster: Option<Roster<'a>>,
+    churns: u32,
+    generator: Option<Generator<'a>>,
+}
+
+/// The generator whose steps come next.
+enum Generator<'a> {
+    Churn(Box<ChurnSteps<'a>>),
+    Replay(Box<ReplaySteps<'a>>),
+}
+
+impl Generator<'_> {
+    fn next(&mut self, group: &mut Group) -> Option<Placed<Step>> {
+        match self {
+            Self::Churn(steps) => steps.next(group),
+            Self::Replay(steps) => steps.next(group),
+        }
+    }
+}
+
+impl<'a> Expansion<'a> {
+    fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        let replay = scenario.trace.as_ref().map(|replay| ReplaySteps::new(replay, seed));
+        let generates = scenario.steps.iter().any(|step| matches!(step.item, WrittenStep::Churn(_)));
+        let roster = (generates || replay.is_some()).then(|| Roster::new(&scenario.members));
+        let generator = replay.map(|replay| Generator::Replay(Box::new(replay)));
+        Self { scenario, seed, sources: Box::new(scenario.sources()), roster, churns: 0, generator }
+    }
+}
+
+impl Iterator for Expansion<'_> {
+    type Item = Placed<Step>;
+
+    fn next(&mut self) -> Option<Placed<Step>> {
+        loop {
+            if let (Some(generator), Some(roster)) = (&mut self.generator, &mut self.roster) {
+                if let Some(step) = generator.next(&mut roster.group) {
+                    return Some(step);
+                }
+                self.generator = None;
+            }
+            match self.sources.next()? {
+                StepSource::Written(step) => {
+                    if let Some(roster) = &mut self.roster {
+                        roster.apply(&step.item);
+                    }
+                    return Some(step);
+                }
+                StepSource::Churn(place, churn) => {
+                    self.churns += 1;
+                    let Scenario { members, .. } = self.scenario;
+                    let steps = ChurnSteps::new(churn, self.churns, members, self.seed, place);
+                    self.generator = Some(Generator::Churn(Box::new(steps)));
+                }
             }
         }
     }
@@ -64,7 +163,7 @@ fn contenders(nodes: &[Placed<WrittenStep>], outer: Option<u32>) -> Vec<Placed<A
             let turn = inner.or(outer);
             match &node.item {
                 WrittenStep::Do(action) => Some(Placed { place: node.place.at_turn(turn), item: action.at_turn(turn) }),
-                WrittenStep::Race(_) | WrittenStep::Repeat { .. } => None,
+                WrittenStep::Race(_) | WrittenStep::Repeat { .. } | WrittenStep::Churn(_) => None,
             }
         })
         .collect()

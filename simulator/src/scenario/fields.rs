@@ -4,13 +4,17 @@
 //! A decoder returns `None` after it has noted a problem. Then the reading continues, so that the
 //! author of a file sees all problems at once.
 
+use std::time::Duration;
+
 use super::{
     json::{Entry, Json, SourceText},
     name::{MAX_NAME_LENGTH, TURN},
     parse::MAX_MEMBERS,
     problem::{FileProblem, MAX_PROBLEMS},
+    step::{MAX_WAIT, duration},
     word::Word,
 };
+use crate::churn::{Decimal, Rate};
 
 /// The state of the reader while it reads a file.
 #[derive(Debug)]
@@ -221,6 +225,47 @@ impl<'a> FileReader<'a> {
     /// Reads a whole number within limits that fits into 32 bits.
     pub(crate) fn small_number(&mut self, at: &At<'a>, least: u32, most: u32) -> Option<u32> {
         self.number(at, least.into(), most.into()).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// Reads a decimal number: at most six decimal places, and no exponent.
+    pub(super) fn decimal(&mut self, at: &At<'a>, least: Decimal, most: Decimal) -> Option<Decimal> {
+        let Some(digits) = at.json.digits() else {
+            self.wrong_type(at, "a number");
+            return None;
+        };
+        let number = Decimal::parse(digits).filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            let limits = format!("from {least} to {most}, with at most six decimal places");
+            self.note(at, format!("expected a number {limits}, found {}", shown(digits)));
+        }
+        number
+    }
+
+    /// Reads a rate such as `30/d`.
+    pub(super) fn rate(&mut self, at: &At<'a>) -> Option<Rate> {
+        let text = self.text(at)?;
+        let rate = Rate::parse(&text);
+        if rate.is_none() {
+            let expected = r#"expected a rate such as "30/d", "0.5/h", "2/m" or "1/s""#;
+            self.note(at, format!("{expected}, found `{}`", shown(&text)));
+        }
+        rate
+    }
+
+    /// Reads a duration within limits.
+    pub(super) fn duration(&mut self, at: &At<'a>, least: Duration) -> Option<Duration> {
+        let text = self.text(at)?;
+        let Some(duration) = duration(&text) else {
+            self.note(at, r#"expected a duration such as "90s", "15m", "3h" or "7d""#);
+            return None;
+        };
+        if duration < least || duration > MAX_WAIT {
+            let days = MAX_WAIT.as_secs() / (24 * 60 * 60);
+            let least = if least.is_zero() { "0 seconds" } else { "one second" };
+            self.note(at, format!("this duration is at least {least} and at most {days} days"));
+            return None;
+        }
+        Some(duration)
     }
 
     /// Reads true or false.

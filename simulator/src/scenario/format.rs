@@ -9,6 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use regrow_engine::HandshakeMode;
 
 use super::name::{CompromiseId, MemberName, MessageId};
+use crate::{churn::Churn, trace::Replay};
 
 /// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
@@ -27,8 +28,10 @@ pub struct Scenario {
     pub seed: u64,
     /// The settings of the group.
     pub group: GroupSettings,
-    /// All members, in the order of the file, each once.
+    /// All members, each once: those of the trace, then the others in the order of the file.
     pub members: Vec<MemberName>,
+    /// The trace that is replayed before the steps.
+    pub trace: Option<Replay>,
     /// The steps, as they are written.
     pub steps: Vec<Placed<WrittenStep>>,
 }
@@ -74,7 +77,8 @@ pub struct Place {
     pub path: Arc<str>,
     /// The line in which the step begins, from 1.
     pub line: u32,
-    /// The turn of the `repeat` that contains the step, from 1.
+    /// The turn of the `repeat` that contains the step, or the number of the step that a `churn` has
+    /// generated; both from 1.
     pub turn: Option<u32>,
 }
 
@@ -111,6 +115,8 @@ pub enum WrittenStep {
         /// The steps of each turn.
         steps: Vec<Placed<WrittenStep>>,
     },
+    /// A generated history: neither inside of a race nor of a repeat.
+    Churn(Box<Churn>),
 }
 
 /// A step as it is run, without `repeat` and `{i}`.

@@ -141,6 +141,11 @@ impl<'a> Json<'a> {
         serde_json::from_str(self.0).ok()
     }
 
+    /// The number as it is written, if the value is a number.
+    pub(super) fn digits(self) -> Option<&'a str> {
+        (self.kind() == "a number").then_some(self.0)
+    }
+
     /// The truth value, if the value is one.
     pub(crate) fn truth(self) -> Option<bool> {
         serde_json::from_str(self.0).ok()

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::Path,
+    sync::Arc,
 };
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     parse,
     problem::{FileProblem, Unusable},
 };
+use crate::trace::History;
 
 /// The size of the largest scenario file, in bytes. It is a thousand times a usual size, and still
 /// fast to read.
@@ -24,7 +26,13 @@ pub const MAX_FILE_SIZE: u64 = 4 * 1024 * 1024;
 pub fn load(path: &Path) -> Result<Scenario, Unusable> {
     let unusable = |problems| Unusable { file: path.to_owned(), problems };
     let text = text(path).map_err(|problem| unusable(vec![problem]))?;
-    parse::read(&text).map_err(unusable)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse::read_with(&text, &|file| history(folder, file)).map_err(unusable)
+}
+
+/// Loads the history of a trace by its path from the folder of a scenario, or tells the mistake.
+pub(crate) fn history(folder: &Path, file: &str) -> Result<Arc<History>, String> {
+    History::load(&folder.join(file)).map(Arc::new).map_err(|error| format!("the trace is unusable: {error}"))
 }
 
 /// Reads the text of a regular file of a reasonable size.

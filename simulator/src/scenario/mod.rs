@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | [`mod@format`] | format 1 as types |
 //! | `name` | names of members, messages and compromises |
-//! | `expand` | turns `repeat` and `{i}` into the steps of a run |
+//! | `expand` | turns `repeat`, `{i}` and `churn` into the steps of a run |
 //! | `load` | reads a scenario from a path, within limits |
 //! | `json`, `fields`, `names`, `word` | values of a file, with their positions |
 //! | `parse` | the file: its top, and the structure of its steps |
 //! | `step` | the steps, and durations |
 //! | `expect` | the expectations of a step `expect` |
+//! | `trace` | the trace that a scenario replays |
+//! | `churn`, `write_churn` | reads and writes the step `churn` |
 //! | `check` | the rules that JSON cannot express |
 //! | `write` | from a scenario to the text of a file |
 //! | `numbers` | an object of names and numbers, for other files than scenarios |
@@ -21,6 +23,7 @@ pub mod format;
 pub mod schema;
 
 mod check;
+mod churn;
 mod expand;
 mod expect;
 pub(crate) mod fields;
@@ -32,8 +35,10 @@ mod numbers;
 mod parse;
 mod problem;
 mod step;
+mod trace;
 mod word;
 mod write;
+mod write_churn;
 
 pub use check::MAX_STEPS;
 pub use format::{
@@ -47,7 +52,7 @@ pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
 pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration};
 pub use write::write;
 
-pub(crate) use load::text;
+pub(crate) use load::{history, text};
 pub(crate) use numbers::numbers;
-pub(crate) use parse::read_inside;
+pub(crate) use parse::{MAX_USER_BYTES, read_inside, read_with};
 pub(crate) use write::step as write_step;

@@ -4,9 +4,9 @@
 //! is free text without white space. Inside of `repeat` it may contain `{i}`, which is replaced
 //! when [`crate::scenario::WrittenStep`] is expanded.
 
-use std::{borrow::Borrow, fmt};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The placeholder for the number of the turn, in names and texts inside of a `repeat`.
 pub const TURN: &str = "{i}";
@@ -18,14 +18,13 @@ pub const MAX_NAME_LENGTH: usize = 128;
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Makes a name without a check. The parser checks the names in a file.
             #[must_use]
-            pub fn new(name: impl Into<String>) -> Self {
+            pub fn new(name: impl Into<Arc<str>>) -> Self {
                 Self(name.into())
             }
 
@@ -38,13 +37,19 @@ macro_rules! name {
             /// The name in this turn of a `repeat`.
             #[must_use]
             pub(crate) fn at_turn(&self, turn: u32) -> Self {
-                Self(at_turn(&self.0, turn))
+                Self(at_turn(&self.0, turn).into())
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

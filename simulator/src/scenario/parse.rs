@@ -7,20 +7,24 @@ use regrow_engine::UserId;
 
 use super::{
     check::{self, Complete},
+    churn,
     fields::{At, Fields, FileReader, nearest, shown, unknown},
     format::{Action, FORMAT, GroupSettings, Place, Placed, Scenario, WrittenStep},
     json::SourceText,
     name::MemberName,
     problem::FileProblem,
     step,
+    trace::{self, Traces},
 };
+use crate::trace::Replay;
 
 /// The length of the longest member name, in bytes. An identity has room for it beside the name of
 /// the device.
-const MAX_USER_BYTES: usize = 200;
+pub(crate) const MAX_USER_BYTES: usize = 200;
 
-/// The largest number of members in a scenario. It is larger than any measured group of the engine.
-pub const MAX_MEMBERS: usize = 10_000;
+/// The largest number of members in a scenario. A run makes a real device for each of them, and its
+/// memory and time end far below this number. Generated histories without devices reach it.
+pub const MAX_MEMBERS: usize = 1_000_000;
 
 /// The largest number of turns in a `repeat`.
 pub const MAX_TURNS: u32 = 1_000_000;
@@ -36,13 +40,13 @@ pub const MAX_OUT_OF_ORDER: u32 = 100_000;
 /// The largest padding. With it, every message of a group is at least this long on the wire.
 pub const MAX_PADDING: u32 = 65_536;
 
-const TOP: &[&str] = &["regrow", "name", "about", "seed", "group", "members", "steps"];
+const TOP: &[&str] = &["regrow", "name", "about", "seed", "group", "members", "trace", "steps"];
 const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding", "publish_group_info"];
 const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
 /// Steps of format 1 that this version knows only by name.
-const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
+const NOT_SUPPORTED: &[&str] = &["network", "service"];
 
 /// Reads a scenario from the text of a file, and checks it.
 ///
@@ -70,10 +74,15 @@ const NOT_SUPPORTED: &[&str] = &["network", "service", "churn"];
 /// Every problem that was found, in the order of the file. If the text is no JSON, only this
 /// problem.
 pub fn read(text: &str) -> Result<Scenario, Vec<FileProblem>> {
+    read_with(text, &|_| Err("the path of a trace is relative to a file; load this scenario from a file".to_owned()))
+}
+
+/// Reads a scenario, and gets its trace from a function.
+pub(crate) fn read_with(text: &str, traces: &Traces<'_>) -> Result<Scenario, Vec<FileProblem>> {
     let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
     let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
     let root = At { json, path: String::new() };
-    let scenario = scenario(&mut reader, &root);
+    let scenario = scenario(&mut reader, &root, traces);
     if let Some((scenario, complete)) = &scenario {
         check::check(&mut reader, &root, scenario, *complete);
     }
@@ -88,14 +97,14 @@ pub fn read(text: &str) -> Result<Scenario, Vec<FileProblem>> {
 
 /// Reads and checks a scenario that is a value inside of a file, such as the base of a sweep. Notes
 /// every problem.
-pub(crate) fn read_inside<'a>(reader: &mut FileReader<'a>, file: &At<'a>, at: &At<'a>) {
-    if let Some((scenario, complete)) = scenario(reader, at) {
+pub(crate) fn read_inside<'a>(reader: &mut FileReader<'a>, file: &At<'a>, at: &At<'a>, traces: &Traces<'_>) {
+    if let Some((scenario, complete)) = scenario(reader, at, traces) {
         check::check(reader, file, &scenario, complete);
     }
 }
 
 /// Reads as much of the scenario as possible. `None` if its format is unknown.
-fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>) -> Option<(Scenario, Complete)> {
+fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>) -> Option<(Scenario, Complete)> {
     let top = reader.any_object(root.clone())?;
     let format = top.required(reader, "regrow")?;
     let number = format.json.number();
@@ -109,19 +118,44 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>) -> Option<(Scenario,
     let about = top.get("about").and_then(|at| reader.line(&at));
     let seed = top.get("seed").and_then(|at| reader.number(&at, 0, u64::MAX));
     let group = top.get("group").and_then(|at| group(reader, at));
-    let members = top.required(reader, "members").and_then(|at| members(reader, &at));
+    let trace_at = top.get("trace");
+    // A trace names its members, and need not be followed by steps.
+    let field = |reader: &mut FileReader<'a>, name| match &trace_at {
+        Some(_) => top.get(name),
+        None => top.required(reader, name),
+    };
     let before = reader.problems.len();
-    let steps = top.required(reader, "steps").map(|at| steps(reader, &at)).unwrap_or_default();
-    let complete = Complete { members: members.is_some(), steps: reader.problems.len() == before };
+    let listed = field(reader, "members").and_then(|at| members(reader, &at));
+    let trace = trace_at.as_ref().and_then(|at| trace::trace(reader, at.clone(), traces));
+    let members = with_members_of(trace.as_ref(), listed.unwrap_or_default());
+    let has_members = reader.problems.len() == before;
+    if members.len() > MAX_MEMBERS {
+        let at = trace_at.as_ref().unwrap_or(root);
+        reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {}", members.len()));
+    }
+    let before = reader.problems.len();
+    let steps = field(reader, "steps").map(|at| steps(reader, &at)).unwrap_or_default();
+    let complete = Complete { members: has_members, steps: reader.problems.len() == before, trace: trace_at.is_some() };
     let scenario = Scenario {
         name: name.unwrap_or_default(),
         about,
         seed: seed.unwrap_or_default(),
         group: group.unwrap_or_default(),
-        members: members.unwrap_or_default(),
+        members,
+        trace,
         steps,
     };
     Some((scenario, complete))
+}
+
+/// The members of a trace, and then the listed ones that are not in it.
+fn with_members_of(trace: Option<&Replay>, listed: Vec<MemberName>) -> Vec<MemberName> {
+    let Some(trace) = trace else { return listed };
+    let mut members = trace.history.members().to_vec();
+    let known: BTreeSet<&str> = members.iter().map(MemberName::as_str).collect();
+    let others: Vec<_> = listed.into_iter().filter(|name| !known.contains(name.as_str())).collect();
+    members.extend(others);
+    members
 }
 
 fn group<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<GroupSettings> {
@@ -264,6 +298,15 @@ fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<Wr
                 None
             }
         },
+        "churn" if reader.in_repeat || reader.in_race => {
+            reader.note(&key, "a churn is a step of its own: it cannot be inside a repeat or a race");
+            None
+        }
+        "churn" => {
+            let before = reader.problems.len();
+            let churn = churn::churn(reader, value)?;
+            (reader.problems.len() == before).then(|| WrittenStep::Churn(Box::new(churn)))
+        }
         name if NOT_SUPPORTED.contains(&name) => {
             reader.note(&key, format!("step `{name}` is not supported by this version of regrow"));
             None
@@ -315,7 +358,7 @@ fn unknown_step(name: &str) -> String {
 
 /// The names of the steps of this version.
 fn step_names() -> BTreeSet<&'static str> {
-    step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat"]).collect()
+    step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat", "churn"]).collect()
 }
 
 /// The problem with a file that is not UTF-8, at its first invalid byte.

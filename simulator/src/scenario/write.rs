@@ -9,7 +9,9 @@ use super::{
         ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
     },
     word::word,
+    write_churn::{churn, updates},
 };
+use crate::{churn::Updates, trace::Replay};
 
 /// The units of a duration, the longest first.
 const UNITS: [(u64, char); 4] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm'), (1, 's')];
@@ -41,9 +43,17 @@ pub fn write(scenario: &Scenario) -> String {
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));
     }
-    let members: Vec<_> = scenario.members.iter().map(|name| text(name.as_str())).collect();
-    fields.push(format!("\"members\": [{}]", members.join(", ")));
-    fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
+    // The members of a trace are in its file, and come first.
+    let of_trace = scenario.trace.as_ref().map_or(0, |trace| trace.history.members().len());
+    let listed = scenario.members.get(of_trace..).unwrap_or_default();
+    let members: Vec<_> = listed.iter().map(|name| text(name.as_str())).collect();
+    if scenario.trace.is_none() || !members.is_empty() {
+        fields.push(format!("\"members\": [{}]", members.join(", ")));
+    }
+    fields.extend(scenario.trace.as_ref().map(|trace| format!("\"trace\": {}", replay(trace))));
+    if scenario.trace.is_none() || !scenario.steps.is_empty() {
+        fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
+    }
     format!("{{\n  {}\n}}\n", fields.join(",\n  "))
 }
 
@@ -68,6 +78,19 @@ fn group(settings: &GroupSettings) -> String {
     fields.object()
 }
 
+/// The path of a trace, or an object with the path and the settings that are no defaults.
+fn replay(replay: &Replay) -> String {
+    let mut fields = LineFields::default();
+    fields.text("file", &replay.file);
+    if !replay.messages {
+        fields.add("messages", false);
+    }
+    if replay.updates != Updates::default() {
+        fields.add("updates", updates(&replay.updates));
+    }
+    if replay.messages && replay.updates == Updates::default() { text(&replay.file) } else { fields.object() }
+}
+
 /// A list of steps, each on its own line, at this depth.
 fn nodes(nodes: &[Placed<WrittenStep>], depth: usize) -> String {
     let indent = "  ".repeat(depth);
@@ -79,6 +102,7 @@ fn node(node: &WrittenStep, depth: usize) -> String {
     match node {
         WrittenStep::Do(one) => action(one),
         WrittenStep::Race(contenders) => format!("{{ \"race\": {} }}", nodes(contenders, depth)),
+        WrittenStep::Churn(settings) => format!("{{ \"churn\": {} }}", churn(settings)),
         WrittenStep::Repeat { times, steps } => {
             format!("{{ \"repeat\": {{ \"times\": {times}, \"steps\": {} }} }}", nodes(steps, depth))
         }
@@ -229,7 +253,7 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
 }
 
 /// The duration in the longest unit that is exact.
-fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
     let (length, unit) = fitting.copied().unwrap_or((1, 's'));
@@ -243,16 +267,16 @@ fn text(text: &str) -> String {
 
 /// The fields of an object on one line.
 #[derive(Default)]
-struct LineFields(String);
+pub(super) struct LineFields(String);
 
 impl LineFields {
-    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+    pub(super) fn add(&mut self, name: &str, value: impl std::fmt::Display) {
         let comma = if self.0.is_empty() { "" } else { ", " };
         // Writing to a String cannot fail.
         let _ = write!(self.0, "{comma}\"{name}\": {value}");
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    pub(super) fn text(&mut self, name: &str, value: &str) {
         self.add(name, text(value));
     }
 
@@ -265,7 +289,7 @@ impl LineFields {
         }
     }
 
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         format!("{{ {} }}", self.0)
     }
 }

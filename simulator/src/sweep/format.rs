@@ -1,5 +1,7 @@
 //! Format 1 of sweep files as types: the content of a well-formed file.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use super::{path::FieldPath, plot_format::PlotSpec};
@@ -28,6 +30,8 @@ pub struct Sweep {
     pub about: Option<String>,
     /// The scenario into which each run puts its values.
     pub base: Value,
+    /// The folder of the scenario. A trace is in it.
+    pub folder: PathBuf,
     /// The axes of the grid. The last one changes fastest.
     pub axes: Vec<Axis>,
     /// The seeds with which each point runs, each once.

@@ -18,15 +18,19 @@
 //! | `record`, `store` | the stored result of a run, and the output folder |
 //! | `execute` | does the missing runs, side by side |
 //! | `entries` | the columns of the entries that plots need |
+//! | `check` | compares real devices with the cost model |
 //! | [`statistics`] | mean, percentiles and confidence interval |
 //! | [`tables`] | the CSV files |
 //! | [`times`] | the predicted times, which depend on the machine |
 //! | `manifest`, `program` | everything that another person needs to repeat the sweep |
+//! | `finished` | reads the results of a finished sweep |
 //! | [`schema`] | the JSON Schema of sweep files |
 
+mod check;
 mod entries;
 mod execute;
 pub mod figures;
+mod finished;
 mod format;
 mod manifest;
 mod parse;
@@ -44,12 +48,14 @@ pub mod tables;
 mod thefts;
 pub mod times;
 
+pub use check::{CheckError, Difference, check};
 pub use entries::{EntrySample, EpochValue};
 pub use execute::{Execution, Progress, Runner};
 pub use figures::Quantity;
+pub use finished::{FinishedError, FinishedSweep, SummaryRow};
 pub use format::{Axis, AxisValue, FORMAT, MAX_AXES, MAX_RUNS, MAX_THEFTS, MAX_VALUES, Sweep};
 pub use manifest::{Manifest, utc};
-pub use parse::{load, read};
+pub use parse::load;
 pub use path::{FieldPath, PathError};
 pub use plan::{Plan, PlannedRun, Point};
 pub use plot_format::{PlotKind, PlotSpec};

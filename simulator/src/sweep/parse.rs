@@ -36,27 +36,26 @@ const MAX_NUMBER: u64 = 1 << 53;
 pub fn load(path: &Path) -> Result<Sweep, Unusable> {
     let unusable = |problems| Unusable { file: path.to_owned(), problems };
     let text = scenario::text(path).map_err(|problem| unusable(vec![problem]))?;
-    let (mut sweep, base) = read(&text).map_err(unusable)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let (mut sweep, base) = read_in(&text, folder).map_err(unusable)?;
     if let Some(base) = base {
-        let file = path.parent().unwrap_or_else(|| Path::new("")).join(base);
+        let file = folder.join(base);
         let unusable = |problems| Unusable { file: file.clone(), problems };
+        scenario::load(&file)?;
         let text = scenario::text(&file).map_err(|problem| unusable(vec![problem]))?;
-        scenario::read(&text).map_err(unusable)?;
         sweep.base = serde_json::from_str(&text).unwrap_or_default();
+        sweep.folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
     }
     Ok(sweep)
 }
 
-/// Reads a sweep from the text of a file, with the path of its base if the base is another file.
-///
-/// # Errors
-///
-/// Every problem that was found, in the order of the file.
-pub fn read(text: &str) -> Result<(Sweep, Option<PathBuf>), Vec<FileProblem>> {
+/// Reads a sweep from the text of a file, with the path of its base if the base is another file. A
+/// trace of the base is in the folder.
+fn read_in(text: &str, folder: &Path) -> Result<(Sweep, Option<PathBuf>), Vec<FileProblem>> {
     let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
     let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
     let root = At { json, path: String::new() };
-    let read = sweep(&mut reader, &root, text);
+    let read = sweep(&mut reader, &root, text, folder);
     match read {
         Some(read) if reader.problems.is_empty() => Ok(read),
         _ => {
@@ -67,7 +66,12 @@ pub fn read(text: &str) -> Result<(Sweep, Option<PathBuf>), Vec<FileProblem>> {
 }
 
 /// Reads as much of the sweep as possible. `None` if its format is unknown.
-fn sweep<'a>(reader: &mut FileReader<'a>, root: &At<'a>, text: &str) -> Option<(Sweep, Option<PathBuf>)> {
+fn sweep<'a>(
+    reader: &mut FileReader<'a>,
+    root: &At<'a>,
+    text: &str,
+    folder: &Path,
+) -> Option<(Sweep, Option<PathBuf>)> {
     let top = reader.any_object(root.clone())?;
     let format = top.required(reader, "regrow_sweep")?;
     let number = format.json.number();
@@ -79,7 +83,7 @@ fn sweep<'a>(reader: &mut FileReader<'a>, root: &At<'a>, text: &str) -> Option<(
     reader.refuse_others(&top, TOP);
     let name = top.required(reader, "name").and_then(|at| reader.line(&at));
     let about = top.get("about").and_then(|at| reader.line(&at));
-    let base = top.required(reader, "base").and_then(|at| base(reader, root, &at));
+    let base = top.required(reader, "base").and_then(|at| base(reader, root, &at, folder));
     let axes = top.required(reader, "axes").and_then(|at| axes(reader, &at));
     let seeds = top.required(reader, "seeds").and_then(|at| seeds(reader, &at)).unwrap_or_default();
     let from_epoch = top.get("from_epoch").and_then(|at| reader.number(&at, 0, MAX_NUMBER)).unwrap_or_default();
@@ -99,10 +103,16 @@ fn sweep<'a>(reader: &mut FileReader<'a>, root: &At<'a>, text: &str) -> Option<(
     }
     let (base, file) = base.unwrap_or_default();
     let name = name.unwrap_or_default();
-    Some((Sweep { name, about, base, axes, seeds, from_epoch, thefts, plots, text: text.to_owned() }, file))
+    let (folder, text) = (folder.to_owned(), text.to_owned());
+    Some((Sweep { name, about, base, folder, axes, seeds, from_epoch, thefts, plots, text }, file))
 }
 
-fn base<'a>(reader: &mut FileReader<'a>, root: &At<'a>, at: &At<'a>) -> Option<(Value, Option<PathBuf>)> {
+fn base<'a>(
+    reader: &mut FileReader<'a>,
+    root: &At<'a>,
+    at: &At<'a>,
+    folder: &Path,
+) -> Option<(Value, Option<PathBuf>)> {
     if at.json.text().is_some() {
         return reader.line(at).map(|file| (Value::Null, Some(file.into())));
     }
@@ -111,7 +121,7 @@ fn base<'a>(reader: &mut FileReader<'a>, root: &At<'a>, at: &At<'a>) -> Option<(
         reader.note(at, format!("expected the path of a scenario file or a scenario, found {found}"));
         return None;
     }
-    scenario::read_inside(reader, root, at);
+    scenario::read_inside(reader, root, at, &|file| scenario::history(folder, file));
     at.json.value().map(|base| (base, None))
 }
 

@@ -1,7 +1,7 @@
 //! The runs of a sweep: the points of its grid, each with every seed, and the scenario of each
 //! point.
 
-use std::{fmt::Write as _, path::Path};
+use std::{cell::RefCell, fmt::Write as _, fs, path::Path};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -59,10 +59,10 @@ impl<'s> Plan<'s> {
         let mut unusable = 0;
         for number in 0..count {
             let values = values_of(sweep, number);
-            match scenario_of(sweep, &values) {
-                Ok((scenario, text)) => {
-                    let hash = hex::encode(Sha256::digest(text));
-                    points.push(Point { values, hash, work: work(&scenario) });
+            match scenario_of(sweep, &values, &[]) {
+                Ok((scenario, hash)) => {
+                    let seed = sweep.seeds.first().copied().unwrap_or_default();
+                    points.push(Point { values, hash, work: work(&scenario, seed) });
                 }
                 Err(told) => {
                     unusable += 1;
@@ -109,7 +109,16 @@ impl<'s> Plan<'s> {
     ///
     /// The problems of the scenario. There are none, because the plan has checked each point.
     pub fn scenario(&self, run: PlannedRun) -> Result<Scenario, Vec<FileProblem>> {
-        let (scenario, _) = scenario_of(self.sweep, &self.points[run.point].values)?;
+        self.scenario_with(run, &[])
+    }
+
+    /// The scenario of a run, with more values in its fields.
+    ///
+    /// # Errors
+    ///
+    /// The problems of the scenario, if a value does not fit.
+    pub fn scenario_with(&self, run: PlannedRun, more: &[(FieldPath, Value)]) -> Result<Scenario, Vec<FileProblem>> {
+        let (scenario, _) = scenario_of(self.sweep, &self.points[run.point].values, more)?;
         Ok(match self.sweep.thefts {
             Some(count) => thefts::with_thefts(&scenario, count, run.seed),
             None => scenario,
@@ -141,16 +150,26 @@ fn values_of(sweep: &Sweep, number: usize) -> Vec<usize> {
     values
 }
 
-/// The scenario of a point, and its text.
-fn scenario_of(sweep: &Sweep, values: &[usize]) -> Result<(Scenario, String), Vec<FileProblem>> {
+/// The scenario of a point, and the hash of its text and of its trace.
+fn scenario_of(sweep: &Sweep, values: &[usize], more: &[(FieldPath, Value)]) -> Result<(Scenario, String), Vec<FileProblem>> {
     let mut base = sweep.base.clone();
     for (axis, value) in sweep.axes.iter().zip(values) {
         for (path, value) in &axis.values[*value].set {
             set(&mut base, path, value)?;
         }
     }
+    for (path, value) in more {
+        set(&mut base, path, value)?;
+    }
     let text = base.to_string();
-    Ok((scenario::read(&text)?, text))
+    let hash = RefCell::new(Sha256::new_with_prefix(&text));
+    let traces = |file: &str| {
+        let content = fs::read(sweep.folder.join(file)).map_err(|error| format!("the trace is unusable: {error}"))?;
+        hash.borrow_mut().update(Sha256::digest(content));
+        scenario::history(&sweep.folder, file)
+    };
+    let scenario = scenario::read_with(&text, &traces)?;
+    Ok((scenario, hex::encode(hash.into_inner().finalize())))
 }
 
 fn set(base: &mut Value, path: &FieldPath, value: &Value) -> Result<(), Vec<FileProblem>> {
@@ -170,10 +189,13 @@ fn describe(sweep: &Sweep, values: &[usize]) -> String {
 
 /// The estimated work of a run. Each step costs each member an update of its tree, and the tree
 /// grows with the members.
-fn work(scenario: &Scenario) -> u64 {
-    let members = scenario.members.len() as u64;
+fn work(scenario: &Scenario, seed: u64) -> u64 {
     /// The part of a member's work for one step that does not depend on the size of the group, in
     /// units of the work for one leaf.
     const FIXED: u64 = 200;
-    scenario.expanded_len().saturating_mul(members.saturating_mul(members.saturating_add(FIXED)))
+    /// The largest number of steps that the estimate counts.
+    const MOST: usize = 100_000;
+    let members = scenario.members.len() as u64;
+    let steps = scenario.expand_with_seed(seed).take(MOST).count() as u64;
+    steps.saturating_mul(members.saturating_mul(members.saturating_add(FIXED)))
 }

@@ -1,4 +1,5 @@
-//! Random thefts in a run: each one steals the device of a random member at a random time.
+//! Random thefts in a run: each one steals the device of a random member of the group at a random
+//! time.
 //!
 //! The choices come from the run's seed, in a stream of their own. So the other randomness of the
 //! run is the same with and without thefts.
@@ -12,12 +13,13 @@ use rand_chacha::{
 use sha2::{Digest as _, Sha256};
 
 use crate::scenario::{
-    Action, CompromiseId, Expect, MemberName, Place, Placed, Scenario, Step, TheftScope, WrittenStep,
+    Action, CompromiseId, Expect, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
 };
 
-/// The scenario with this number of thefts. Each theft comes after the creation of the group.
+/// The scenario with this number of thefts, with all of its steps written out. Each theft comes
+/// after the creation of the group.
 pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenario {
-    let steps: Vec<Placed<Step>> = scenario.expand().collect();
+    let steps: Vec<Placed<Step>> = scenario.expand_with_seed(seed).collect();
     let mut rng = ChaCha20Rng::from_seed(Sha256::digest(format!("regrow sweep thefts {seed}")).into());
     let created = steps.iter().position(|step| matches!(step.item, Step::Do(Action::Create { .. })));
     // A theft is between two steps, or after the last one. An expectation of a failure must follow
@@ -25,33 +27,70 @@ pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenari
     let places: Vec<usize> = (created.map_or(0, |create| create + 1)..=steps.len())
         .filter(|place| steps.get(*place).is_none_or(|next| !expects_failure(&next.item)))
         .collect();
-    let mut thefts: Vec<(usize, MemberName)> = (0..count)
-        .filter_map(|_| {
-            let place = *places.get(below(&mut rng, places.len()))?;
-            Some((place, scenario.members.get(below(&mut rng, scenario.members.len()))?.clone()))
-        })
-        .collect();
-    thefts.sort_by_key(|(place, _)| *place);
+    let mut thefts: Vec<usize> =
+        (0..count).filter_map(|_| places.get(below(&mut rng, places.len())).copied()).collect();
+    thefts.sort_unstable();
 
     let taken: BTreeSet<String> = steps.iter().filter_map(|step| compromise(&step.item)).collect();
     let mut ids = (1_u64..).map(|number| format!("theft{number}")).filter(|id| !taken.contains(id));
-    let end = Place { number: "end".into(), path: "steps".into(), line: 1, turn: None };
     let mut thefts = thefts.into_iter().peekable();
     let mut all = Vec::with_capacity(steps.len() + count as usize);
-    let mut steal_before = |index: usize, place: &Place, all: &mut Vec<Placed<WrittenStep>>| {
-        while let Some((_, who)) = thefts.next_if(|(place, _)| *place == index) {
-            let Some(id) = ids.next() else { break };
-            let theft = Action::Compromise { who, id: CompromiseId::new(&id), scope: TheftScope::Device };
+    let mut roster = Roster::default();
+    let mut place = Place { number: "end".into(), path: "steps".into(), line: 1, turn: None };
+    let end = steps.len();
+    let mut steps = steps.into_iter();
+    for index in 0..=end {
+        while thefts.next_if_eq(&index).is_some() {
+            let who = roster.0.get(below(&mut rng, roster.0.len())).cloned();
+            let (Some(who), Some(id)) = (who, ids.next()) else { break };
+            let theft = Action::Compromise { who, id: CompromiseId::new(id), scope: TheftScope::Device };
             all.push(Placed { place: place.clone(), item: WrittenStep::Do(theft) });
         }
-    };
-    let count = steps.len();
-    for (index, step) in steps.into_iter().enumerate() {
-        steal_before(index, &step.place, &mut all);
+        let Some(step) = steps.next() else { break };
+        roster.follow(&step.item);
+        place = step.place.clone();
         all.push(written(step));
     }
-    steal_before(count, &end, &mut all);
-    Scenario { steps: all, ..scenario.clone() }
+    Scenario { steps: all, trace: None, ..scenario.clone() }
+}
+
+/// The members of the group, as far as they follow from the steps. A proposal counts at once.
+#[derive(Default)]
+struct Roster(Vec<MemberName>);
+
+impl Roster {
+    fn follow(&mut self, step: &Step) {
+        match step {
+            Step::Do(action) => self.act(action),
+            Step::Race(contenders) => contenders.iter().for_each(|contender| self.act(&contender.item)),
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Create { by, with } => {
+                self.add(std::slice::from_ref(by));
+                self.add(with);
+            }
+            Action::Add { who, .. } | Action::Join { who } | Action::Propose { what: Proposal::Add(who), .. } => {
+                self.add(who);
+            }
+            Action::Remove { who, .. }
+            | Action::Leave { who }
+            | Action::Propose { what: Proposal::Remove(who), .. } => {
+                self.0.retain(|member| !who.contains(member));
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, who: &[MemberName]) {
+        for name in who {
+            if !self.0.contains(name) {
+                self.0.push(name.clone());
+            }
+        }
+    }
 }
 
 fn expects_failure(step: &Step) -> bool {

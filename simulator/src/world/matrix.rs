@@ -34,7 +34,7 @@ const MAX_SNAPSHOTS: usize = 20_000;
 /// with more than 20,000 snapshots is refused before it runs.
 pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOutcome>> {
     let seed = options.seed_of(scenario);
-    if let Some(failure) = too_many(scenario) {
+    if let Some(failure) = too_many(scenario, options.seed_of(scenario)) {
         return Err(Box::new(RunOutcome { failures: vec![failure], ..RunOutcome::default() }));
     }
     let mut transcript = Transcript::new(&scenario.name, false);
@@ -63,8 +63,10 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOu
     Ok(Matrix { scenario: scenario.name.clone(), seed, method: METHOD, steps, columns, rows })
 }
 
-fn too_many(scenario: &Scenario) -> Option<Failure> {
-    let steps = scenario.expand().filter(|step| !matches!(step.item, Step::Do(Action::Expect(_)))).count();
+fn too_many(scenario: &Scenario, seed: u64) -> Option<Failure> {
+    let steps = scenario.expand_with_seed(seed).filter(|step| !matches!(step.item, Step::Do(Action::Expect(_))));
+    // A churn may generate many more steps than a matrix can have.
+    let steps = steps.take(MAX_SNAPSHOTS + 1).count();
     let snapshots = steps.saturating_mul(scenario.members.len());
     (snapshots > MAX_SNAPSHOTS).then(|| {
         let expected = format!("a matrix has at most {MAX_SNAPSHOTS} snapshots, one of each member after each step");

@@ -58,7 +58,7 @@ impl World<'_> {
     /// `expect` that asks for the failure.
     pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: FailedStep = None;
-        for step in scenario.expand() {
+        for step in scenario.expand_with_seed(self.seed) {
             self.recorder.set_place(Some(step.place.clone()));
             self.record_step(&step);
             let failures = self.check_failed_step(failed.take(), &step.item);

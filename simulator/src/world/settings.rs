@@ -42,7 +42,7 @@ pub(super) fn policy(scenario: &Scenario) -> Policy {
 /// The members whose storage is stolen at some time. Their devices keep a file from the beginning,
 /// so that the stolen file has a history.
 pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
-    let stolen = scenario.expand().filter_map(|step| match step.item {
+    let stolen = scenario.written_steps().filter_map(|step| match step.item {
         Step::Do(Action::Compromise { who, scope: TheftScope::Disk, .. }) => Some(who),
         _ => None,
     });
@@ -51,5 +51,5 @@ pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
 
 /// True if the scenario steals a device. Otherwise the crypto calls of the devices are not kept.
 pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
-    scenario.expand().any(|step| matches!(step.item, Step::Do(Action::Compromise { .. })))
+    scenario.written_steps().any(|step| matches!(step.item, Step::Do(Action::Compromise { .. })))
 }

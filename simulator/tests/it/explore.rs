@@ -24,7 +24,8 @@ fn actions(scenario: &Scenario) -> Vec<Vec<Action>> {
 #[test]
 fn published_scenarios_are_read_back_as_written() {
     for folder in [".", "failing", "sweeps"] {
-        for (file, before) in published(folder) {
+        // A scenario with a trace is read from its folder: see `traces`.
+        for (file, before) in published(folder).into_iter().filter(|(_, scenario)| scenario.trace.is_none()) {
             let text = write(&before);
             let after = read(&text).unwrap_or_else(|problems| panic!("{}: {problems:?}\n{text}", file.display()));
             let rest = |scenario: &Scenario| Scenario { steps: Vec::new(), ..scenario.clone() };

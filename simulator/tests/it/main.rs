@@ -7,6 +7,7 @@
 mod common;
 
 mod adversary;
+mod churn;
 mod command_line;
 mod costs;
 mod crashes;
@@ -29,4 +30,6 @@ mod scenario_schema;
 mod scenarios;
 mod service;
 mod stolen_files;
+mod sweeps;
+mod traces;
 mod world_properties;

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use jsonschema::Validator;
 use proptest::{prelude::*, sample::Index};
-use regrow_simulator::scenario::{read, schema::SCHEMA};
+use regrow_simulator::scenario::{load, read, schema::SCHEMA};
 use serde_json::{Value, json};
 
 fn validator() -> Validator {
@@ -58,7 +58,7 @@ fn every_published_scenario_is_usable_and_says_why_it_matters() {
         let told: Vec<_> =
             validator.iter_errors(&serde_json::from_str(&text).unwrap()).map(|e| e.to_string()).collect();
         assert!(told.is_empty(), "{}: {told:?}", file.display());
-        let scenario = read(&text).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
+        let scenario = load(&file).unwrap_or_else(|problems| panic!("{}: {problems:?}", file.display()));
         assert!(scenario.about.is_some(), "{}", file.display());
     }
 }
@@ -70,9 +70,17 @@ fn reference_has_a_usable_example_and_all_names() {
     assert!(read(example).is_ok());
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let mut names: Vec<String> = Vec::new();
-    for objects in
-        ["", "/properties/group", "/$defs/step", "/$defs/send", "/$defs/propose", "/$defs/impersonate", "/$defs/expect"]
-    {
+    for objects in [
+        "",
+        "/properties/group",
+        "/$defs/step",
+        "/$defs/send",
+        "/$defs/propose",
+        "/$defs/impersonate",
+        "/$defs/expect",
+        "/$defs/churn",
+        "/$defs/updates",
+    ] {
         let fields = schema.pointer(&format!("{objects}/properties")).unwrap().as_object().unwrap();
         names.extend(fields.keys().cloned());
     }
@@ -126,6 +134,17 @@ fn schema_and_parser_accept_the_same_steps() {
         json!({ "repeat": { "times": 2, "steps": [
             { "impersonate": { "compromise": "stolen", "action": "send", "id": "f{i}" } }
         ] } }),
+        json!({ "churn": { "events": 1 } }),
+        json!({ "churn": { "for": "1d", "epochs": 1, "joins": "0.5/h", "stay": "forever", "latency": "2s" } }),
+        json!({ "churn": { "for": "1d", "joins": [{ "from": "0s", "rate": "1/s" }, { "from": "1d", "rate": "0/d" }] } }),
+        json!({ "churn": { "for": "1d", "stay": { "exponential": { "mean": "1d" } }, "commits": "direct" } }),
+        json!({ "churn": { "for": "1d", "stay": { "lognormal": { "median": "1d", "sigma": 0.5 } } } }),
+        json!({ "churn": { "for": "1d", "stay": { "pareto": { "least": "1d", "alpha": 1 } } } }),
+        json!({ "churn": { "for": "1d", "messages": { "rate": "1/d", "zipf": 1.25, "size": 0 } } }),
+        json!({ "churn": { "for": "1d", "updates": { "every": "1d", "after_messages": 1, "daily_fraction": 0.1 } } }),
+        json!({ "churn": { "for": "1d", "committer": "random", "commits": { "window": "1m" } } }),
+        json!({ "churn": { "for": "1d", "committer": { "fixed": "bob" }, "commits": { "batch": 1000 } } }),
+        json!({ "churn": { "for": "1d", "presence": { "online": "1h", "offline": "2h" } } }),
         json!({ "wait": "90s" }),
         json!({ "wait": "007d" }),
         json!({ "repeat": { "times": 3, "steps": [{ "send": { "by": "bob", "id": "n{i}", "text": "{i}" } }] } }),
@@ -158,6 +177,23 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "impersonate": { "compromise": ["stolen"], "action": "send" } }),
         json!({ "race": [{ "update": { "by": "alice" } }, { "impersonate": { "compromise": "stolen", "action": "send" } }] }),
         json!({ "churn": {} }),
+        json!({ "churn": { "joins": "1/d" } }),
+        json!({ "churn": { "for": "0s" } }),
+        json!({ "churn": { "for": "1d", "joins": "1 per day" } }),
+        json!({ "churn": { "for": "1d", "joins": "1.0000001/d" } }),
+        json!({ "churn": { "for": "1d", "stay": "long" } }),
+        json!({ "churn": { "for": "1d", "stay": {} } }),
+        json!({ "churn": { "for": "1d", "stay": { "exponential": {} } } }),
+        json!({ "churn": { "for": "1d", "stay": { "pareto": { "least": "1d", "alpha": 101 } } } }),
+        json!({ "churn": { "for": "1d", "messages": { "zipf": 1 } } }),
+        json!({ "churn": { "for": "1d", "updates": {} } }),
+        json!({ "churn": { "for": "1d", "committer": "bob" } }),
+        json!({ "churn": { "for": "1d", "commits": { "window": "1m", "batch": 2 } } }),
+        json!({ "churn": { "for": "1d", "commits": { "batch": 1001 } } }),
+        json!({ "churn": { "for": "1d", "commits": { "batch": 2 }, "latency": "2s" } }),
+        json!({ "churn": { "for": "1d", "presence": { "online": "1h" } } }),
+        json!({ "repeat": { "times": 2, "steps": [{ "churn": { "for": "1d" } }] } }),
+        json!({ "race": [{ "churn": { "for": "1d" } }, { "update": { "by": "bob" } }] }),
         json!({ "update": { "by": ["alice"] } }),
         json!({ "update": { "by": "alice", "who": "bob" } }),
         json!({ "add": { "by": "alice" } }),
@@ -207,6 +243,34 @@ fn schema_and_parser_refuse_the_same_steps() {
 }
 
 #[test]
+fn schema_and_parser_agree_on_traces() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.json");
+    fs::write(folder.path().join("t.csv"), "time,event,member,by\n0,join,alice,\n").unwrap();
+    for (fields, usable) in [
+        (json!({ "trace": "t.csv" }), true),
+        (json!({ "trace": { "file": "t.csv" } }), true),
+        (json!({ "trace": { "file": "t.csv", "messages": false, "updates": { "every": "1d" } } }), true),
+        (json!({ "trace": "t.csv", "members": ["bob"] }), true),
+        (json!({ "trace": "t.csv", "steps": [{ "wait": "1s" }] }), true),
+        (json!({ "trace": "t.csv", "steps": [] }), false),
+        (json!({ "trace": "t.csv", "members": [] }), false),
+        (json!({ "trace": "" }), false),
+        (json!({ "trace": {} }), false),
+        (json!({ "trace": { "file": "t.csv", "updates": {} } }), false),
+        (json!({ "trace": { "file": "t.csv", "message": true } }), false),
+        (json!({ "members": ["bob"] }), false),
+        (json!({ "steps": [{ "wait": "1s" }] }), false),
+    ] {
+        let mut document = json!({ "regrow": 1, "name": "a scenario" });
+        document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        fs::write(&file, document.to_string()).unwrap();
+        let by_parser = load(&file);
+        assert_eq!((validator().is_valid(&document), by_parser.is_ok()), (usable, usable), "{document}: {by_parser:?}");
+    }
+}
+
+#[test]
 fn schema_and_parser_agree_on_the_top_level() {
     let steps = json!([{ "wait": "1s" }]);
     let good = scenario(json!(["alice"]), steps.clone());
@@ -217,7 +281,7 @@ fn schema_and_parser_agree_on_the_top_level() {
     };
     for (document, usable) in [
         (good.clone(), true),
-        (scenario(json!({ "prefix": "m", "count": 10_000 }), steps.clone()), true),
+        (scenario(json!({ "prefix": "m", "count": 100_000 }), steps.clone()), true),
         (with("seed", json!(u64::MAX)), true),
         (with("about", json!("Because.")), true),
         (with("group", json!({})), true),
@@ -238,7 +302,7 @@ fn schema_and_parser_agree_on_the_top_level() {
         (scenario(json!([]), steps.clone()), false),
         (scenario(json!(["alice", "alice"]), steps.clone()), false),
         (scenario(json!("alice"), steps.clone()), false),
-        (scenario(json!({ "prefix": "m", "count": 10_001 }), steps.clone()), false),
+        (scenario(json!({ "prefix": "m", "count": 1_000_001 }), steps.clone()), false),
         (scenario(json!({ "prefix": "m" }), steps), false),
         (scenario(json!(["alice"]), json!([])), false),
         (scenario(json!(["alice"]), json!({ "wait": "1s" })), false),
@@ -302,4 +366,20 @@ proptest! {
             prop_assert!(validator().is_valid(&document), "{document}");
         }
     }
+}
+
+#[test]
+fn names_may_be_a_row_of_numbers() {
+    let with = |names: Value| {
+        let create = json!({ "create": { "by": "m1", "with": names } });
+        scenario(json!({ "prefix": "m", "count": 4 }), json!([create]))
+    };
+    assert_agree(&with(json!({ "prefix": "m", "from": 2, "to": 4 })), true);
+    assert_agree(&with(json!({ "prefix": "m", "from": 2 })), false);
+    assert_agree(&with(json!({ "prefix": "m", "from": 0, "to": 4 })), false);
+    assert_agree(&with(json!({ "prefix": "m", "from": 2, "to": 4, "step": 2 })), false);
+    let backwards = read(&with(json!({ "prefix": "m", "from": 4, "to": 2 })).to_string()).unwrap_err();
+    assert_eq!(backwards[0].problem, "expected `from` not above `to`, found 4 and 2");
+    let unknown = read(&with(json!({ "prefix": "m", "from": 2, "to": 5 })).to_string()).unwrap_err();
+    assert!(unknown[0].problem.starts_with("no member is called `m5`"), "{unknown:?}");
 }

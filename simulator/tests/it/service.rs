@@ -43,8 +43,7 @@ fn server() -> SocketAddr {
 }
 
 fn run(path: &Path, service: Option<String>) -> RunOutcome {
-    let text = std::fs::read_to_string(path).unwrap();
-    let scenario = scenario::read(&text).unwrap();
+    let scenario = scenario::load(path).unwrap();
     let mut transcript = Transcript::new(&scenario.name, false);
     world::run(&scenario, &RunOptions { service, ..RunOptions::default() }, &mut transcript)
 }

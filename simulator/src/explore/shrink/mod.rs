@@ -8,7 +8,7 @@ mod smaller;
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{GroupSettings, Placed, Scenario, WrittenStep, read, write};
+use crate::scenario::{GroupSettings, Placed, Scenario, WrittenStep, read_with, write};
 
 /// A shrunk scenario, and the number of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,10 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         if self.left == 0 || self.tried.contains(&text) {
             return false;
         }
-        let Some(candidate) = read(&text).ok().filter(&self.may_be_taken) else { return false };
+        let trace = candidate.trace.as_ref();
+        let traces = |_: &str| trace.map(|trace| trace.history.clone()).ok_or_else(String::new);
+        let candidate = read_with(&text, &traces).ok().filter(&self.may_be_taken);
+        let Some(candidate) = candidate else { return false };
         self.tried.insert(text);
         self.left -= 1;
         let takes = (self.fails)(&candidate);
@@ -144,7 +147,7 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Action, Step};
+    use crate::scenario::{Action, Step, read};
 
     fn scenario(steps: &str) -> Scenario {
         let text = format!(

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::scenario::{
-    Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Placed, Proposal, WrittenStep,
+use crate::{
+    churn::{Churn, Commits, CommitterPolicy, StayLength, Updates},
+    scenario::{
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Placed, Proposal, WrittenStep,
+    },
 };
 
 /// Shorter waits that can replace a wait, in seconds.
@@ -38,7 +41,7 @@ pub(super) fn sensible(mut steps: Vec<Placed<WrittenStep>>) -> Vec<Placed<Writte
 fn sent_in(node: &WrittenStep) -> Vec<MessageId> {
     match node {
         WrittenStep::Do(Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. }) => vec![id.clone()],
-        WrittenStep::Do(_) => Vec::new(),
+        WrittenStep::Do(_) | WrittenStep::Churn(_) => Vec::new(),
         WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => {
             nodes.iter().flat_map(|node| sent_in(&node.item)).collect()
         }
@@ -62,6 +65,13 @@ fn node_without(node: &WrittenStep, name: &MemberName) -> Option<WrittenStep> {
         WrittenStep::Repeat { times, steps } => {
             let steps = without_member(steps, name);
             (!steps.is_empty()).then_some(WrittenStep::Repeat { times: *times, steps })
+        }
+        WrittenStep::Churn(churn) => {
+            let mut churn = churn.clone();
+            if matches!(&churn.committer, CommitterPolicy::Fixed(fixed) if fixed == name) {
+                churn.committer = CommitterPolicy::default();
+            }
+            Some(WrittenStep::Churn(churn))
         }
     }
 }
@@ -119,6 +129,9 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
 pub(super) fn simpler(node: &WrittenStep) -> Vec<WrittenStep> {
     match node {
         WrittenStep::Do(action) => simpler_actions(action).into_iter().map(WrittenStep::Do).collect(),
+        WrittenStep::Churn(churn) => {
+            simpler_churns(churn).into_iter().map(|churn| WrittenStep::Churn(Box::new(churn))).collect()
+        }
         WrittenStep::Race(contenders) => {
             let fewer = shorter(contenders).into_iter().filter_map(race);
             let simpler = contenders.iter().enumerate().flat_map(|(index, contender)| {
@@ -136,6 +149,31 @@ pub(super) fn simpler(node: &WrittenStep) -> Vec<WrittenStep> {
             fewer.into_iter().chain(shorter.map(|steps| WrittenStep::Repeat { times: *times, steps })).collect()
         }
     }
+}
+
+/// Returns copies of a churn, each without one of its parts, or with half of its length.
+fn simpler_churns(churn: &Churn) -> Vec<Churn> {
+    let halved = |end: Option<u64>| end.map(|end| (end / 2).max(1));
+    let changes: [&dyn Fn(&mut Churn); 12] = [
+        &|churn| churn.time = churn.time.map(|time| Duration::from_secs((time.as_secs() / 2).max(1))),
+        &|churn| churn.epochs = halved(churn.epochs),
+        &|churn| churn.events = halved(churn.events),
+        &|churn| churn.initial = churn.initial.map(|initial| (initial / 2).max(1)),
+        &|churn| churn.latency = None,
+        &|churn| churn.presence = None,
+        &|churn| churn.updates = Updates::default(),
+        &|churn| churn.messages = None,
+        &|churn| churn.commits = Commits::default(),
+        &|churn| churn.committer = CommitterPolicy::default(),
+        &|churn| churn.joins.clear(),
+        &|churn| churn.stay = StayLength::default(),
+    ];
+    let changed = changes.iter().map(|change| {
+        let mut changed = churn.clone();
+        change(&mut changed);
+        changed
+    });
+    changed.filter(|changed| changed != churn).collect()
 }
 
 /// Returns copies of the list, each without one of its items.

@@ -1,0 +1,102 @@
+//! Commits of a churn: direct, or by proposals that wait for one commit.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::instant::Instant;
+
+/// The largest number of proposals in one epoch. The delivery service refuses more than 2,000.
+pub const MAX_BATCH: u32 = 1_000;
+
+/// The way from a wanted change to a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Commits {
+    /// Each change is a commit of its own.
+    #[default]
+    Direct,
+    /// Each change is a proposal. A commit follows this time after the first proposal.
+    Window(Duration),
+    /// Each change is a proposal. A commit follows as soon as this number of proposals waits.
+    Batch(u32),
+}
+
+/// The proposals that wait for a commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    commits: Commits,
+    /// The members that the next commit adds, in the order of their proposals.
+    pub(crate) adds: Vec<u32>,
+    /// The members that the next commit removes.
+    pub(crate) removes: Vec<u32>,
+    /// The members that have proposed an update.
+    updates: BTreeSet<u32>,
+    first: Option<u32>,
+    due: Instant,
+    /// True if the commit was due, and no member could act.
+    overdue: bool,
+}
+
+impl Waiting {
+    pub(crate) fn new(commits: Commits) -> Self {
+        let (adds, removes, updates) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { commits, adds, removes, updates, first: None, due: Instant::NEVER, overdue: false }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// True if an update proposal of the member waits.
+    pub(crate) fn updates(&self, member: u32) -> bool {
+        self.updates.contains(&member)
+    }
+
+    /// Notes a member's update proposal. [`proposed`](Self::proposed) follows.
+    pub(crate) fn update(&mut self, member: u32) {
+        self.updates.insert(member);
+    }
+
+    /// Notes the author and the time of a proposal.
+    pub(crate) fn proposed(&mut self, now: Instant, by: u32) {
+        if self.first.is_none() {
+            self.first = Some(by);
+            if let Commits::Window(window) = self.commits {
+                self.due = now.after_duration(window);
+            }
+        }
+    }
+
+    /// The author of the first proposal.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.first
+    }
+
+    /// The time of the commit. [`Instant::NEVER`] if the commit depends on the number of proposals.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Puts the commit off: no member can act.
+    pub(crate) fn put_off(&mut self) {
+        (self.due, self.overdue) = (Instant::NEVER, true);
+    }
+
+    /// True if the commit was due, and no member could act.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue
+    }
+
+    /// True if the number of proposals asks for a commit.
+    pub(crate) fn is_full(&self) -> bool {
+        let most = match self.commits {
+            Commits::Batch(most) => most,
+            Commits::Direct | Commits::Window(_) => MAX_BATCH,
+        };
+        self.adds.len() + self.removes.len() + self.updates.len() >= most as usize
+    }
+
+    /// True if a member cannot commit these proposals by reference, because all of them are its own
+    /// updates (RFC 9420, 12.2).
+    pub(crate) fn is_only_update_of(&self, member: u32) -> bool {
+        self.adds.is_empty() && self.removes.is_empty() && self.updates.iter().all(|by| *by == member)
+    }
+}
