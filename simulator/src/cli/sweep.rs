@@ -11,7 +11,9 @@ use regrow_simulator::{
     calibration::{self, Calibration},
     report::{plot, terminal},
     scenario::Unusable,
-    sweep::{self, Difference, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables, times::Times},
+    sweep::{
+        self, Difference, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables, times::Times,
+    },
 };
 
 use super::{

@@ -151,7 +151,11 @@ fn values_of(sweep: &Sweep, number: usize) -> Vec<usize> {
 }
 
 /// The scenario of a point, and the hash of its text and of its trace.
-fn scenario_of(sweep: &Sweep, values: &[usize], more: &[(FieldPath, Value)]) -> Result<(Scenario, String), Vec<FileProblem>> {
+fn scenario_of(
+    sweep: &Sweep,
+    values: &[usize],
+    more: &[(FieldPath, Value)],
+) -> Result<(Scenario, String), Vec<FileProblem>> {
     let mut base = sweep.base.clone();
     for (axis, value) in sweep.axes.iter().zip(values) {
         for (path, value) in &axis.values[*value].set {

@@ -33,7 +33,11 @@ impl RunRecord {
     #[must_use]
     pub fn of(scenario: &Scenario, outcome: &RunOutcome, from_epoch: u64, with_thefts: bool, seconds: f64) -> Self {
         let failure = outcome.failures.first().map(|failure| {
-            let place = failure.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            // The scenario of a run has no file, so the line of a step would mislead.
+            let place = failure.place.as_ref().map_or_else(String::new, |place| {
+                let turn = place.turn.map(|turn| format!(", turn {turn}")).unwrap_or_default();
+                format!("step {}{turn}: ", place.number)
+            });
             format!("{place}expected that {}; {}", failure.expected, failure.seen)
         });
         let cell = |figure: &Option<f64>| figure.map(|figure| figure.to_string()).unwrap_or_default();

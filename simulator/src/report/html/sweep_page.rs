@@ -47,8 +47,10 @@ pub fn write_sweep(out: &mut dyn Write, sweep: &FinishedSweep) -> io::Result<()>
 /// The plots. The program wrote them, and the page's policy stops a script in a changed one.
 fn plots(sweep: &FinishedSweep) -> Markup {
     html! {
-        @for (name, svg) in &sweep.plots {
-            figure { (PreEscaped(svg)) figcaption { (name) } }
+        div.plots {
+            @for (name, svg) in &sweep.plots {
+                figure { (PreEscaped(svg)) figcaption { (name) } }
+            }
         }
     }
 }
@@ -68,7 +70,11 @@ fn table(sweep: &FinishedSweep, figure: &str) -> Markup {
     let mut table = SortableTable::new(format!("{figure}: means over the seeds, with 95 % confidence intervals"));
     for (number, axis) in sweep.axes.iter().enumerate() {
         let is_number = sweep.summary.iter().all(|row| number_of(&row.labels[number]).is_some());
-        if is_number { table.number_column(axis) } else { table.text_column(axis) };
+        if is_number {
+            table.number_column(axis)
+        } else {
+            table.text_column(axis)
+        };
     }
     for column in ["n", "mean", "median", "95th percentile", "interval from", "interval to"] {
         table.number_column(column);

@@ -46,14 +46,17 @@ fn a_mistake_has_its_line_its_field_and_a_suggestion() {
 
 #[test]
 fn axes_are_checked() {
-    assert_refused(&with("/axes/0/paths/0", json!("members..count")), "axes[0].paths[0]: `members..count` is not a path");
+    assert_refused(
+        &with("/axes/0/paths/0", json!("members..count")),
+        "axes[0].paths[0]: `members..count` is not a path",
+    );
     assert_refused(&with("/axes/0/values", json!([3, 3])), "axes[0].values[1]: `3` occurs twice in one axis");
     assert_refused(&with("/axes/0/values", json!([1.5])), "expected a whole number, without fraction or exponent");
     assert_refused(&with("/axes/1/name", json!("members")), "two axes have the name `members`");
     let set = json!({ "members": { "prefix": "m", "count": 4 } });
     assert_refused(&with("/axes/1/choices/0/set", set), "this axis and the axis `members` both set `members`");
-    let range = json!({ "path": "group.padding", "range": { "from": 1, "to": 4, "points": 4, "scale": "log" } });
-    assert_refused(&with("/axes/1", range), "4 points on this scale round to 3 different numbers");
+    let range = json!({ "path": "group.padding", "range": { "from": 1, "to": 10, "points": 9, "scale": "log" } });
+    assert_refused(&with("/axes/1", range), "9 points on this scale round to 7 different numbers");
     let range = json!({ "path": "group.padding", "range": { "from": 0, "to": 4, "points": 3, "scale": "log" } });
     assert_refused(&with("/axes/1", range), "a range on a log scale begins at 1 or above");
     assert_refused(&with("/seeds", json!([7, 7])), "seeds[1]: the seed 7 occurs twice");
@@ -64,7 +67,10 @@ fn axes_are_checked() {
 fn plots_are_checked_against_axes_and_figures() {
     assert_refused(&with("/plots/0/x", json!("member")), "plots[0].x: unknown axis `member`; did you mean `members`?");
     assert_refused(&with("/plots/0/x", json!("padding")), "the axis `padding` has values that are no numbers");
-    assert_refused(&with("/plots/0/y", json!("commit_byte")), "unknown figure `commit_byte`; did you mean `commit_bytes`?");
+    assert_refused(
+        &with("/plots/0/y", json!("commit_byte")),
+        "unknown figure `commit_byte`; did you mean `commit_bytes`?",
+    );
     assert_refused(&with("/plots/0/name", json!("../x")), "plots[0].name: a plot's name has at most 100 characters");
     assert_refused(&with("/plots/1/only", json!({})), "the plot would mix the values of the axis `padding`");
     assert_refused(&with("/plots/2/y", json!("who")), "plots[2].y: unknown column `who`");
@@ -77,7 +83,10 @@ fn an_unusable_point_is_named_before_any_run() {
     assert!(told.starts_with("members.count: expected a number from 1 to "), "{told}");
     assert!(told.ends_with("(at the point members = 20000000, padding = none)"), "{told}");
     let told = problem(&with("/axes/1/choices/0/set", json!({ "steps[7].update": {} })));
-    assert!(told.starts_with("steps[7].update: `steps[7]` does not exist in the base: the list has 3 elements"), "{told}");
+    assert!(
+        told.starts_with("steps[7].update: `steps[7]` does not exist in the base: the list has 3 elements"),
+        "{told}"
+    );
     let told = problem(&with("/axes/1/choices/0/set", json!({ "group.paddng": 1 })));
     assert!(told.contains("unknown field `paddng`; did you mean `padding`?"), "{told}");
 }

@@ -77,8 +77,7 @@ fn a_changed_sweep_does_not_reuse_results_of_other_scenarios() {
 #[test]
 fn a_long_sweep_starts_only_with_yes() {
     let mut long = sweep();
-    long["base"]["steps"][1] =
-        serde_json::json!({ "repeat": { "times": 100, "steps": [{ "update": { "by": "m1" } }, { "update": { "by": "m2" } }] } });
+    long["base"]["steps"][1] = serde_json::json!({ "repeat": { "times": 100, "steps": [{ "update": { "by": "m1" } }, { "update": { "by": "m2" } }] } });
     long["axes"] = serde_json::json!([{ "path": "group.padding", "values": [0] }]);
     long["seeds"] = 100_000.into();
     long.as_object_mut().unwrap().remove("plots");
@@ -104,13 +103,16 @@ fn a_folder_that_another_process_uses_is_refused() {
 #[test]
 fn a_failed_run_is_in_the_table_and_not_in_the_summary() {
     let mut sweep = sweep();
-    sweep["base"]["steps"].as_array_mut().unwrap().push(serde_json::json!({ "expect": { "members": ["m1", "m2", "m3"] } }));
+    sweep["base"]["steps"]
+        .as_array_mut()
+        .unwrap()
+        .push(serde_json::json!({ "expect": { "members": ["m1", "m2", "m3"] } }));
     let folder = folder_with(&sweep);
     let output = run(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout), "8 runs, 4 failed; results in out\n");
     let runs = fs::read_to_string(folder.path().join("out/runs.csv")).unwrap();
-    assert_eq!(runs.matches(",failed,step 4 (line 1): expected that ").count(), 4, "{runs}");
+    assert_eq!(runs.matches(",failed,\"step 4: expected that the members are m1, m2, m3; ").count(), 4, "{runs}");
     let summary = fs::read_to_string(folder.path().join("out/summary.csv")).unwrap();
     assert!(summary.contains("\n3,none,") && !summary.contains("\n5,none,"), "{summary}");
 }
