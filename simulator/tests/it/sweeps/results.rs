@@ -73,11 +73,11 @@ fn a_changed_sweep_does_not_reuse_results_of_other_scenarios() {
     assert!(text(&output.stderr).contains("are 8 runs\n"), "{}", text(&output.stderr));
 }
 
-/// A hundred thousand runs, of which only two are done for the estimate.
+/// A hundred thousand runs, of which at most two are done for the estimate.
 #[test]
 fn a_long_sweep_starts_only_with_yes() {
     let mut long = sweep();
-    long["base"]["steps"][1] = serde_json::json!({ "repeat": { "times": 100, "steps": [{ "update": { "by": "m1" } }, { "update": { "by": "m2" } }] } });
+    long["base"]["steps"][1] = serde_json::json!({ "repeat": { "times": 40, "steps": [{ "update": { "by": "m1" } }, { "update": { "by": "m2" } }] } });
     long["axes"] = serde_json::json!([{ "path": "group.padding", "values": [0] }]);
     long["seeds"] = 100_000.into();
     long.as_object_mut().unwrap().remove("plots");
@@ -86,7 +86,8 @@ fn a_long_sweep_starts_only_with_yes() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     let told = text(&output.stderr);
     assert!(told.contains("more than an hour; start it with `regrow sweep s.sweep.json --yes`\n"), "{told}");
-    assert_eq!(fs::read_dir(folder.path().join("out/runs")).unwrap().count(), 2);
+    let done = fs::read_dir(folder.path().join("out/runs")).unwrap().count();
+    assert!((1..=2).contains(&done), "{done}");
 }
 
 #[test]
