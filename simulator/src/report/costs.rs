@@ -101,7 +101,7 @@ pub fn columns() -> Vec<String> {
 }
 
 /// The cells after the scenario and the seed.
-fn cells(entry: &EntryCost) -> Vec<String> {
+pub(crate) fn cells(entry: &EntryCost) -> Vec<String> {
     let committer = entry.committer.map(|counts| counts.named().map(|(_, count)| count));
     let mut cells: Vec<String> = COLUMNS.iter().map(|(_, cell)| cell(entry)).collect();
     cells.extend((0..CostCounts::default().named().len()).map(|at| cell(committer.map(|counts| counts[at]))));

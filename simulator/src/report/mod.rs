@@ -10,6 +10,7 @@
 //! | [`html`] | results and records as a page for a browser |
 //! | [`trace_stats`] | the figures of a trace |
 //! | [`costs`] | the costs of each entry of the log, as CSV |
+//! | [`plot`] | the plots of a sweep, as SVG |
 //! | [`matrix`] | the exposure matrix, with its own writers |
 //!
 //! Nothing here decides if a scenario passed.
@@ -19,6 +20,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod matrix;
+pub mod plot;
 pub mod progress;
 pub mod record;
 pub mod result;

@@ -128,6 +128,13 @@ pub struct CompromiseFigures {
     pub who: MemberName,
     /// The stolen part of the device.
     pub scope: TheftScope,
+    /// The group's epoch at the time of the theft. The JSON report does not have it.
+    #[serde(skip)]
+    pub epoch: u64,
+    /// The virtual seconds from the beginning of the scenario to the theft. The JSON report does
+    /// not have them.
+    #[serde(skip)]
+    pub time: u64,
     /// The number of exposed messages that were sent before the theft: the window of forward
     /// secrecy.
     pub exposed_before: u64,

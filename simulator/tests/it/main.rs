@@ -31,5 +31,6 @@ mod scenario_schema;
 mod scenarios;
 mod service;
 mod stolen_files;
+mod sweeps;
 mod traces;
 mod world_properties;

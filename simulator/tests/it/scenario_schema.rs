@@ -367,3 +367,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_may_be_a_row_of_numbers() {
+    let with = |names: Value| {
+        let create = json!({ "create": { "by": "m1", "with": names } });
+        scenario(json!({ "prefix": "m", "count": 4 }), json!([create]))
+    };
+    assert_agree(&with(json!({ "prefix": "m", "from": 2, "to": 4 })), true);
+    assert_agree(&with(json!({ "prefix": "m", "from": 2 })), false);
+    assert_agree(&with(json!({ "prefix": "m", "from": 0, "to": 4 })), false);
+    assert_agree(&with(json!({ "prefix": "m", "from": 2, "to": 4, "step": 2 })), false);
+    let backwards = read(&with(json!({ "prefix": "m", "from": 4, "to": 2 })).to_string()).unwrap_err();
+    assert_eq!(backwards[0].problem, "expected `from` not above `to`, found 4 and 2");
+    let unknown = read(&with(json!({ "prefix": "m", "from": 2, "to": 5 })).to_string()).unwrap_err();
+    assert!(unknown[0].problem.starts_with("no member is called `m5`"), "{unknown:?}");
+}
