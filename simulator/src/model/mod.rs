@@ -30,3 +30,7 @@ mod tree;
 mod work;
 
 pub use run::run;
+
+/// The columns of costs that the model leaves empty: the format of the service's store is the
+/// service's own.
+pub const EMPTY_COLUMNS: [&str; 1] = ["stored_bytes"];

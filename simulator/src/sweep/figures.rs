@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    cost::{CostCounts, EntryCost, EntryKind},
+    cost::{ContentionFigures, CostCounts, EntryCost, EntryKind},
     report::{CompromiseFigures, Figures, RunOutcome},
 };
 
@@ -45,6 +45,18 @@ const THEFTS: [&str; 6] =
 /// The virtual time from a theft to its healing.
 const HEALING_TIME: &str = "healing_time_s";
 
+/// The figures of the contention, over the whole run. Some runs have no fairness.
+const CONTENTION: [&str; 8] = [
+    "lost_commits",
+    "wasted_bytes",
+    "wasted_hpke_seals",
+    "lost_attempts_mean",
+    "lost_attempts_max",
+    "wait_mean_s",
+    "wait_max_s",
+    "fairness",
+];
+
 /// A run of which the entries from one epoch on count.
 struct Totals<'r> {
     figures: &'r Figures,
@@ -80,6 +92,7 @@ pub fn names() -> Vec<String> {
     names.extend(ROLES.iter().flat_map(|role| counts().map(move |count| format!("{role}_{count}"))));
     names.extend(THEFTS.iter().map(|name| (*name).to_owned()));
     names.push(HEALING_TIME.to_owned());
+    names.extend(CONTENTION.iter().map(|name| (*name).to_owned()));
     names
 }
 
@@ -103,6 +116,7 @@ pub fn of(outcome: &RunOutcome, from_epoch: u64, with_thefts: bool) -> Vec<Optio
     } else {
         values.extend([None; THEFTS.len() + 1]);
     }
+    values.extend(contention(&outcome.figures.contention));
     values
 }
 
@@ -135,6 +149,19 @@ fn healing_time(theft: &CompromiseFigures, epochs: u64, entries: &[EntryCost]) -
     let is_commit = |entry: &&EntryCost| matches!(entry.kind, EntryKind::Commit | EntryKind::ExternalCommit);
     let healing = entries.iter().filter(is_commit).find(|entry| entry.epoch == last)?;
     healing.time.checked_sub(theft.time)
+}
+
+fn contention(figures: &ContentionFigures) -> [Option<f64>; CONTENTION.len()] {
+    [
+        Some(figures.lost as f64),
+        Some(figures.wasted_bytes as f64),
+        Some(figures.wasted_operations.hpke_seals as f64),
+        Some(figures.lost_attempts_mean),
+        Some(figures.lost_attempts_max as f64),
+        Some(figures.wait_mean_s),
+        Some(figures.wait_max_s as f64),
+        figures.fairness,
+    ]
 }
 
 fn mean(numbers: impl Iterator<Item = u64>) -> Option<f64> {

@@ -23,10 +23,6 @@ use self::{
 };
 use crate::common::told;
 
-/// The columns that the model does not have: the format of the service's store is the service's
-/// own.
-const NOT_MODELLED: [&str; 1] = ["stored_bytes"];
-
 fn scenario(group: &Value, history: &History) -> Scenario {
     let file = json!({
         "regrow": 1, "name": "a history", "group": group, "members": history.devices(), "steps": history.steps,
@@ -58,7 +54,7 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     let mut residuals: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for (row, (real, modelled)) in real_rows.iter().zip(&model_rows).enumerate() {
         for (column, (real, modelled)) in columns.iter().zip(real.iter().zip(modelled)) {
-            if real != modelled && !NOT_MODELLED.contains(&column.as_str()) {
+            if real != modelled && !model::EMPTY_COLUMNS.contains(&column.as_str()) {
                 let kind = &real_rows[row][5];
                 let first = || (0, format!("row {row} ({kind}, epoch {}): {real}, not {modelled}", real_rows[row][3]));
                 residuals.entry(column).or_insert_with(first).0 += 1;
