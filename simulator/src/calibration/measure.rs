@@ -7,9 +7,9 @@ use openmls_traits::types::{Ciphersuite, CryptoError};
 use regrow_crypto::AwsLc;
 #[cfg(feature = "rust-crypto")]
 use regrow_crypto::RustCrypto;
-use regrow_engine::CryptoProvider;
+use regrow_engine::{CryptoProvider, default_crypto};
 
-use super::{Calibration, FORMAT, ProviderTimes, UnitTimes, stopwatch::seconds};
+use super::{Calibration, FORMAT, ProviderTimes, UnitTimes, prediction::predictions, stopwatch::seconds};
 use crate::sweep::{Machine, Program, utc};
 
 /// The sizes of the plaintexts of AEAD calls, in bytes.
@@ -37,16 +37,22 @@ const TEXT: usize = 256;
 /// The lengths of the two texts from which the time of a hash follows, in bytes.
 const HASHED: [usize; 2] = [64, 65_536];
 
-/// An operation of a provider failed.
+/// A measurement is not possible.
 #[derive(Debug, thiserror::Error)]
-#[error("the provider `{provider}` failed in an operation of {ciphersuite}: {error}")]
-pub struct MeasureError {
-    /// The name of the provider.
-    pub provider: &'static str,
-    /// The ciphersuite.
-    pub ciphersuite: &'static str,
-    /// The error of the provider.
-    pub error: CryptoError,
+pub enum MeasureError {
+    /// An operation of a provider failed.
+    #[error("the provider `{provider}` failed in an operation of {ciphersuite}: {error}")]
+    Provider {
+        /// The name of the provider.
+        provider: &'static str,
+        /// The ciphersuite.
+        ciphersuite: &'static str,
+        /// The error of the provider.
+        error: CryptoError,
+    },
+    /// A client failed.
+    #[error("a client of the engine failed while its times were measured: {0}")]
+    Client(#[from] regrow_engine::Error),
 }
 
 /// Measures all providers of this build. The first one is the provider of the devices.
@@ -61,12 +67,15 @@ pub fn measure(program: Program) -> Result<Calibration, MeasureError> {
         #[cfg(feature = "rust-crypto")]
         provider("rust-crypto", &RustCrypto::default())?,
     ];
+    let units = providers.first().and_then(|provider| provider.ciphersuites.get(CIPHERSUITES[0].0));
+    let predictions = units.map(|units| predictions(&default_crypto(), units)).transpose()?.unwrap_or_default();
     Ok(Calibration {
         regrow_calibration: FORMAT,
         program,
         machine: Machine::current(),
         measured: utc(SystemTime::now()),
         providers: providers.into(),
+        predictions,
     })
 }
 
@@ -74,7 +83,7 @@ fn provider(name: &'static str, crypto: &dyn CryptoProvider) -> Result<ProviderT
     let mut ciphersuites = BTreeMap::new();
     for (suite_name, suite) in CIPHERSUITES {
         let times = ciphersuite(crypto, suite);
-        let times = times.map_err(|error| MeasureError { provider: name, ciphersuite: suite_name, error })?;
+        let times = times.map_err(|error| MeasureError::Provider { provider: name, ciphersuite: suite_name, error })?;
         ciphersuites.insert(suite_name.to_owned(), times);
     }
     Ok(ProviderTimes { provider: name.to_owned(), ciphersuites })

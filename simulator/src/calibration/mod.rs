@@ -9,9 +9,11 @@
 //! | `measure` | measures the operations of a provider |
 //! | `stopwatch` | the time of one call, as the median of several batches |
 //! | `predict` | the predicted time of counted operations |
+//! | `prediction` | predicted times beside the times of real clients |
 
 mod measure;
 mod predict;
+mod prediction;
 mod stopwatch;
 
 use std::{
@@ -22,7 +24,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::measure::{AEAD_SIZES, MeasureError, measure};
+pub use self::{
+    measure::{AEAD_SIZES, MeasureError, measure},
+    prediction::{GROUP_SIZES, Prediction},
+};
 use crate::sweep::{Machine, Program};
 
 /// The only format that this version reads.
@@ -44,6 +49,9 @@ pub struct Calibration {
     pub measured: String,
     /// The times of each provider of the build. The devices of the simulation use the first one.
     pub providers: Vec<ProviderTimes>,
+    /// Predicted times of the first provider beside measured times, for groups of several sizes.
+    #[serde(default)]
+    pub predictions: Vec<Prediction>,
 }
 
 /// The times of one provider.
@@ -134,6 +142,17 @@ impl Calibration {
             FORMAT => Ok(calibration),
             found => Err(CalibrationError::Format { path: path.to_owned(), found }),
         }
+    }
+
+    /// The smallest and the largest quotient of measured and predicted time. [`None`] if the file
+    /// has no predictions.
+    #[must_use]
+    pub fn quotients(&self) -> Option<(f64, f64)> {
+        let quotients = self.predictions.iter().map(|prediction| prediction.measured_s / prediction.predicted_s);
+        quotients.fold(None, |range, quotient| {
+            let (least, most) = range.unwrap_or((quotient, quotient));
+            Some((least.min(quotient), most.max(quotient)))
+        })
     }
 
     /// The times of the provider that the devices of a simulation use, for a ciphersuite.

@@ -3,7 +3,10 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
-use regrow_simulator::{calibration::measure, sweep::Program};
+use regrow_simulator::{
+    calibration::{Prediction, measure},
+    sweep::Program,
+};
 
 use super::{args::CalibrateArgs, ending::Ending, output};
 
@@ -20,6 +23,14 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<Ending> {
     let mut out = output::stdout();
     let count = calibration.providers.iter().map(|provider| provider.ciphersuites.len()).sum::<usize>();
     writeln!(out, "times of {count} ciphersuites in {}", args.out.display())?;
+    for Prediction { members, role, predicted_s, measured_s } in &calibration.predictions {
+        let (predicted, measured) = (predicted_s * 1e3, measured_s * 1e3);
+        let quotient = measured_s / predicted_s;
+        writeln!(
+            out,
+            "{members:>6} members, {role:<9}  measured {measured:9.3} ms, predicted {predicted:9.3} ms: {quotient:5.2}"
+        )?;
+    }
     out.flush()?;
     Ok(Ending::Passed)
 }

@@ -70,10 +70,15 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
         done?;
     }
     let manifest = Manifest::of(&sweep, &shown(&args.file), program.clone(), std::env::args().collect(), started);
+    let predictions = calibration.as_ref().map(|calibration| calibration.predictions.clone()).unwrap_or_default();
     let results = Results { plan: &plan, program: &program, store: &store, calibration: calibration.as_ref() };
-    let failed = results.write(Manifest { runs, reused, ..manifest })?;
+    let failed = results.write(Manifest { runs, reused, predictions, ..manifest })?;
     let mut out = output::stdout();
     writeln!(out, "{runs} runs, {failed} failed; results in {}", store.folder().display())?;
+    if let Some((least, most)) = calibration.as_ref().and_then(Calibration::quotients) {
+        let what = "times.csv has the time of the cryptography; on the calibrated machine, real operations took";
+        writeln!(out, "{what} {least:.2} to {most:.2} times as long")?;
+    }
     out.flush()?;
     Ok(if failed > 0 { Ending::Failed } else { Ending::Passed })
 }

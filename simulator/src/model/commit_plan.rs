@@ -59,10 +59,8 @@ pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) 
     let before = parts.remove.len();
     parts.remove.retain(|device| !removed.contains(device));
     commits_proposals |= parts.remove.len() < before;
-    let is_void = parts.add.is_empty()
-        && parts.remove.is_empty()
-        && !update
-        && !(commits_proposals && !parts.referred.is_empty());
+    let is_void =
+        parts.add.is_empty() && parts.remove.is_empty() && !update && (!commits_proposals || parts.referred.is_empty());
     (!is_void).then_some(parts)
 }
 

@@ -146,7 +146,7 @@ impl<'s> Player<'s> {
             epochs: group.epoch,
             messages: group.messages,
             costs: group.costs,
-            contention: self.contention.figures(),
+            contention: Box::new(self.contention.figures()),
             ..Figures::default()
         };
         RunOutcome { failures, figures, costs: group.entries, record: None }
@@ -450,7 +450,7 @@ impl<'s> Player<'s> {
     fn make_again(&mut self, device: DeviceNumber, stale: Submission) -> Result<Option<Submission>, Stopped> {
         match stale {
             Submission::Commit { .. } => {
-                let next = self.from_intents(device);
+                let next = self.next_submission(device);
                 if next.is_none() {
                     self.contention.void(device as usize);
                 }
@@ -481,7 +481,7 @@ impl<'s> Player<'s> {
     }
 
     /// The next submission for the open intents of a device.
-    fn from_intents(&self, device: DeviceNumber) -> Option<Submission> {
+    fn next_submission(&self, device: DeviceNumber) -> Option<Submission> {
         let epoch = self.epoch();
         self.leaf(device)?;
         if let Some(parts) = self.planned(device) {
@@ -503,7 +503,7 @@ impl<'s> Player<'s> {
         loop {
             let epoch = self.epoch();
             let waiting: Vec<_> = self.intents.keys().copied().filter(|device| self.is_online(*device)).collect();
-            let next = waiting.into_iter().find_map(|device| Some((device, self.from_intents(device)?)));
+            let next = waiting.into_iter().find_map(|device| Some((device, self.next_submission(device)?)));
             let Some((device, submission)) = next.filter(|(device, _)| tried != Some((*device, epoch))) else { break };
             tried = Some((device, epoch));
             self.carry_through(device, submission)?;

@@ -113,7 +113,7 @@ pub struct Figures {
     /// its proposals are in order counts once.
     pub costs: Costs,
     /// The contention of the run. Zero unless the options ask for costs.
-    pub contention: ContentionFigures,
+    pub contention: Box<ContentionFigures>,
     /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::calibration::Prediction;
+
 use super::{
     format::Sweep,
     program::{Machine, Program},
@@ -36,6 +38,8 @@ pub struct Manifest {
     pub reused: usize,
     /// The number of runs that failed.
     pub failed: usize,
+    /// The predicted times of the calibration beside measured times. Empty without a calibration.
+    pub predictions: Vec<Prediction>,
     /// The seeds.
     pub seeds: Vec<u64>,
     /// The path of the sweep file.
@@ -63,6 +67,7 @@ impl Manifest {
             runs: 0,
             reused: 0,
             failed: 0,
+            predictions: Vec::new(),
             seeds: sweep.seeds.clone(),
             sweep_file: file.to_owned(),
             sweep_sha256: hex::encode(Sha256::digest(&sweep.text)),

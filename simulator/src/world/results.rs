@@ -51,7 +51,7 @@ impl World<'_> {
             exposed: exposed.len() as u64,
             unordered_commits: self.recorder.unordered_commits(),
             costs: self.recorder.facts.costs(),
-            contention: self.recorder.costs.contention(),
+            contention: Box::new(self.recorder.costs.contention()),
             compromises,
         }
     }
