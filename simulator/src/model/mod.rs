@@ -30,3 +30,5 @@ mod tree;
 mod work;
 
 pub use run::run;
+
+pub(crate) use tree::{CostTree, LeafIndex, NodeSizes};
