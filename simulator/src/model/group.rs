@@ -172,11 +172,6 @@ impl<'n> CostGroup<'n> {
         self.devices.get(&device).is_none_or(|device| device.is_online)
     }
 
-    /// The device with the cheapest path.
-    pub(crate) fn cheapest(&self) -> DeviceNumber {
-        self.leaves[self.tree.cheapest() as usize]
-    }
-
     /// Orders a proposal.
     pub(crate) fn propose(&mut self, proposal: WaitingProposal) {
         let WaitingProposal { by, change } = proposal;

@@ -31,6 +31,8 @@ mod work;
 
 pub use run::run;
 
+pub(crate) use tree::{CostTree, LeafIndex, NodeSizes};
+
 /// The columns of costs that the model leaves empty: the format of the service's store is the
 /// service's own.
 pub const EMPTY_COLUMNS: [&str; 1] = ["stored_bytes"];

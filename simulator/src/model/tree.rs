@@ -38,7 +38,7 @@ struct Node {
     resolution: u32,
     filled_parents: u32,
     unmerged: u32,
-    /// The fewest nodes to which a member of the subtree seals a path inside of the subtree.
+    /// The online member whose path inside of the subtree seals to the fewest nodes.
     cheapest: Cheapest,
     /// The bytes of the encoded nodes.
     encoded: u64,
@@ -65,9 +65,10 @@ pub(crate) struct HashWork {
     pub(crate) bytes: u64,
 }
 
-/// The member of a subtree with the cheapest path.
+/// The online member of a subtree with the cheapest path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cheapest {
+    /// [`u32::MAX`] if no member of the subtree is online.
     sealed: u32,
     leaf: LeafIndex,
 }
@@ -75,6 +76,23 @@ struct Cheapest {
 impl Default for Cheapest {
     fn default() -> Self {
         Self { sealed: u32::MAX, leaf: 0 }
+    }
+}
+
+impl Cheapest {
+    fn of_member(leaf: LeafIndex, online: bool) -> Self {
+        if online { Self { sealed: 0, leaf } } else { Self::default() }
+    }
+
+    /// The cheapest member of a parent with these children. A path also seals to the resolution of
+    /// the other child.
+    fn of_children(left: &Node, right: &Node) -> Self {
+        let below = |of: &Node, other: &Node| Self {
+            sealed: of.cheapest.sealed.saturating_add(other.resolution),
+            leaf: of.cheapest.leaf,
+        };
+        let (of_left, of_right) = (below(left, right), below(right, left));
+        if of_right.sealed < of_left.sealed { of_right } else { of_left }
     }
 }
 
@@ -244,10 +262,11 @@ impl CostTree {
         self.nodes[root(self.height())].online.into()
     }
 
-    /// The member with the cheapest path: the one that seals to the fewest nodes. Of several, the
-    /// one with the lowest leaf.
-    pub(crate) fn cheapest(&self) -> LeafIndex {
-        self.nodes[root(self.height())].cheapest.leaf
+    /// The online member with the cheapest path: the one that seals to the fewest nodes. Of several,
+    /// the one with the lowest leaf. [`None`] if no member is online.
+    pub(crate) fn cheapest(&self) -> Option<LeafIndex> {
+        let Cheapest { sealed, leaf } = self.nodes[root(self.height())].cheapest;
+        (sealed < u32::MAX).then_some(leaf)
     }
 
     /// Puts a member in the lowest blank leaf (RFC 9420, 7.7 and 12.1.1), and returns the leaf.
@@ -321,10 +340,14 @@ impl CostTree {
     /// Notes that a member is online, or offline.
     pub(crate) fn set_online(&mut self, leaf: LeafIndex, online: bool) {
         if self.is_member(leaf) && (self.nodes[2 * leaf as usize].online == 1) != online {
-            self.nodes[2 * leaf as usize].online = online.into();
+            let node = &mut self.nodes[2 * leaf as usize];
+            (node.online, node.cheapest) = (online.into(), Cheapest::of_member(leaf, online));
             for level in 1..=self.height() {
-                let node = &mut self.nodes[ancestor(leaf, level)];
-                if online { node.online += 1 } else { node.online -= 1 }
+                let (index, half) = (ancestor(leaf, level), 1 << (level - 1));
+                let (left, right) = (&self.nodes[index - half], &self.nodes[index + half]);
+                let totals = (left.online + right.online, Cheapest::of_children(left, right));
+                let node = &mut self.nodes[index];
+                (node.online, node.cheapest) = totals;
             }
         }
     }
@@ -378,7 +401,7 @@ impl CostTree {
             members: 1,
             online: online.into(),
             resolution: 1,
-            cheapest: Cheapest { sealed: 0, leaf },
+            cheapest: Cheapest::of_member(leaf, online),
             // An optional value, and the type of the node.
             encoded: 2 + leaf_bytes,
             hashed: LEAF_HASH_INPUT + leaf_bytes,
@@ -449,11 +472,6 @@ impl CostTree {
             verification += self.verification_of(index, level, &left, &right);
         }
         let children_resolution = left.resolution + right.resolution;
-        let cheapest = |of: &Node, other: &Node| Cheapest {
-            sealed: of.cheapest.sealed.saturating_add(other.resolution),
-            leaf: of.cheapest.leaf,
-        };
-        let (of_left, of_right) = (cheapest(&left, &right), cheapest(&right, &left));
         *self.node_mut(index) = Node {
             leaf_bytes: 0,
             state,
@@ -462,7 +480,7 @@ impl CostTree {
             resolution: if is_filled { 1 + own_unmerged as u32 } else { children_resolution },
             filled_parents: left.filled_parents + right.filled_parents + u32::from(is_filled),
             unmerged: left.unmerged + right.unmerged + own_unmerged as u32,
-            cheapest: if of_right.sealed < of_left.sealed { of_right } else { of_left },
+            cheapest: Cheapest::of_children(&left, &right),
             encoded: left.encoded + right.encoded + 1 + if is_filled { 1 + own } else { 0 },
             hashed: left.hashed + right.hashed + 2 + own + children,
             verification,

@@ -161,6 +161,17 @@ fn schema_and_parser_accept_the_same_steps() {
 }
 
 #[test]
+fn schema_and_parser_agree_on_a_churn_that_creates_the_group() {
+    let churn = |churn: Value| scenario(json!(["alice", "bob", "carol"]), json!([{ "churn": churn }]));
+    assert_agree(&churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest" })), true);
+    assert_agree(
+        &churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest", "commits": { "batch": 2 } })),
+        true,
+    );
+    assert_agree(&churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest", "latency": "2s" })), false);
+}
+
+#[test]
 fn schema_and_parser_refuse_the_same_steps() {
     for step in [
         json!({}),
@@ -191,6 +202,7 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "churn": { "for": "1d", "commits": { "window": "1m", "batch": 2 } } }),
         json!({ "churn": { "for": "1d", "commits": { "batch": 1001 } } }),
         json!({ "churn": { "for": "1d", "commits": { "batch": 2 }, "latency": "2s" } }),
+        json!({ "churn": { "for": "1d", "committer": "cheapest" } }),
         json!({ "churn": { "for": "1d", "presence": { "online": "1h" } } }),
         json!({ "repeat": { "times": 2, "steps": [{ "churn": { "for": "1d" } }] } }),
         json!({ "race": [{ "churn": { "for": "1d" } }, { "update": { "by": "bob" } }] }),
