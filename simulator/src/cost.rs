@@ -52,12 +52,14 @@ pub enum Operation {
     Send,
     /// Joining by a welcome.
     Join,
-    /// Receiving a commit of another member, or an own commit.
+    /// Receiving a commit of another member.
     ReceiveCommit,
     /// Receiving a proposal.
     ReceiveProposal,
-    /// Receiving an application message.
+    /// Receiving an application message of another member.
     ReceiveMessage,
+    /// Recognizing an own message that the service delivers back.
+    Echo,
 }
 
 impl fmt::Display for Operation {
@@ -75,6 +77,7 @@ impl fmt::Display for Operation {
             Self::ReceiveCommit => "receiving a commit",
             Self::ReceiveProposal => "receiving a proposal",
             Self::ReceiveMessage => "receiving a message",
+            Self::Echo => "recognizing an own message",
         })
     }
 }

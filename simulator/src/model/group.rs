@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     cost::{
-        ChangeCounts, CostCounts, Costs, EntryBytes, EntryCost, EntryKind, Operation, PathShape, ServiceBytes,
-        TreeShape,
+        ChangeCounts, CostCounts, Costs, CountSpread, EntryBytes, EntryCost, EntryKind, Operation, PathShape,
+        ServiceBytes, TreeShape,
     },
     scenario::MemberName,
 };
@@ -202,11 +202,14 @@ impl<'n> CostGroup<'n> {
             ..self.entry(EntryKind::Proposal, by)
         };
         self.charge(Operation::Proposal, sender, 1);
+        // The receivers process the proposal before they find that they know it.
+        let mut ignored = CountSpread::default();
+        let receivers = if is_known { &mut ignored } else { &mut entry.receivers };
+        self.receive(receivers, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
+        for (_, difference) in &others {
+            self.receive(receivers, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
+        }
         if !is_known {
-            self.receive(&mut entry, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
-            for (_, difference) in &others {
-                self.receive(&mut entry, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
-            }
             self.waiting.push(proposal);
         }
         self.handshakes.push(Handshake {
@@ -313,10 +316,9 @@ impl<'n> CostGroup<'n> {
             let entry = &mut self.entries[handshake.entry];
             entry.service.deliveries += 1;
             entry.service.delivered += entry.bytes.commit.or(entry.bytes.proposal).unwrap_or_default();
-            if handshake.is_ignored {
-                continue;
+            if !handshake.is_ignored {
+                entry.receivers.add_many(counts, 1);
             }
-            entry.receivers.add_many(counts, 1);
             let operation = if handshake.is_commit { Operation::ReceiveCommit } else { Operation::ReceiveProposal };
             self.charge(operation, counts, 1);
         }
@@ -441,17 +443,17 @@ impl<'n> CostGroup<'n> {
             for (device, difference) in &framed.others {
                 if self.leaf(*device).is_some_and(|leaf| node.has_below_copath(leaf)) {
                     receivers -= 1;
-                    self.receive(&mut entry, receive, difference.applied_to(counts), 1);
+                    self.receive(&mut entry.receivers, receive, difference.applied_to(counts), 1);
                 }
             }
-            self.receive(&mut entry, receive, counts, receivers);
+            self.receive(&mut entry.receivers, receive, counts, receivers);
         }
         let mut removed = removed_online;
         for (_, difference) in framed.others.iter().filter(|(device, _)| draft.removed.contains(device)) {
             removed -= 1;
-            self.receive(&mut entry, receive, difference.applied_to(work.removed), 1);
+            self.receive(&mut entry.receivers, receive, difference.applied_to(work.removed), 1);
         }
-        self.receive(&mut entry, receive, work.removed, removed);
+        self.receive(&mut entry.receivers, receive, work.removed, removed);
         let entry_number = self.entries.len();
         self.entries.push(entry);
         let welcome_for_one = sizes.welcome(1, epoch + 1, encoded);
@@ -510,8 +512,8 @@ impl<'n> CostGroup<'n> {
     }
 
     /// Adds devices that received an entry.
-    fn receive(&mut self, entry: &mut EntryCost, operation: Operation, counts: CostCounts, devices: u64) {
-        entry.receivers.add_many(counts, devices);
+    fn receive(&mut self, receivers: &mut CountSpread, operation: Operation, counts: CostCounts, devices: u64) {
+        receivers.add_many(counts, devices);
         self.charge(operation, counts, devices);
     }
 

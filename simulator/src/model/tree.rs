@@ -4,13 +4,15 @@
 //! change recomputes only the nodes above the changed leaves, so a commit costs as much as its path
 //! is long. The sizes of encoded nodes come from [`NodeSizes`].
 
-use super::encoding::vector;
+mod hash_work;
+mod totals;
+mod undo;
+
+pub(crate) use self::hash_work::HashWork;
+use self::undo::Undo;
 
 /// The index of a leaf.
 pub(crate) type LeafIndex = u32;
-
-/// The size of a leaf's index in a list of unmerged leaves (RFC 9420, 7.1).
-const INDEX: u64 = 4;
 
 /// The bytes of a leaf in the input of a tree hash, besides the leaf node: the node type, the leaf
 /// index, and the mark of an optional value (RFC 9420, 7.8).
@@ -58,13 +60,6 @@ enum ParentState {
     Below,
 }
 
-/// A number of hashes, and of the bytes that they hash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HashWork {
-    pub(crate) hashes: u64,
-    pub(crate) bytes: u64,
-}
-
 /// The online member of a subtree with the cheapest path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cheapest {
@@ -93,26 +88,6 @@ impl Cheapest {
         };
         let (of_left, of_right) = (below(left, right), below(right, left));
         if of_right.sealed < of_left.sealed { of_right } else { of_left }
-    }
-}
-
-impl HashWork {
-    pub(crate) fn of(bytes: u64) -> Self {
-        Self { hashes: 1, bytes }
-    }
-}
-
-impl std::ops::Add for HashWork {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { hashes: self.hashes + other.hashes, bytes: self.bytes + other.bytes }
-    }
-}
-
-impl std::ops::AddAssign for HashWork {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
     }
 }
 
@@ -164,16 +139,6 @@ pub(crate) struct CostTree {
     undo: Option<Vec<Undo>>,
 }
 
-/// An old value.
-enum Undo {
-    Node(usize, Node),
-    Unmerged(usize, Vec<LeafIndex>),
-    /// The number of nodes before the tree grew.
-    Grown(usize),
-    /// The nodes that were cut off, with their unmerged leaves.
-    Trimmed(Vec<Node>, Vec<Vec<LeafIndex>>),
-}
-
 impl CostTree {
     /// A tree with one member, whose leaf node has this size.
     pub(crate) fn new(sizes: NodeSizes, leaf_bytes: u64) -> Self {
@@ -195,44 +160,6 @@ impl CostTree {
     /// True if a member has the leaf.
     pub(crate) fn is_member(&self, leaf: LeafIndex) -> bool {
         self.nodes.get(2 * leaf as usize).is_some_and(|node| node.members == 1)
-    }
-
-    /// Makes changes, computes a value from the tree, and takes the changes back.
-    pub(crate) fn attempt<T>(&mut self, compute: impl FnOnce(&mut Self) -> T) -> T {
-        self.settle();
-        self.undo = Some(Vec::new());
-        let computed = compute(self);
-        self.changed.clear();
-        for old in self.undo.take().into_iter().flatten().rev() {
-            match old {
-                Undo::Node(index, node) => self.nodes[index] = node,
-                Undo::Unmerged(index, leaves) => self.unmerged[index] = leaves,
-                Undo::Grown(nodes) => {
-                    self.nodes.truncate(nodes);
-                    self.unmerged.truncate(nodes / 2);
-                }
-                Undo::Trimmed(nodes, unmerged) => {
-                    self.nodes.extend(nodes);
-                    self.unmerged.extend(unmerged);
-                }
-            }
-        }
-        computed
-    }
-
-    fn node_mut(&mut self, index: usize) -> &mut Node {
-        if let Some(undo) = &mut self.undo {
-            undo.push(Undo::Node(index, self.nodes[index]));
-        }
-        &mut self.nodes[index]
-    }
-
-    /// The unmerged leaves of the parent with this node index.
-    fn unmerged_mut(&mut self, index: usize) -> &mut Vec<LeafIndex> {
-        if let Some(undo) = &mut self.undo {
-            undo.push(Undo::Unmerged(index / 2, self.unmerged[index / 2].clone()));
-        }
-        &mut self.unmerged[index / 2]
     }
 
     /// The totals of the tree.
@@ -453,91 +380,6 @@ impl CostTree {
         }
         self.nodes[root(height)] = Node::default();
         self.recompute(root(height), height);
-    }
-
-    /// Recomputes the totals of a parent from those of its children.
-    fn recompute(&mut self, index: usize, level: u32) {
-        let half = 1 << (level - 1);
-        let (left, right) = (self.nodes[index - half], self.nodes[index + half]);
-        let (state, own_unmerged) = (self.nodes[index].state, self.unmerged[index / 2].len() as u64);
-        let is_filled = state != ParentState::Blank;
-        let own = match state {
-            ParentState::Blank => 0,
-            ParentState::Top => self.sizes.public_key + 1 + vector(INDEX * own_unmerged),
-            ParentState::Below => self.sizes.public_key + self.sizes.hash + vector(INDEX * own_unmerged),
-        };
-        let children = 2 * self.sizes.hash;
-        let mut verification = left.verification + right.verification;
-        if is_filled {
-            verification += self.verification_of(index, level, &left, &right);
-        }
-        let children_resolution = left.resolution + right.resolution;
-        *self.node_mut(index) = Node {
-            leaf_bytes: 0,
-            state,
-            members: left.members + right.members,
-            online: left.online + right.online,
-            resolution: if is_filled { 1 + own_unmerged as u32 } else { children_resolution },
-            filled_parents: left.filled_parents + right.filled_parents + u32::from(is_filled),
-            unmerged: left.unmerged + right.unmerged + own_unmerged as u32,
-            cheapest: Cheapest::of_children(&left, &right),
-            encoded: left.encoded + right.encoded + 1 + if is_filled { 1 + own } else { 0 },
-            hashed: left.hashed + right.hashed + 2 + own + children,
-            verification,
-        };
-    }
-
-    /// The verification of the parent hash at a parent with a key pair. OpenMLS computes the tree
-    /// hashes of both children without the unmerged leaves, and one parent hash for each child.
-    fn verification_of(&self, index: usize, level: u32, left: &Node, right: &Node) -> HashWork {
-        let hashed = left.hashed + right.hashed - self.bytes_of_unmerged(index, level);
-        let parent_hash = self.parent_hash_input(self.nodes[index].state == ParentState::Below);
-        HashWork { hashes: (1 << (level + 1)) - 2 + 2, bytes: hashed + 2 * parent_hash }
-    }
-
-    /// The bytes by which the tree hashes below a parent shrink without its unmerged leaves.
-    fn bytes_of_unmerged(&self, index: usize, level: u32) -> u64 {
-        let excluded = &self.unmerged[index / 2];
-        let mut bytes = 0;
-        for leaf in excluded {
-            bytes += u64::from(self.nodes[2 * *leaf as usize].leaf_bytes);
-        }
-        // A leaf that is unmerged at a parent is also unmerged at all parents with a key pair
-        // between the two.
-        for below in 1..level {
-            let mut rest = &excluded[..];
-            while let Some(first) = rest.first() {
-                let node = ancestor(*first, below);
-                let count = rest.partition_point(|leaf| ancestor(*leaf, below) == node);
-                if self.nodes[node].state != ParentState::Blank {
-                    let all = self.unmerged[node / 2].len();
-                    bytes += vector(INDEX * all as u64) - vector(INDEX * (all - count) as u64);
-                }
-                rest = &rest[count..];
-            }
-        }
-        bytes
-    }
-
-    fn hashing_of(&self, index: usize, level: u32) -> HashWork {
-        HashWork { hashes: (1 << (level + 1)) - 1, bytes: self.nodes[index].hashed }
-    }
-
-    /// The bytes of the nodes up to the last member. The encoding leaves out the blank nodes at the
-    /// right end (RFC 9420, 12.4.3.3).
-    fn encoded(&self) -> u64 {
-        let (mut level, mut start, mut bytes) = (self.height(), 0, 0);
-        while level > 0 {
-            let right = start + (1 << (level - 1));
-            if self.nodes[node_over(right, level - 1)].members > 0 {
-                let (node, left) = (&self.nodes[node_over(start, level)], node_over(start, level - 1));
-                let both = self.nodes[left].encoded + self.nodes[node_over(right, level - 1)].encoded;
-                bytes += self.nodes[left].encoded + (node.encoded - both);
-                start = right;
-            }
-            level -= 1;
-        }
-        bytes + self.nodes[2 * start as usize].encoded
     }
 }
 

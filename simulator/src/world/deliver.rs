@@ -266,8 +266,10 @@ impl Device {
         delivery: &Delivery,
         context: &DeliveryContext<'_, '_>,
     ) -> Result<(DeliveryResult, bool), StepFailure> {
+        let is_own = delivery.sender == self.address;
         let operation = match delivery.kind {
             DeliveryKind::Welcome => Operation::Join,
+            DeliveryKind::Commit | DeliveryKind::Proposal | DeliveryKind::Message if is_own => Operation::Echo,
             DeliveryKind::Commit => Operation::ReceiveCommit,
             DeliveryKind::Proposal => Operation::ReceiveProposal,
             DeliveryKind::Message => Operation::ReceiveMessage,
@@ -286,6 +288,10 @@ impl Device {
             };
             // The application has the text now, and a thief does not find it on the device.
             let result = result.and_then(|event| self.client.acknowledge().map(|()| event));
+            if is_own && matches!(result, Ok(Some(ReceivedEvent::Commit(_)))) {
+                // The device had not read the service's answer to its commit.
+                self.log.relabel(Operation::Confirm);
+            }
             if !matches!(result, Err(Error::Storage(_))) || !self.crashed_writing() {
                 return Ok((result, crashed));
             }

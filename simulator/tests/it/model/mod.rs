@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
 use regrow_simulator::{
+    cost::Operation,
     model,
     report::{
         RunOptions, RunOutcome, Transcript,
@@ -66,6 +67,10 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     let figures = |outcome: &RunOutcome| (outcome.figures.members, outcome.figures.epochs, outcome.figures.messages);
     assert_eq!(figures(&real), figures(&modelled), "{what}");
     assert_eq!(real.figures.contention, modelled.figures.contention, "{what}");
+    for operation in [Operation::ReceiveCommit, Operation::ReceiveProposal, Operation::Join] {
+        let costs = [&real, &modelled].map(|outcome| outcome.figures.costs.get(&operation).copied());
+        assert_eq!(costs[0], costs[1], "{what}: {operation}");
+    }
     real.figures.epochs
 }
 
