@@ -1,6 +1,6 @@
 //! The reader of sweep files: each mistake is reported with its place, before anything runs.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use proptest::prelude::*;
 use regrow_simulator::sweep::{self, schema::SCHEMA};
@@ -110,10 +110,11 @@ fn base_is_a_file_or_a_scenario_and_its_mistakes_have_their_place() {
 fn published_sweeps_are_usable_and_fit_the_schema() {
     let schema = jsonschema::draft202012::new(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
     assert!(schema.is_valid(&sweep()));
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/sweeps");
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/sweeps");
+    let files = [folder.join("papers"), folder].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let files = files.map(|file| file.unwrap().path());
     let files: Vec<_> = files.filter(|file| file.to_string_lossy().ends_with(".sweep.json")).collect();
-    assert!(files.len() >= 2);
+    assert!(files.len() >= 11, "only {} sweeps", files.len());
     for file in files {
         let document = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let told: Vec<_> = schema.iter_errors(&document).map(|error| error.to_string()).collect();
