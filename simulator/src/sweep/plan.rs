@@ -12,7 +12,7 @@ use super::{
     program::Program,
     thefts,
 };
-use crate::scenario::{self, FileProblem, Scenario, Unusable};
+use crate::scenario::{self, Fidelity, FileProblem, Scenario, Unusable};
 
 /// The largest number of points whose problems are reported. Most points have the same problems.
 const MAX_UNUSABLE_POINTS: usize = 5;
@@ -191,15 +191,18 @@ fn describe(sweep: &Sweep, values: &[usize]) -> String {
     told
 }
 
-/// The estimated work of a run. Each step costs each member an update of its tree, and the tree
-/// grows with the members.
+/// The estimated work of a run. With real devices, each step costs each member an update of its
+/// tree, and the tree grows with the members.
 fn work(scenario: &Scenario, seed: u64) -> u64 {
     /// The part of a member's work for one step that does not depend on the size of the group, in
-    /// units of the work for one leaf.
+    /// units of the work for one leaf. A step of the model costs as much.
     const FIXED: u64 = 200;
     /// The largest number of steps that the estimate counts.
     const MOST: usize = 100_000;
     let members = scenario.members.len() as u64;
     let steps = scenario.expand_with_seed(seed).take(MOST).count() as u64;
-    steps.saturating_mul(members.saturating_mul(members.saturating_add(FIXED)))
+    match scenario.fidelity {
+        Fidelity::Real => steps.saturating_mul(members.saturating_mul(members.saturating_add(FIXED))),
+        Fidelity::Model => members.saturating_add(steps.saturating_mul(FIXED)),
+    }
 }
