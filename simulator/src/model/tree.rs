@@ -42,6 +42,8 @@ struct Node {
     cheapest: Cheapest,
     /// The bytes of the encoded nodes.
     encoded: u64,
+    /// The bytes of the nodes on the direct paths of all online members, inside of the subtree.
+    path_bytes: u64,
     /// The bytes of all inputs of the subtree's tree hash.
     hashed: u64,
     verification: HashWork,
@@ -157,7 +159,8 @@ impl CostTree {
         self.nodes.len().div_ceil(2) as u32
     }
 
-    fn height(&self) -> u32 {
+    /// The number of levels above the leaves.
+    pub(crate) fn height(&self) -> u32 {
         self.leaf_count().trailing_zeros()
     }
 
@@ -272,6 +275,9 @@ impl CostTree {
                 let node = &mut self.nodes[ancestor(leaf, level)];
                 if online { node.online += 1 } else { node.online -= 1 }
             }
+            let node = &mut self.nodes[2 * leaf as usize];
+            node.path_bytes = if online { node.encoded } else { 0 };
+            self.changed.push(leaf);
         }
     }
 
@@ -327,6 +333,7 @@ impl CostTree {
             cheapest: Cheapest { sealed: 0, leaf },
             // An optional value, and the type of the node.
             encoded: 2 + leaf_bytes,
+            path_bytes: if online { 2 + leaf_bytes } else { 0 },
             hashed: LEAF_HASH_INPUT + leaf_bytes,
             ..Node::default()
         };
@@ -381,11 +388,8 @@ impl CostTree {
         let (left, right) = (self.nodes[index - half], self.nodes[index + half]);
         let (state, own_unmerged) = (self.nodes[index].state, self.unmerged[index / 2].len() as u64);
         let is_filled = state != ParentState::Blank;
-        let own = match state {
-            ParentState::Blank => 0,
-            ParentState::Top => self.sizes.public_key + 1 + vector(INDEX * own_unmerged),
-            ParentState::Below => self.sizes.public_key + self.sizes.hash + vector(INDEX * own_unmerged),
-        };
+        let own = self.own_bytes(index);
+        let encoded_own = 1 + if is_filled { 1 + own } else { 0 };
         let children = 2 * self.sizes.hash;
         let mut verification = left.verification + right.verification;
         if is_filled {
@@ -406,10 +410,35 @@ impl CostTree {
             filled_parents: left.filled_parents + right.filled_parents + u32::from(is_filled),
             unmerged: left.unmerged + right.unmerged + own_unmerged as u32,
             cheapest: if of_right.sealed < of_left.sealed { of_right } else { of_left },
-            encoded: left.encoded + right.encoded + 1 + if is_filled { 1 + own } else { 0 },
+            encoded: left.encoded + right.encoded + encoded_own,
+            path_bytes: left.path_bytes + right.path_bytes + u64::from(left.online + right.online) * encoded_own,
             hashed: left.hashed + right.hashed + 2 + own + children,
             verification,
         };
+    }
+
+    /// The bytes of a parent's content. 0 for a blank parent.
+    fn own_bytes(&self, index: usize) -> u64 {
+        let unmerged = vector(INDEX * self.unmerged[index / 2].len() as u64);
+        match self.nodes[index].state {
+            ParentState::Blank => 0,
+            ParentState::Top => self.sizes.public_key + 1 + unmerged,
+            ParentState::Below => self.sizes.public_key + self.sizes.hash + unmerged,
+        }
+    }
+
+    /// The bytes of the nodes from a leaf to the root, as optional nodes.
+    pub(crate) fn direct_path_bytes(&self, leaf: LeafIndex) -> u64 {
+        let parents = (1..=self.height()).map(|level| match self.own_bytes(ancestor(leaf, level)) {
+            0 => 1,
+            own => 2 + own,
+        });
+        self.nodes[2 * leaf as usize].encoded + parents.sum::<u64>()
+    }
+
+    /// The sum of [these bytes](Self::direct_path_bytes) over all online members.
+    pub(crate) fn direct_path_bytes_of_online(&self) -> u64 {
+        self.nodes[root(self.height())].path_bytes
     }
 
     /// The verification of the parent hash at a parent with a key pair. OpenMLS computes the tree

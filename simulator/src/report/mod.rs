@@ -28,6 +28,7 @@ mod xml;
 pub use matrix::Matrix;
 pub use record::RunRecord;
 pub use result::{
-    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOptions, RunOutcome, RunResult,
+    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, MessageTraffic, RunOptions, RunOutcome,
+    RunResult,
 };
 pub use transcript::{RecordedTranscript, Transcript};
