@@ -301,7 +301,7 @@ impl<'n> CostGroup<'n> {
         self.order(&shape);
     }
 
-    fn order_external_commit(&mut self, by: DeviceNumber, other_proposals: u64) {
+    pub(crate) fn order_external_commit(&mut self, by: DeviceNumber, other_proposals: u64) {
         let before = TreeBefore::of(&self.tree, self.epoch);
         let sizes = self.settings.sizes;
         let rejoins = self.leaf(by).is_some();

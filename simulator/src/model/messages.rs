@@ -32,7 +32,7 @@ const USE_PERIOD: u64 = TYPE + 1 + 16;
 const REQUIRED_CAPABILITIES: u64 = TYPE + 1 + (1 + 2) + 1 + 1;
 
 /// The identifier of a simulated group.
-const GROUP_ID: u64 = 5;
+pub(crate) const GROUP_ID: u64 = 5;
 
 /// The sender data in a PrivateMessage: leaf index, generation, reuse guard (RFC 9420, 6.3.2).
 const SENDER_DATA: u64 = 12;

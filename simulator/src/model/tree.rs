@@ -507,11 +507,11 @@ fn root(height: u32) -> usize {
 }
 
 /// The index of the node at this level whose first leaf this is.
-fn node_over(start: LeafIndex, level: u32) -> usize {
+pub(crate) fn node_over(start: LeafIndex, level: u32) -> usize {
     2 * start as usize + (1 << level) - 1
 }
 
 /// The ancestor of a leaf at this level. The leaf itself has level 0.
-fn ancestor(leaf: LeafIndex, level: u32) -> usize {
+pub(crate) fn ancestor(leaf: LeafIndex, level: u32) -> usize {
     node_over(leaf >> level << level, level)
 }

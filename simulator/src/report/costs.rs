@@ -19,7 +19,7 @@ pub(super) const COLUMNS: [Column; 27] = [
     ("adds", |entry| cell(entry.changes.map(|changes| changes.adds))),
     ("removes", |entry| cell(entry.changes.map(|changes| changes.removes))),
     ("updates", |entry| cell(entry.changes.map(|changes| changes.updates))),
-    ("members", |entry| cell(entry.tree.map(|tree| tree.members))),
+    ("members", |entry| cell(entry.tree.map(|tree| tree.members).or(entry.members))),
     ("leaves", |entry| cell(entry.tree.map(|tree| tree.leaves))),
     ("blank_leaves", |entry| cell(entry.tree.map(|tree| tree.leaves - tree.members))),
     ("blank_parents", |entry| cell(entry.tree.map(|tree| tree.blank_parents))),
