@@ -13,6 +13,7 @@
 //!
 //! Nothing here decides if a scenario passed.
 
+pub mod comparison;
 pub mod costs;
 pub mod html;
 pub mod json;

@@ -7,6 +7,7 @@
 mod common;
 
 mod adversary;
+mod baselines;
 mod churn;
 mod command_line;
 mod costs;
