@@ -1,6 +1,7 @@
 //! The command line: its commands, options and exit statuses.
 
 mod args;
+mod calibrate;
 mod check;
 mod compare;
 mod ending;
@@ -8,14 +9,16 @@ mod explore;
 mod files;
 mod matrix;
 mod output;
+mod report;
 mod run;
 mod runner;
+mod sweep;
 mod trace;
 
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use regrow_simulator::scenario::schema::SCHEMA;
+use regrow_simulator::{scenario::schema, sweep::schema as sweep_schema};
 
 pub(crate) use self::args::Cli;
 use self::{
@@ -33,8 +36,12 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Compare(args) => compare::compare(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,
         Command::Trace(TraceCommand::Stats(args)) => trace::stats(&args)?,
-        Command::Schema => {
-            output::stdout().write_all(SCHEMA.as_bytes())?;
+        Command::Report(args) => report::report(&args)?,
+        Command::Calibrate(args) => calibrate::calibrate(&args)?,
+        Command::Sweep(args) => sweep::sweep(&args, runner)?,
+        Command::Schema(args) => {
+            let schema = if args.sweep { sweep_schema::SCHEMA } else { schema::SCHEMA };
+            output::stdout().write_all(schema.as_bytes())?;
             Ending::Passed
         }
     };

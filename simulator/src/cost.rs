@@ -5,11 +5,13 @@
 //! | module | content |
 //! | --- | --- |
 //! | this one | the number of each crypto operation in each call of a device |
+//! | `contention` | commits that lost a race, and the delays behind them |
 //! | `entry` | the costs of one entry of the service's log |
 //! | `spread` | the smallest, mean and largest counts of several devices |
 //! | `public_tree` | the shape of a ratchet tree, and of a commit's path in it |
 //! | `update_path` | the size of the update path in a commit |
 
+mod contention;
 mod entry;
 pub(crate) mod public_tree;
 mod spread;
@@ -19,7 +21,9 @@ use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use serde::Serialize;
 
+pub(crate) use self::contention::Contention;
 pub use self::{
+    contention::ContentionFigures,
     entry::{ChangeCounts, EntryBytes, EntryCost, EntryKind, ServiceBytes},
     public_tree::{PathShape, TreeShape},
     spread::{CountSpread, Spread},
@@ -48,12 +52,14 @@ pub enum Operation {
     Send,
     /// Joining by a welcome.
     Join,
-    /// Receiving a commit of another member, or an own commit.
+    /// Receiving a commit of another member.
     ReceiveCommit,
     /// Receiving a proposal.
     ReceiveProposal,
-    /// Receiving an application message.
+    /// Receiving an application message of another member.
     ReceiveMessage,
+    /// Recognizing an own message that the service delivers back.
+    Echo,
 }
 
 impl fmt::Display for Operation {
@@ -71,6 +77,7 @@ impl fmt::Display for Operation {
             Self::ReceiveCommit => "receiving a commit",
             Self::ReceiveProposal => "receiving a proposal",
             Self::ReceiveMessage => "receiving a message",
+            Self::Echo => "recognizing an own message",
         })
     }
 }

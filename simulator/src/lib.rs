@@ -16,12 +16,15 @@
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
 //! | [`model`] | computes the same costs without cryptography, for groups of any size |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
+//! | [`calibration`] | the time of each crypto operation on this machine |
+//! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | [`trace`] | membership traces of real groups: reader and figures |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod calibration;
 pub mod churn;
 pub mod cost;
 pub mod explore;
@@ -29,6 +32,7 @@ pub mod model;
 pub mod oracle;
 pub mod report;
 pub mod scenario;
+pub mod sweep;
 pub mod trace;
 mod wire;
 pub mod world;

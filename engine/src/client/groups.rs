@@ -42,6 +42,24 @@ impl Client {
         Ok(Group::new(self, id.clone()))
     }
 
+    /// Drops all groups from memory, and erases their secrets there. The groups stay in the store.
+    ///
+    /// A client keeps the 32 groups that were used last in memory, as OpenMLS decoded them: about
+    /// 1.4 MB for each thousand members. The next call on a group decodes it again, which takes
+    /// less time than to process a commit. Call this function when memory is short: when the
+    /// operating system asks an app to give up memory, or in a process that runs many devices.
+    ///
+    /// The call changes nothing else: a pending commit stays pending. It does not protect the
+    /// device like a [lock](Self::lock), because the store stays open.
+    pub fn unload_groups(&mut self) {
+        self.groups.clear();
+    }
+
+    /// Returns the number of groups in memory.
+    pub fn loaded_groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Creates a group with this device as its only member, in epoch 0 (RFC 9420, 11). A delivery
     /// service starts the group from its [group info](Group::group_info).
     ///

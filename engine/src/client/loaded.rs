@@ -47,6 +47,10 @@ impl Loaded {
         groups.into_iter().for_each(|(id, group)| self.insert(id, group));
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.groups.clear();
     }

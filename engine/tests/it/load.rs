@@ -142,3 +142,26 @@ fn only_the_last_used_groups_are_in_memory() {
     store.fail_reads_after(0);
     assert!(alice.group(&name(1)).is_err(), "group 1 is still in memory after another group was loaded");
 }
+
+#[test]
+fn unloaded_groups_are_in_the_store_and_continue_where_they_were() {
+    let store = FaultyStore::new();
+    let (mut alice, mut bob) = (client_over(&store, "alice"), client("bob"));
+    make_group(&mut [&mut alice, &mut bob]);
+    let pending = alice.group(&group()).unwrap().update().unwrap();
+    let message = send(&mut bob, b"hello");
+    assert_eq!(alice.loaded_groups(), 1);
+
+    alice.unload_groups();
+
+    assert_eq!(alice.loaded_groups(), 0);
+    store.fail_reads_after(0);
+    assert!(alice.group(&group()).is_err(), "the group is still in memory");
+    store.heal();
+    assert!(matches!(alice.receive(&message, NOW).unwrap().event, ReceivedEvent::Message(_)));
+    alice.unload_groups();
+    bob.receive(pending.commit(), NOW).unwrap();
+    alice.confirm(pending, NOW).unwrap();
+    alice.unload_groups();
+    assert!(matches!(bob.receive(&send(&mut alice, b"hi"), NOW).unwrap().event, ReceivedEvent::Message(_)));
+}

@@ -115,6 +115,11 @@ impl CallLog {
         entries.present.calls = 1;
     }
 
+    /// The present operation turned out to be another one.
+    pub(crate) fn relabel(&self, operation: Operation) {
+        self.entries().operation = operation;
+    }
+
     /// The costs of the present operation so far.
     #[must_use]
     pub fn present(&self) -> CostCounts {

@@ -24,6 +24,8 @@ pub(crate) struct Thief {
     pub(crate) scope: TheftScope,
     /// The group's epoch at the theft.
     pub(crate) epoch: u64,
+    /// The virtual seconds from the beginning of the scenario to the theft.
+    pub(crate) time: u64,
     /// The device's epoch at the theft, if the device was in the group.
     pub(crate) device_epoch: Option<u64>,
     /// The number of messages that had been sent before the theft.

@@ -24,16 +24,22 @@ pub enum Commits {
     Batch(u32),
 }
 
+/// The changes of one commit, by the numbers of the members.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    /// The members that the commit adds, in the order of their proposals.
+    pub(crate) adds: Vec<u32>,
+    /// The members that it removes.
+    pub(crate) removes: Vec<u32>,
+    /// The members that have proposed an update.
+    pub(crate) updates: BTreeSet<u32>,
+}
+
 /// The proposals that wait for a commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
     commits: Commits,
-    /// The members that the next commit adds, in the order of their proposals.
-    pub(crate) adds: Vec<u32>,
-    /// The members that the next commit removes.
-    pub(crate) removes: Vec<u32>,
-    /// The members that have proposed an update.
-    updates: BTreeSet<u32>,
+    pub(crate) changes: Changes,
     first: Option<u32>,
     due: Instant,
     /// True if the commit was due, and no member could act.
@@ -42,8 +48,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(commits: Commits) -> Self {
-        let (adds, removes, updates) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { commits, adds, removes, updates, first: None, due: Instant::NEVER, overdue: false }
+        Self { commits, changes: Changes::default(), first: None, due: Instant::NEVER, overdue: false }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -52,12 +57,7 @@ impl Waiting {
 
     /// True if an update proposal of the member waits.
     pub(crate) fn updates(&self, member: u32) -> bool {
-        self.updates.contains(&member)
-    }
-
-    /// Notes a member's update proposal. [`proposed`](Self::proposed) follows.
-    pub(crate) fn update(&mut self, member: u32) {
-        self.updates.insert(member);
+        self.changes.updates.contains(&member)
     }
 
     /// Notes the author and the time of a proposal.
@@ -98,12 +98,14 @@ impl Waiting {
             Commits::Batch(most) => most,
             Commits::Direct | Commits::Window(_) => MAX_BATCH,
         };
-        self.adds.len() + self.removes.len() + self.updates.len() >= most as usize
+        let Changes { adds, removes, updates } = &self.changes;
+        adds.len() + removes.len() + updates.len() >= most as usize
     }
 
     /// True if a member cannot commit these proposals by reference, because all of them are its own
     /// updates (RFC 9420, 12.2).
     pub(crate) fn is_only_update_of(&self, member: u32) -> bool {
-        self.adds.is_empty() && self.removes.is_empty() && self.updates.iter().all(|by| *by == member)
+        let Changes { adds, removes, updates } = &self.changes;
+        adds.is_empty() && removes.is_empty() && updates.iter().all(|by| *by == member)
     }
 }

@@ -1,6 +1,6 @@
 //! The choice of the member that commits a change.
 
-use super::{draws::Draws, group::Group};
+use super::{batching::Changes, draws::Draws, group::Group, ratchet_tree::RatchetTree};
 use crate::scenario::MemberName;
 
 /// The member that commits a wanted change. If the policy's member cannot act, a random member
@@ -15,12 +15,14 @@ pub enum CommitterPolicy {
     Random,
     /// The member that acted last.
     LastActive,
+    /// The member whose path seals to the fewest nodes, of the members that can act. The churn has to
+    /// create the group, and must not have races.
+    Cheapest,
     /// This member. It never leaves, and it is always online.
     Fixed(MemberName),
 }
 
 /// Chooses committers.
-#[derive(Clone, Debug)]
 pub(crate) struct CommitterChoice {
     rule: Rule,
     committers: Draws,
@@ -29,12 +31,14 @@ pub(crate) struct CommitterChoice {
     invited: u32,
 }
 
-/// The policy, with the number of its member.
-#[derive(Clone, Copy, Debug)]
+/// The policy, with the state that it needs.
 enum Rule {
     Wanter,
     Random,
     LastActive,
+    /// The tree of the group that the first member creates.
+    Cheapest(RatchetTree),
+    /// The number of the member.
     Fixed(Option<u32>),
 }
 
@@ -46,6 +50,7 @@ impl CommitterChoice {
             CommitterPolicy::Wanter => Rule::Wanter,
             CommitterPolicy::Random => Rule::Random,
             CommitterPolicy::LastActive => Rule::LastActive,
+            CommitterPolicy::Cheapest => Rule::Cheapest(RatchetTree::new(names.len())),
             CommitterPolicy::Fixed(wanted) => Rule::Fixed(number(wanted)),
         };
         Self { rule, committers: draws("committers"), inviters: draws("inviters"), chosen: 0, invited: 0 }
@@ -56,13 +61,28 @@ impl CommitterChoice {
         matches!(self.rule, Rule::Fixed(Some(fixed)) if fixed == member)
     }
 
-    /// The committer of a change that a member wants. [`None`] if no member can act.
-    pub(crate) fn choose(&mut self, group: &Group, wanter: Option<u32>) -> Option<u32> {
-        let preferred = match self.rule {
+    /// Notes that a member can act, or cannot.
+    pub(crate) fn set_able(&mut self, member: u32, able: bool) {
+        if let Rule::Cheapest(tree) = &mut self.rule {
+            tree.set_able(member, able);
+        }
+    }
+
+    /// Notes a commit.
+    pub(crate) fn committed(&mut self, by: u32, changes: &Changes) {
+        if let Rule::Cheapest(tree) = &mut self.rule {
+            tree.commit(by, changes);
+        }
+    }
+
+    /// The committer of changes, of which a member wants the first one. [`None`] if no member can act.
+    pub(crate) fn choose(&mut self, group: &Group, wanter: Option<u32>, changes: &Changes) -> Option<u32> {
+        let preferred = match &mut self.rule {
             Rule::Wanter => wanter,
             Rule::Random => None,
             Rule::LastActive => group.last_active(),
-            Rule::Fixed(member) => member,
+            Rule::Cheapest(tree) => tree.cheapest(changes),
+            Rule::Fixed(member) => *member,
         };
         preferred.filter(|member| group.is_able(*member)).or_else(|| self.random(group))
     }

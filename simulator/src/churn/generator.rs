@@ -5,9 +5,19 @@ mod changes;
 use std::collections::BTreeMap;
 
 use super::{
-    Churn, MAX_CHURN_EVENTS, activity::Activity, arrivals::Arrivals, batching::Waiting, committer::CommitterChoice,
-    draws::Draws, group::Group, instant::Instant, latency::RaceWindow, presence::PresenceClock, schedule::Schedule,
-    timeline::Timeline, updates::UpdateClock,
+    Churn, MAX_CHURN_EVENTS,
+    activity::Activity,
+    arrivals::Arrivals,
+    batching::{Changes, Waiting},
+    committer::CommitterChoice,
+    draws::Draws,
+    group::Group,
+    instant::Instant,
+    latency::RaceWindow,
+    presence::PresenceClock,
+    schedule::Schedule,
+    timeline::Timeline,
+    updates::UpdateClock,
 };
 use crate::scenario::{Action, MemberName, Place, Placed, Step};
 
@@ -122,6 +132,7 @@ impl<'a> ChurnSteps<'a> {
         if group.size() == 0 && initial > 0 {
             let with = self.names[1..initial as usize].to_vec();
             self.timeline.act(self.now, Action::Create { by: self.names[0].clone(), with });
+            self.committers.committed(0, &Changes { adds: (1..initial).collect(), ..Changes::default() });
             (0..initial).for_each(|member| group.enter(member));
         }
         let members: Vec<u32> = group.members().collect();
@@ -139,12 +150,23 @@ impl<'a> ChurnSteps<'a> {
         if !away.is_empty() {
             self.timeline.act(self.now, Action::Offline { who: away });
         }
-        if let Some(activity) = &mut self.activity {
-            members.iter().for_each(|member| activity.set_able(*member, group.is_able(*member)));
-        }
         // From here on, only changes count.
         group.take_changed();
+        members.into_iter().for_each(|member| self.note_ability(group, member));
         self.find_newcomer(group);
+    }
+
+    /// Tells the choices of senders and committers which members can act now.
+    fn note_abilities(&mut self, group: &mut Group) {
+        group.take_changed().into_iter().for_each(|member| self.note_ability(group, member));
+    }
+
+    fn note_ability(&mut self, group: &Group, member: u32) {
+        let able = group.is_able(member);
+        if let Some(activity) = &mut self.activity {
+            activity.set_able(member, able);
+        }
+        self.committers.set_able(member, able);
     }
 
     /// Schedules the events of a member that is in the group from now on.
@@ -174,9 +196,8 @@ impl<'a> ChurnSteps<'a> {
 
     /// Generates the next event, or ends the churn.
     fn go_on(&mut self, group: &mut Group) {
-        let changed = group.take_changed();
+        self.note_abilities(group);
         if let Some(activity) = &mut self.activity {
-            changed.into_iter().for_each(|member| activity.set_able(member, group.is_able(member)));
             activity.set_members(self.now, group.able());
         }
         let (time, event) = self.next_event();

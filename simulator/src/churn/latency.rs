@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::instant::Instant;
+use super::{batching::Changes, instant::Instant};
 use crate::scenario::Action;
 
 /// The effect of a step on the membership.
@@ -16,6 +16,17 @@ pub(crate) enum Effect {
     Enter(u32),
     /// A commit that removes a member.
     Remove(u32),
+}
+
+impl Effect {
+    /// The changes of a commit with this effect.
+    pub(crate) fn changes(self) -> Changes {
+        match self {
+            Self::Message | Self::Update => Changes::default(),
+            Self::Enter(member) => Changes { adds: vec![member], ..Changes::default() },
+            Self::Remove(member) => Changes { removes: vec![member], ..Changes::default() },
+        }
+    }
 }
 
 /// A step, its author and its effect.

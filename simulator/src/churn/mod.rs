@@ -8,6 +8,7 @@
 //! | `updates` | when a member refreshes its keys |
 //! | `presence` | when a member is offline |
 //! | `committer` | which member commits a change |
+//! | `ratchet_tree` | the member with the cheapest path |
 //! | `batching` | direct commits, or proposals that wait for a commit |
 //! | `latency` | which changes race |
 //! | `generator` | joins all of them: generates the steps of a churn, event by event |
@@ -33,6 +34,7 @@ mod instant;
 mod latency;
 mod presence;
 mod quantity;
+mod ratchet_tree;
 mod roster;
 mod schedule;
 mod stay;

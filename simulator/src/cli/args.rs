@@ -3,7 +3,7 @@
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
 use clap::{Parser, Subcommand};
-use regrow_simulator::scenario;
+use regrow_simulator::{calibration, scenario};
 
 /// Replays scripted membership changes on real MLS clients, and measures forward secrecy and
 /// post-compromise security.
@@ -28,11 +28,17 @@ pub(super) enum Command {
     Matrix(MatrixArgs),
     /// Price a scenario under each protocol of the cost model, and show the totals side by side
     Compare(CompareArgs),
+    /// Run a scenario with many values and seeds, and write tables and plots
+    Sweep(SweepArgs),
+    /// Write the results of a sweep as a page for a browser
+    Report(ReportArgs),
+    /// Measure the time of each crypto operation on this machine
+    Calibrate(CalibrateArgs),
     /// Work with membership traces
     #[command(subcommand)]
     Trace(TraceCommand),
     /// Print the JSON Schema of scenario files
-    Schema,
+    Schema(SchemaArgs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -152,6 +158,55 @@ pub(super) struct CompareArgs {
     /// Use this seed
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SweepArgs {
+    /// The sweep file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The folder of the results; a second start with the same folder does only the missing runs
+    /// [default: the name of the file with `-results`, in the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Start even if the estimated time is longer than an hour
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// The number of runs in parallel [default: one for each core]
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: Option<u16>,
+    /// The times of this machine, from `regrow calibrate`, for predicted times in times.csv
+    /// [default: regrow-calibration.json in the current folder, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(super) calibration: Option<PathBuf>,
+    /// Do this number of random runs with real devices and with the cost model, and compare all
+    /// columns of the entries. The sweep itself does not start
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) check: Option<u32>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct ReportArgs {
+    /// The output folder of a finished sweep
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// The page
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: PathBuf,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct CalibrateArgs {
+    /// The output
+    #[arg(long, value_name = "FILE", default_value = calibration::DEFAULT_FILE)]
+    pub(super) out: PathBuf,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct SchemaArgs {
+    /// Print the JSON Schema of sweep files instead
+    #[arg(long)]
+    pub(super) sweep: bool,
 }
 
 #[derive(Subcommand, Debug)]

@@ -68,11 +68,16 @@ fn list(folder: &Path, files: &mut BTreeSet<PathBuf>, folders: &mut Vec<PathBuf>
             if !PASSED_BY.iter().any(|name| entry.file_name() == OsStr::new(name)) {
                 folders.push(path);
             }
-        } else if path.extension() == Some(OsStr::new("json")) && !path.is_dir() {
+        } else if path.extension() == Some(OsStr::new("json")) && !is_sweep(&path) && !path.is_dir() {
             files.insert(path);
         }
     }
     Ok(())
+}
+
+/// True for a sweep file by its name. `regrow sweep` runs it.
+fn is_sweep(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".sweep.json"))
 }
 
 fn unusable_folder(folder: &Path, problem: String) -> LoadedFile {

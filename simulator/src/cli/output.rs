@@ -17,10 +17,44 @@ pub(super) fn stdout() -> impl Write {
 
 /// The abilities of standard output, as far as the user wants them.
 pub(super) fn abilities() -> Abilities {
-    let live = io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let live = io::stdout().is_terminal() && !is_dumb();
     // https://no-color.org: colours are off if the variable is set to a value that is not empty.
     let colours = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     Abilities { colours, live }
+}
+
+/// A line on standard error that shows the progress of a long run. It appears only on a terminal.
+pub(super) struct StatusLine {
+    live: bool,
+    shown: bool,
+}
+
+impl StatusLine {
+    pub(super) fn new() -> Self {
+        Self { live: io::stderr().is_terminal() && !is_dumb(), shown: false }
+    }
+
+    /// Shows the text in place of the text before.
+    pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
+        if self.live {
+            complain(&format!("{ERASE_LINE}{}", text()));
+            self.shown = true;
+        }
+    }
+
+    /// Clears the line for other output.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            complain(ERASE_LINE);
+        }
+    }
+}
+
+/// Goes to the start of the line, and erases it.
+const ERASE_LINE: &str = "\r\x1b[K";
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Writes to standard error. An error is ignored: the program can run without standard error.

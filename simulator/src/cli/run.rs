@@ -6,8 +6,9 @@ use std::{
     io::{self, BufWriter, Write},
     path::Path,
     sync::{
+        Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::{Duration, Instant},
@@ -20,6 +21,7 @@ use regrow_simulator::{
         costs::CostTable,
         html::RunPage,
         json, junit,
+        progress::Progress,
         result::Status,
         terminal::{self, Terminal},
     },
@@ -30,7 +32,7 @@ use super::{
     args::{RunArgs, jobs},
     ending::Ending,
     files::{self, LoadedFile},
-    output,
+    output::{self, StatusLine},
     runner::Runner,
 };
 
@@ -51,6 +53,7 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
     let loaded = files::load_all(&args.paths);
     let mut out = output::stdout();
     let mut report = Reporter::begin(args, &mut out, &loaded)?;
+    let progress = Arc::new(Progress::default());
     let job = Job {
         runner,
         options: RunOptions {
@@ -58,17 +61,21 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
             service: args.service.clone(),
             costs: costs.is_some() || html.is_some(),
             record: html.is_some(),
+            progress: progress.clone(),
         },
         keep_lines: transcript.is_some(),
     };
+    let mut status = StatusLine::new();
 
     let mut results = Vec::with_capacity(loaded.len());
     report.progress(0, loaded.len())?;
     side_by_side(jobs(args.jobs), &loaded, &job, |event| {
         match event {
+            RunProgress::Wait => status.show(|| status_text(&loaded, &progress, start.elapsed())),
             RunProgress::Count(done) => report.progress(done, loaded.len())?,
             RunProgress::Next(done) => {
                 let Done { mut result, lines } = *done;
+                status.clear();
                 report.result(&result)?;
                 if let Some(transcript) = &mut transcript {
                     transcript.write_all(&lines).context("cannot write the transcript")?;
@@ -206,8 +213,21 @@ impl Job {
     }
 }
 
+/// The progress of all files together.
+fn status_text(loaded: &[LoadedFile], progress: &Progress, time: Duration) -> String {
+    let scenarios = loaded.iter().filter_map(|loaded| loaded.scenario.as_ref().ok());
+    let steps: usize = scenarios.map(|scenario| scenario.expand().count()).sum();
+    let (step, joined) = (progress.steps(), progress.joined());
+    format!("step {step} of {steps}, {joined} members joined, {} s", time.as_secs())
+}
+
+/// The time without a result after which the status line shows the progress.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A message from the threads that run files to the thread that reports.
 enum RunProgress {
+    /// No file has ended for a while.
+    Wait,
     /// The number of files that have ended, in any order.
     Count(usize),
     /// The result of the next file in order.
@@ -239,15 +259,23 @@ fn side_by_side(
         }
         drop(send);
         let mut waiting = BTreeMap::new();
-        let mut reported = 0;
-        for (count, (index, done)) in receive.into_iter().enumerate() {
+        let (mut ended, mut reported) = (0, 0);
+        loop {
+            let (index, done) = match receive.recv_timeout(PATIENCE) {
+                Ok(next) => next,
+                Err(RecvTimeoutError::Timeout) => {
+                    hear(RunProgress::Wait)?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
             waiting.insert(index, done);
+            ended += 1;
             while let Some(done) = waiting.remove(&reported) {
                 hear(RunProgress::Next(Box::new(done)))?;
                 reported += 1;
             }
-            hear(RunProgress::Count(count + 1))?;
+            hear(RunProgress::Count(ended))?;
         }
-        Ok(())
     })
 }

@@ -54,6 +54,12 @@ impl CountSpread {
         self.devices
     }
 
+    /// The counts of all devices together.
+    #[must_use]
+    pub fn sum(&self) -> CostCounts {
+        self.sum
+    }
+
     /// Each count by its [name](CostCounts::named). [`None`] if there is no device.
     #[must_use]
     pub fn named(&self) -> Option<[Spread; 16]> {

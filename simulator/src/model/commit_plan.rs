@@ -62,7 +62,7 @@ pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &dyn GroupModel)
     let is_void = parts.add.is_empty()
         && parts.remove.is_empty()
         && !parts.updates
-        && !(commits_proposals && !parts.referred.is_empty());
+        && (!commits_proposals || parts.referred.is_empty());
     (!is_void).then_some(parts)
 }
 

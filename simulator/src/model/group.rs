@@ -5,21 +5,22 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::{
-    baseline::{
-        optional_paths,
-        partial_mls::{self, Annotations},
-        split_commits::{self, SplitCommit},
-    },
+    baseline::partial_mls::{self, Annotations, CommitterBefore, Upgrade},
+    draft::{Draft, Measured, below, sorted},
     group_model::{
-        Change, CommitParts, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger, MlsVariant, WaitingProposal,
+        Change, CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger, MlsVariant,
+        WaitingProposal,
     },
-    messages::{LeafSource, MessageSizes, Sender, WelcomeParts},
+    messages::{LeafSource, MessageSizes, Sender},
     secret_tree::{Derivations, SecretTrees},
-    tree::{CostTree, HashWork, LeafIndex, PathNode},
-    work::{self, CommitShape, Framing, ProposalKind, ReceiverWork, TreeBefore},
+    tree::{CostTree, LeafIndex},
+    work::{self, Framing, ProposalKind, ReceiverWork},
 };
 use crate::{
-    cost::{ChangeCounts, CostCounts, EntryBytes, EntryCost, EntryKind, Operation, PathShape, ServiceBytes, TreeShape},
+    cost::{
+        ChangeCounts, CostCounts, CountSpread, EntryBytes, EntryCost, EntryKind, Operation, PathShape, ServiceBytes,
+        TreeShape,
+    },
     scenario::MemberName,
 };
 
@@ -41,13 +42,6 @@ impl Default for Device {
     fn default() -> Self {
         Self { leaf: None, is_online: true, was_member: false, missed: Vec::new() }
     }
-}
-
-/// The bytes and the operations by which a partial client becomes a full one.
-#[derive(Clone, Copy, Debug)]
-struct Upgrade {
-    bytes: u64,
-    counts: CostCounts,
 }
 
 /// The part of the log that a device reads as a member at one leaf.
@@ -162,11 +156,6 @@ impl<'n> CostGroup<'n> {
         self.devices.get(&device)?.leaf
     }
 
-    /// The device with the cheapest path.
-    pub(crate) fn cheapest(&self) -> DeviceNumber {
-        self.leaves[self.tree.cheapest() as usize]
-    }
-
     /// Orders a proposal.
     fn order_proposal(&mut self, proposal: WaitingProposal) {
         let WaitingProposal { by, change } = proposal;
@@ -197,11 +186,14 @@ impl<'n> CostGroup<'n> {
             ..self.entry(EntryKind::Proposal, by)
         };
         self.ledger.charge(Operation::Proposal, sender, 1);
+        // The receivers process the proposal before they find that they know it.
+        let mut ignored = CountSpread::default();
+        let receivers = if is_known { &mut ignored } else { &mut entry.receivers };
+        self.ledger.receive(receivers, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
+        for (_, difference) in &others {
+            self.ledger.receive(receivers, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
+        }
         if !is_known {
-            self.ledger.receive(&mut entry, Operation::ReceiveProposal, receiver, online - 1 - others.len() as u64);
-            for (_, difference) in &others {
-                self.ledger.receive(&mut entry, Operation::ReceiveProposal, difference.applied_to(receiver), 1);
-            }
             self.waiting.push(proposal);
         }
         self.handshakes.push(Handshake {
@@ -229,7 +221,7 @@ impl<'n> CostGroup<'n> {
         self.ledger.charge(Operation::ReceiveMessage, receiver, self.tree.totals().members - 1);
         let size = self.settings.sizes.application(text);
         let annotated = if self.is_partial() { size + partial_mls::proof(&self.tree, leaf) } else { size };
-        let (online, holders) = (self.tree.online(), self.online_holders().len() as u64);
+        let (online, holders) = (self.tree.online(), self.leaves_of_online_holders().len() as u64);
         let delivered = if self.is_partial() { holders * size + (online - holders) * annotated } else { online * size };
         self.ledger.message(size, online, delivered);
         self.sent.messages += 1;
@@ -241,104 +233,40 @@ impl<'n> CostGroup<'n> {
         self.settings.variant == MlsVariant::Partial
     }
 
-    /// The online members that hold the ratchet tree, in a group with partial clients.
-    fn online_holders(&self) -> Vec<DeviceNumber> {
-        let holders = self.holders.iter().copied();
-        holders.filter(|device| self.is_online(*device) && self.leaf(*device).is_some()).collect()
+    /// The leaves of the online members that hold the ratchet tree, in a group with partial clients.
+    fn leaves_of_online_holders(&self) -> Vec<LeafIndex> {
+        let online = self.holders.iter().filter(|device| self.is_online(**device));
+        online.filter_map(|device| self.leaf(*device)).collect()
     }
 
-    /// The bytes and the operations by which a partial client becomes a full one.
-    fn take_tree(&mut self, device: DeviceNumber) -> Option<Upgrade> {
-        if !self.is_partial() || !self.holders.insert(device) {
-            return None;
+    /// The committer of a commit that begins now, in a group with partial clients.
+    pub(super) fn committer_before(&self, by: DeviceNumber, leaf: LeafIndex) -> CommitterBefore {
+        if !self.is_partial() {
+            return CommitterBefore::default();
         }
-        self.tree.settle();
-        let bytes = vector(self.tree.totals().encoded);
-        Some(Upgrade { bytes, counts: partial_mls::upgrade(&self.tree) })
+        let upgrade = (!self.holders.contains(&by)).then(|| Upgrade::of(&self.tree));
+        CommitterBefore { proof: partial_mls::proof(&self.tree, leaf), upgrade }
     }
 
-    fn order_commit(&mut self, by: DeviceNumber, parts: &CommitParts) {
-        let Some(leaf) = self.leaf(by) else { return };
-        let upgrade = self.take_tree(by);
-        let proof_before = if self.is_partial() { partial_mls::proof(&self.tree, leaf) } else { 0 };
-        let sizes = self.settings.sizes;
-        let listed = self.listed(parts);
-        let framed = self.frame(by, leaf);
-        let before = self.tree.online();
-        let (added, removed, updated) = (parts.added(), parts.removed(), parts.updated());
-        for device in &updated {
-            if let Some(leaf) = self.leaf(*device) {
-                let size = sizes.leaf_node(self.identity(*device), LeafSource::Update);
-                self.tree.update(leaf, size);
-            }
-        }
-        let offline_removed = removed.iter().filter(|device| !self.is_online(**device)).count() as u64;
-        for device in &removed {
-            self.take_leaf(*device);
-        }
-        let new_leaves: Vec<_> = added.iter().map(|device| self.give_leaf(*device)).collect();
-        self.tree.trim();
-        let key_packages = self.key_packages(&added);
-        let changes = change_counts([added.len(), removed.len(), updated.len()].map(|count| count as u64));
-        let shape = OrderedCommit {
-            sender: Sender::Member,
-            by,
-            leaf,
-            framed,
-            removed: &removed,
-            parts,
-            listed,
-            key_packages,
-            added: &added,
-            new_leaves: &new_leaves,
-            changes,
-            before: None,
-            upgrade,
-            proof_before,
-            deliveries: before,
-            removed_online: removed.len() as u64 - offline_removed,
-        };
-        self.order(&shape);
+    /// Orders an external commit that also contains other proposals with these bytes.
+    pub(crate) fn join_with(&mut self, by: DeviceNumber, other_proposals: u64) {
+        self.order(&Draft::of_joiner(self, by, other_proposals), &Framed::default());
     }
 
-    pub(crate) fn order_external_commit(&mut self, by: DeviceNumber, other_proposals: u64) {
-        let before = TreeBefore::of(&self.tree, self.epoch);
-        let sizes = self.settings.sizes;
-        let rejoins = self.leaf(by).is_some();
-        let mut listed = Listed { bytes: other_proposals, ..Listed::default() };
-        listed.contains(sizes.external_init());
-        if rejoins {
-            listed.contains(MessageSizes::remove());
-        }
-        let deliveries = self.tree.online() + u64::from(!rejoins);
-        if rejoins {
-            self.take_leaf(by);
-        }
-        self.tree.settle();
-        let leaf = self.give_leaf(by);
-        // The device has the tree of the group info.
-        self.holders.insert(by);
-        self.tree.trim();
-        let parts = CommitParts { other_proposals, ..CommitParts::default() };
-        let shape = OrderedCommit {
-            sender: Sender::NewMember,
-            by,
-            leaf,
-            framed: Framed::default(),
-            removed: &[],
-            parts: &parts,
-            listed,
-            key_packages: HashWork::default(),
-            added: &[],
-            new_leaves: &[],
-            changes: change_counts([1, u64::from(rejoins), 0]),
-            before: Some(before),
-            upgrade: None,
-            proof_before: 0,
-            deliveries,
-            removed_online: 0,
-        };
-        self.order(&shape);
+    /// The costs of such a commit if it is not ordered.
+    pub(crate) fn price_join_with(&mut self, by: DeviceNumber, other_proposals: u64) -> CommitPrice {
+        self.price(&Draft::of_joiner(self, by, other_proposals), Framing::default())
+    }
+
+    /// The costs of a commit that is not ordered. A partial client keeps the tree that it downloads
+    /// for the commit, so the download is not lost.
+    fn price(&mut self, draft: &Draft, framing: Framing) -> CommitPrice {
+        let (settings, epoch, identity) = (self.settings, self.epoch, self.identity(draft.by));
+        self.tree.attempt(|tree| {
+            let measured = draft.measure(tree, &settings, epoch, identity, framing);
+            let beside = measured.group_info.unwrap_or_default() + measured.welcome.unwrap_or_default();
+            CommitPrice { bytes: measured.commit + beside, counts: measured.committer }
+        })
     }
 
     fn connect(&mut self, number: DeviceNumber, online: bool) {
@@ -399,10 +327,9 @@ impl<'n> CostGroup<'n> {
             entry.service.deliveries += 1;
             let is_removed = membership.until == Some(number);
             entry.service.delivered += if is_removed { handshake.size_for_removed } else { handshake.size } + late;
-            if handshake.is_ignored {
-                continue;
+            if !handshake.is_ignored {
+                entry.receivers.add_many(counts, 1);
             }
-            entry.receivers.add_many(counts, 1);
             let operation = if handshake.is_commit { Operation::ReceiveCommit } else { Operation::ReceiveProposal };
             self.ledger.charge(operation, counts, 1);
         }
@@ -429,11 +356,11 @@ impl<'n> CostGroup<'n> {
         self.ledger.charge(Operation::Join, counts, 1);
     }
 
-    /// Takes the leaf of a member.
-    fn take_leaf(&mut self, number: DeviceNumber) {
+    /// A member has lost its leaf.
+    fn exit(&mut self, number: DeviceNumber) {
         let (until, sent) = (self.handshakes.len(), self.sent);
         let Some(device) = self.devices.get_mut(&number) else { return };
-        let Some(leaf) = device.leaf.take() else { return };
+        device.leaf = None;
         if !device.is_online
             && let Some(membership) = device.missed.last_mut()
         {
@@ -441,18 +368,15 @@ impl<'n> CostGroup<'n> {
             membership.sent_until = Some(sent);
         }
         self.holders.remove(&number);
-        self.tree.remove(leaf);
     }
 
-    /// Gives a device the lowest blank leaf.
-    fn give_leaf(&mut self, number: DeviceNumber) -> LeafIndex {
+    /// A device has a leaf.
+    fn enter(&mut self, number: DeviceNumber, leaf: LeafIndex) {
         let (next, sent) = (self.handshakes.len() + 1, self.sent);
-        let size = self.settings.sizes.leaf_node(self.identity(number), LeafSource::KeyPackage);
         let device = self.devices.entry(number).or_default();
         if !std::mem::replace(&mut device.was_member, true) {
             self.ledger.devices += 1;
         }
-        let leaf = self.tree.add(size, device.is_online);
         device.leaf = Some(leaf);
         if !device.is_online {
             device.missed.push(Membership { leaf, from: next, joins: true, until: None, sent, sent_until: None });
@@ -464,196 +388,86 @@ impl<'n> CostGroup<'n> {
                 self.leaves.push(number);
             }
         }
-        leaf
     }
 
-    fn key_packages(&self, added: &[DeviceNumber]) -> HashWork {
-        let reference = |device: &DeviceNumber| self.settings.sizes.key_package_reference(self.identity(*device));
-        added.iter().fold(HashWork::default(), |work, device| work + HashWork::of(reference(device)))
-    }
-
-    /// The list of proposals of a commit.
-    fn listed(&self, parts: &CommitParts) -> Listed {
-        let sizes = self.settings.sizes;
-        let mut listed = Listed::default();
-        for device in &parts.add {
-            listed.contains(sizes.add(self.identity(*device)));
+    /// Orders a commit.
+    fn order(&mut self, draft: &Draft, framed: &Framed) {
+        let online_before = self.tree.online();
+        let removed_online = draft.removed.iter().filter(|device| self.is_online(**device)).count() as u64;
+        let identity = self.identity(draft.by);
+        let measured = draft.measure(&mut self.tree, &self.settings, self.epoch, identity, framed.framing);
+        let Measured { leaf, new_leaves, path, sealed, group_info, work, partial_work, .. } = &measured;
+        let is_external = draft.is_external();
+        for device in &draft.removed {
+            self.exit(*device);
         }
-        for _ in &parts.remove {
-            listed.contains(MessageSizes::remove());
+        if is_external {
+            self.exit(draft.by);
+            self.enter(draft.by, *leaf);
         }
-        listed.bytes += MessageSizes::listed_reference() * parts.referred.len() as u64 + parts.other_proposals;
-        listed
-    }
-
-    /// Orders a commit, whose proposals the tree has already.
-    fn order(&mut self, commit: &OrderedCommit<'_>) {
-        let OrderedCommit { sender, by, leaf, framed, parts, listed, key_packages, added, new_leaves, .. } = commit;
-        let sizes = self.settings.sizes;
-        self.tree.settle();
-        let sorted = {
-            let mut sorted = new_leaves.to_vec();
-            sorted.sort_unstable();
-            sorted
-        };
-        let variant = self.settings.variant;
-        let is_external = *sender == Sender::NewMember;
-        let has_path = variant != MlsVariant::OptionalPaths || is_external || optional_paths::has_path(parts);
-        let path = if has_path { self.tree.path(*leaf) } else { Vec::new() };
-        let sealed: Vec<u64> = path.iter().map(|node| node.resolution - added_below(&sorted, node) as u64).collect();
-        let (sealed_sum, sealed_max) = (sealed.iter().sum(), sealed.iter().copied().max().unwrap_or_default());
-        let nodes: u64 = sealed.iter().map(|count| sizes.path_node(*count)).sum();
-        let identity = self.identity(*by);
-        if has_path {
-            self.tree.set_path(*leaf, sizes.leaf_node(identity, LeafSource::Commit { has_path: nodes > 0 }));
+        for (device, leaf) in draft.added.iter().zip(new_leaves) {
+            self.enter(*device, *leaf);
         }
-
-        let update_path = if has_path { sizes.update_path(identity, nodes) } else { 0 };
-        let mut content = MessageSizes::commit_content(listed.bytes, update_path);
-        let mut commit_size = sizes.handshake(*sender, content, true);
-        let (mut size, mut size_without_path) = (commit_size, commit_size);
-        if variant == MlsVariant::SplitCommits {
-            let split = SplitCommit::of(&sizes, *sender, listed.bytes, identity, nodes, path.len() as u64);
-            (content, commit_size) = (split.content, split.uploaded);
-            (size, size_without_path) = (split.for_member, split.without_path);
-        }
-        let shape = CommitShape {
-            tree: &self.tree,
-            path: &path,
-            sealed: sealed_sum,
-            references: listed.references,
-            added_by_value: parts.add.len() as u64,
-            key_packages: *key_packages,
-            transcript: sizes.confirmed_transcript(*sender, content),
-            publishes: self.settings.publishes_group_info,
-            new_signature_key: parts.new_signature_key,
-            framing: framed.framing,
-            has_path,
-        };
-        let mut committer = match &commit.before {
-            Some(before) => shape.external_committer(before),
-            None => shape.committer(parts.verifies_key_packages),
-        };
-        let mut work = shape.receivers(is_external);
-        let mut joiner = work::joiner(&self.tree);
-        let mut partial_work = work;
-        match variant {
-            MlsVariant::SplitCommits => {
-                committer = split_commits::confirmed(committer);
-                work.fixed = split_commits::confirmed(work.fixed);
-            }
-            MlsVariant::Partial => {
-                partial_work = partial_mls::receivers(&shape, work);
-                joiner = partial_mls::joiner(&self.tree, joiner);
-            }
-            MlsVariant::Engine | MlsVariant::OptionalPaths => {}
-        }
-        if let Some(upgrade) = commit.upgrade {
-            committer += upgrade.counts;
+        if self.is_partial() {
+            self.holders.insert(draft.by);
         }
 
         self.sequence += 1;
-        let epoch = self.epoch;
-        let encoded = self.tree.totals().encoded;
-        let group_info = self.settings.publishes_group_info.then(|| sizes.group_info(epoch + 1, encoded));
-        let new_online: Vec<_> =
-            new_leaves.iter().copied().filter(|leaf| self.is_online(self.leaves[*leaf as usize])).collect();
         let kind = if is_external { EntryKind::ExternalCommit } else { EntryKind::Commit };
+        // A new external joiner gets its own commit, too.
+        let deliveries = online_before + u64::from(is_external && !draft.rejoins);
+        let mut committer = measured.committer;
+        if let Some(upgrade) = draft.before.upgrade {
+            committer += upgrade.counts;
+        }
         let mut entry = EntryCost {
-            changes: Some(commit.changes),
+            changes: Some(draft.changes),
             tree: Some(self.tree_shape()),
             path: Some(PathShape {
                 filtered_length: path.len() as u64,
-                resolution_sum: sealed_sum,
-                resolution_max: sealed_max,
+                resolution_sum: sealed.iter().sum(),
+                resolution_max: sealed.iter().copied().max().unwrap_or_default(),
             }),
             bytes: EntryBytes {
-                commit: Some(commit_size),
-                update_path: (!framed.framing.is_private).then_some(update_path),
-                group_info,
+                commit: Some(measured.commit),
+                update_path: (!framed.framing.is_private).then_some(measured.update_path),
+                group_info: *group_info,
                 ..EntryBytes::default()
             },
-            service: self.delivered(
-                commit,
-                &new_online,
-                size,
-                size_without_path,
-                commit_size + group_info.unwrap_or_default(),
-            ),
+            service: self.service(draft, &measured, deliveries, removed_online),
             committer: Some(committer),
-            ..self.entry(kind, *by)
+            ..self.entry(kind, draft.by)
         };
         let operation = if is_external { Operation::ExternalCommit } else { Operation::Commit };
         self.ledger.charge(operation, committer, 1);
-        let levels = path.iter().fold(0_u64, |levels, node| levels | 1 << node.level);
-        let receive = Operation::ReceiveCommit;
-        let holders: Vec<_> = match variant {
-            MlsVariant::Partial => self.online_holders().iter().filter_map(|device| self.leaf(*device)).collect(),
-            _ => Vec::new(),
-        };
-        for (position, node) in path.iter().enumerate() {
-            let along_path = work::along_path((path.len() - position) as u64);
-            let (mut counts, mut counts_of_holder) = (partial_work.fixed, work.fixed);
-            if variant != MlsVariant::Partial {
-                counts = work.fixed;
-            }
-            counts += along_path;
-            counts_of_holder += along_path;
-            let is_online = |leaf: &&LeafIndex| self.is_online(self.leaves[**leaf as usize]);
-            let mut receivers = node.online - below(&sorted, node).iter().filter(is_online).count() as u64;
-            for (device, difference) in &framed.others {
-                if self.leaf(*device).is_some_and(|leaf| node.has_below_copath(leaf)) {
-                    receivers -= 1;
-                    self.ledger.receive(&mut entry, receive, difference.applied_to(counts), 1);
-                }
-            }
-            let full = holders.iter().filter(|leaf| node.has_below_copath(**leaf)).count() as u64;
-            self.ledger.receive(&mut entry, receive, counts_of_holder, full);
-            self.ledger.receive(&mut entry, receive, counts, receivers.saturating_sub(full));
-        }
-        if path.is_empty() {
-            let others = self.tree.online() - 1 - new_online.len() as u64;
-            self.ledger.receive(&mut entry, receive, work.fixed, others);
-        }
-        let mut removed = commit.removed_online;
-        for (_, difference) in framed.others.iter().filter(|(device, _)| commit.removed.contains(device)) {
-            removed -= 1;
-            self.ledger.receive(&mut entry, receive, difference.applied_to(work.removed), 1);
-        }
-        let removed_work = if variant == MlsVariant::Partial { partial_work.removed } else { work.removed };
-        self.ledger.receive(&mut entry, receive, removed_work, removed);
-        let entry_number = self.ledger.entries.len();
-        self.ledger.entries.push(entry);
-        let parts_of_welcome =
-            WelcomeParts { path_secret: has_path, encoded: (variant != MlsVariant::Partial).then_some(encoded) };
-        let welcome_for_one = sizes.welcome(1, epoch + 1, parts_of_welcome);
+        self.receive_commit(&mut entry.receivers, draft, &measured, framed, removed_online);
         let handshake = Handshake {
-            entry: entry_number,
+            entry: self.ledger.entries.len(),
             committer: *leaf,
-            levels,
-            work,
-            partial_work,
-            joiner,
-            welcome_for_one,
-            size,
-            size_for_removed: size_without_path,
+            levels: path.iter().fold(0_u64, |levels, node| levels | 1 << node.level),
+            work: *work,
+            partial_work: *partial_work,
+            joiner: measured.joiner,
+            welcome_for_one: measured.welcome_for_one,
+            size: measured.size_for_member,
+            size_for_removed: measured.size_without_path,
             is_commit: true,
             is_ignored: false,
         };
+        self.ledger.entries.push(entry);
         self.handshakes.push(handshake);
         self.epoch += 1;
         self.secret_trees.clear();
         self.waiting.clear();
-        if !added.is_empty() {
-            let size = sizes.welcome(added.len() as u64, epoch + 1, parts_of_welcome);
+        if let Some(size) = measured.welcome {
             let entry = EntryCost {
                 tree: Some(self.tree_shape()),
                 bytes: EntryBytes { welcome: Some(size), ..EntryBytes::default() },
                 service: uploaded(size),
-                ..self.entry(EntryKind::Welcome, *by)
+                ..self.entry(EntryKind::Welcome, draft.by)
             };
             self.ledger.entries.push(entry);
-            for (device, leaf) in added.iter().zip(*new_leaves) {
+            for (device, leaf) in draft.added.iter().zip(new_leaves) {
                 if self.is_online(*device) {
                     let counts = self.joiner_counts(&handshake, *device, *leaf);
                     self.deliver_welcome(&handshake, *leaf, counts);
@@ -662,35 +476,77 @@ impl<'n> CostGroup<'n> {
         }
     }
 
-    /// The bytes of a commit at the service. `size` is for a member, and `without_path` for the
-    /// committer and for removed members.
-    fn delivered(
-        &self,
-        commit: &OrderedCommit<'_>,
-        new: &[LeafIndex],
-        size: u64,
-        without_path: u64,
-        upload: u64,
-    ) -> ServiceBytes {
-        let receivers = commit.deliveries - 1 - commit.removed_online;
-        let mut delivered = receivers * size + (1 + commit.removed_online) * without_path;
-        let mut deliveries = commit.deliveries;
-        if self.is_partial() {
-            let holders: Vec<_> = self.online_holders().iter().filter_map(|device| self.leaf(*device)).collect();
-            // The committer holds the tree, and the added devices get a welcome instead.
-            let is_new = |leaf: &&LeafIndex| !holders.contains(*leaf);
-            let others: u64 =
-                holders.iter().chain(new.iter().filter(is_new)).map(|leaf| self.tree.direct_path_bytes(*leaf)).sum();
-            let partial = self.tree.online() - holders.len() as u64 - new.iter().filter(is_new).count() as u64;
-            let direct_paths = self.tree.direct_path_bytes_of_online() - others;
-            let sender = commit.leaf;
-            delivered += Annotations::of(&self.tree, commit.proof_before, sender, partial, direct_paths).bytes();
+    /// Adds the online receivers of a commit.
+    fn receive_commit(
+        &mut self,
+        receivers: &mut CountSpread,
+        draft: &Draft,
+        measured: &Measured,
+        framed: &Framed,
+        mut removed_online: u64,
+    ) {
+        let Measured { new_leaves, path, work, partial_work, .. } = measured;
+        let receive = Operation::ReceiveCommit;
+        let sorted = sorted(new_leaves);
+        let holders = if self.is_partial() { self.leaves_of_online_holders() } else { Vec::new() };
+        for (position, node) in path.iter().enumerate() {
+            let along_path = work::along_path((path.len() - position) as u64);
+            // Without partial clients, both kinds of work are the same.
+            let (mut counts, mut counts_of_holder) = (partial_work.fixed, work.fixed);
+            counts += along_path;
+            counts_of_holder += along_path;
+            let is_online = |leaf: &&LeafIndex| self.is_online(self.leaves[**leaf as usize]);
+            let mut others = node.online - below(&sorted, node).iter().filter(is_online).count() as u64;
+            for (device, difference) in &framed.others {
+                if self.leaf(*device).is_some_and(|leaf| node.has_below_copath(leaf)) {
+                    others -= 1;
+                    self.ledger.receive(receivers, receive, difference.applied_to(counts), 1);
+                }
+            }
+            let full = holders.iter().filter(|leaf| node.has_below_copath(**leaf)).count() as u64;
+            self.ledger.receive(receivers, receive, counts_of_holder, full);
+            self.ledger.receive(receivers, receive, counts, others.saturating_sub(full));
         }
-        if let Some(upgrade) = commit.upgrade {
+        if path.is_empty() {
+            let others = self.tree.online() - 1 - self.online_newcomers(draft, measured).count() as u64;
+            self.ledger.receive(receivers, receive, work.fixed, others);
+        }
+        for (_, difference) in framed.others.iter().filter(|(device, _)| draft.removed.contains(device)) {
+            removed_online -= 1;
+            self.ledger.receive(receivers, receive, difference.applied_to(partial_work.removed), 1);
+        }
+        self.ledger.receive(receivers, receive, partial_work.removed, removed_online);
+    }
+
+    /// The leaves of the added devices that are online.
+    fn online_newcomers<'d>(
+        &'d self,
+        draft: &'d Draft,
+        measured: &'d Measured,
+    ) -> impl Iterator<Item = LeafIndex> + 'd {
+        let added = draft.added.iter().zip(&measured.new_leaves);
+        added.filter(|(device, _)| self.is_online(**device)).map(|(_, leaf)| *leaf)
+    }
+
+    /// The bytes of a commit at the service.
+    fn service(&self, draft: &Draft, measured: &Measured, mut deliveries: u64, removed_online: u64) -> ServiceBytes {
+        let receivers = deliveries - 1 - removed_online;
+        let mut delivered = receivers * measured.size_for_member + (1 + removed_online) * measured.size_without_path;
+        if self.is_partial() {
+            // The committer holds the tree, and the added devices get a welcome instead.
+            let mut full = self.leaves_of_online_holders();
+            full.extend(self.online_newcomers(draft, measured));
+            let of_full: u64 = full.iter().map(|leaf| self.tree.direct_path_bytes(*leaf)).sum();
+            let partial = self.tree.online() - full.len() as u64;
+            let direct_paths = self.tree.direct_path_bytes_of_online() - of_full;
+            let annotations = Annotations::of(&self.tree, draft.before.proof, measured.leaf, partial, direct_paths);
+            delivered += annotations.bytes();
+        }
+        if let Some(upgrade) = draft.before.upgrade {
             deliveries += 1;
             delivered += upgrade.bytes;
         }
-        ServiceBytes { deliveries, delivered, ..uploaded(upload) }
+        ServiceBytes { deliveries, delivered, ..uploaded(measured.commit + measured.group_info.unwrap_or_default()) }
     }
 
     /// The framing of a member's handshake.
@@ -709,7 +565,7 @@ impl<'n> CostGroup<'n> {
         Framed { framing, others: others.collect() }
     }
 
-    fn identity(&self, device: DeviceNumber) -> u64 {
+    pub(super) fn identity(&self, device: DeviceNumber) -> u64 {
         self.identities[device as usize].into()
     }
 
@@ -773,11 +629,28 @@ impl GroupModel for CostGroup<'_> {
     }
 
     fn commit(&mut self, by: DeviceNumber, parts: &CommitParts) {
-        self.order_commit(by, parts);
+        let Some(leaf) = self.leaf(by) else { return };
+        let framed = self.frame(by, leaf);
+        self.order(&Draft::of_member(self, by, leaf, parts), &framed);
     }
 
     fn join(&mut self, by: DeviceNumber) {
-        self.order_external_commit(by, 0);
+        self.join_with(by, 0);
+    }
+
+    fn price_commit(&mut self, by: DeviceNumber, parts: &CommitParts) -> Option<CommitPrice> {
+        let leaf = self.leaf(by)?;
+        let framing = Framing {
+            is_private: self.settings.sizes.opaque,
+            has_tag: !self.settings.sizes.opaque,
+            sender_derivations: self.secret_trees.unsent(by),
+            receiver_derivations: 0,
+        };
+        Some(self.price(&Draft::of_member(self, by, leaf, parts), framing))
+    }
+
+    fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice> {
+        Some(self.price_join_with(by, 0))
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {
@@ -807,63 +680,13 @@ impl KdfDifference {
     }
 }
 
-/// A commit that the service has ordered, and whose proposals the tree has.
-struct OrderedCommit<'c> {
-    sender: Sender,
-    by: DeviceNumber,
-    leaf: LeafIndex,
-    framed: Framed,
-    removed: &'c [DeviceNumber],
-    parts: &'c CommitParts,
-    listed: Listed,
-    key_packages: HashWork,
-    added: &'c [DeviceNumber],
-    new_leaves: &'c [LeafIndex],
-    changes: ChangeCounts,
-    /// The tree before an external commit.
-    before: Option<TreeBefore>,
-    /// The committer was a partial client.
-    upgrade: Option<Upgrade>,
-    /// The committer's membership proof for partial clients, in the tree before the commit.
-    proof_before: u64,
-    /// The online devices that get the commit.
-    deliveries: u64,
-    /// The online members that it removes.
-    removed_online: u64,
-}
-
-/// The list of proposals of a commit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Listed {
-    bytes: u64,
-    /// The hashes of the proposals that the commit contains itself.
-    references: HashWork,
-}
-
-impl Listed {
-    fn contains(&mut self, proposal: u64) {
-        self.bytes += MessageSizes::listed(proposal);
-        self.references += HashWork::of(MessageSizes::own_proposal_reference(proposal));
-    }
-}
-
-/// The leaves below the copath child of a path's node.
-fn below<'l>(sorted: &'l [LeafIndex], node: &PathNode) -> &'l [LeafIndex] {
-    let from = sorted.partition_point(|leaf| *leaf < node.copath);
-    &sorted[from..sorted.partition_point(|leaf| *leaf < node.copath || node.has_below_copath(*leaf))]
-}
-
-fn added_below(sorted: &[LeafIndex], node: &PathNode) -> usize {
-    below(sorted, node).len()
-}
-
 /// The number of path nodes from the common ancestor of two leaves up.
 fn nodes_above(levels: u64, committer: LeafIndex, leaf: LeafIndex) -> u64 {
     let common = LeafIndex::BITS - (committer ^ leaf).leading_zeros();
     (levels >> common).count_ones().into()
 }
 
-fn change_counts([adds, removes, updates]: [u64; 3]) -> ChangeCounts {
+pub(super) fn change_counts([adds, removes, updates]: [u64; 3]) -> ChangeCounts {
     ChangeCounts { adds, removes, updates }
 }
 

@@ -4,7 +4,7 @@
 
 use super::messages::MessageSizes;
 use crate::{
-    cost::{CostCounts, Costs, EntryCost, Operation},
+    cost::{CostCounts, Costs, CountSpread, EntryCost, Operation},
     report::MessageTraffic,
     scenario::{MemberName, Protocol},
 };
@@ -51,6 +51,13 @@ pub(crate) trait GroupModel {
 
     /// Orders the external commit of a device, which replaces its old leaf if it has one.
     fn join(&mut self, by: DeviceNumber);
+
+    /// The costs of a commit that a member makes now, and that loses its race. [`None`] if the
+    /// protocol loses no commits.
+    fn price_commit(&mut self, by: DeviceNumber, parts: &CommitParts) -> Option<CommitPrice>;
+
+    /// The costs of an external commit that a device makes now, and that loses its race.
+    fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice>;
 
     /// Ends the run, and returns its costs.
     fn into_ledger(self: Box<Self>) -> Ledger;
@@ -160,6 +167,24 @@ impl CommitParts {
     }
 }
 
+/// The costs of a commit that is not ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CommitPrice {
+    /// The commit, with its welcome and its group info.
+    pub(crate) bytes: u64,
+    /// The operations of the committer.
+    pub(crate) counts: CostCounts,
+}
+
+impl CommitPrice {
+    /// Adds the price of a commit beside this one.
+    pub(crate) fn beside(mut self, other: Self) -> Self {
+        self.bytes += other.bytes;
+        self.counts += other.counts;
+        self
+    }
+}
+
 /// The costs of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
@@ -183,8 +208,14 @@ impl Ledger {
     }
 
     /// Adds several devices that received an entry.
-    pub(crate) fn receive(&mut self, entry: &mut EntryCost, operation: Operation, counts: CostCounts, devices: u64) {
-        entry.receivers.add_many(counts, devices);
+    pub(crate) fn receive(
+        &mut self,
+        receivers: &mut CountSpread,
+        operation: Operation,
+        counts: CostCounts,
+        devices: u64,
+    ) {
+        receivers.add_many(counts, devices);
         self.charge(operation, counts, devices);
     }
 

@@ -12,6 +12,7 @@
 //! | `group_model` | the interface of all protocols, and their common parts |
 //! | `baseline` | the protocols beside the engine's |
 //! | `group` | the group of MLS: members, and the costs of each entry |
+//! | `draft` | a commit before its order: changes, sizes and work |
 //! | `tree` | the ratchet tree, with the totals of each subtree |
 //! | `secret_tree` | the derivations in the secret tree |
 //! | `work` | the operations of each role |
@@ -21,6 +22,7 @@
 
 mod baseline;
 mod commit_plan;
+mod draft;
 mod encoding;
 mod group;
 mod group_model;
@@ -32,3 +34,9 @@ mod tree;
 mod work;
 
 pub use run::run;
+
+pub(crate) use tree::{CostTree, LeafIndex, NodeSizes};
+
+/// The columns of costs that the model leaves empty: the format of the service's store is the
+/// service's own.
+pub const EMPTY_COLUMNS: [&str; 1] = ["stored_bytes"];

@@ -3,7 +3,7 @@
 //! The rules are those of the [world](crate::world): after each step everything is delivered to
 //! every online member, and a device whose commit came too late tries again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use regrow_engine::HandshakeMode;
 use rustc_hash::FxHashMap;
@@ -12,12 +12,14 @@ use super::{
     baseline,
     commit_plan::{Intent, forget_fulfilled, plan},
     group_model::{
-        Change, CommitParts, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger, MlsVariant, WaitingProposal,
+        Change, CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger, MlsVariant,
+        WaitingProposal,
     },
     messages::MessageSizes,
     suite::SuiteSizes,
 };
 use crate::{
+    cost::Contention,
     report::{Failure, Figures, RunOutcome},
     scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Protocol, Scenario, Step},
     world::{StepLabels, identity_size, policy_without_suite, turn_in_race},
@@ -58,8 +60,8 @@ impl Stopped {
 /// A submission of a device, made for one epoch.
 #[derive(Clone, Debug)]
 enum Submission {
-    Commit { epoch: u64, parts: CommitParts },
-    External { epoch: u64 },
+    Commit { epoch: u64, parts: CommitParts, price: Option<CommitPrice> },
+    External { epoch: u64, price: Option<CommitPrice> },
     Proposal { epoch: u64, proposal: WaitingProposal },
     Message { epoch: u64, text: u64 },
 }
@@ -79,8 +81,9 @@ struct Player<'s> {
     key_packages: FxHashMap<DeviceNumber, u8>,
     offline_before_creation: Vec<DeviceNumber>,
     labels: StepLabels,
-    label: String,
+    label: Arc<str>,
     elapsed: Duration,
+    contention: Contention,
 }
 
 impl<'s> Player<'s> {
@@ -102,8 +105,9 @@ impl<'s> Player<'s> {
             key_packages: FxHashMap::default(),
             offline_before_creation: Vec::new(),
             labels: StepLabels::default(),
-            label: String::new(),
+            label: Arc::default(),
             elapsed: Duration::ZERO,
+            contention: Contention::default(),
         })
     }
 
@@ -144,8 +148,16 @@ impl<'s> Player<'s> {
         let Some(group) = self.group else { return RunOutcome { failures, ..RunOutcome::default() } };
         let (members, epochs) = (group.members(), group.epoch());
         let Ledger { entries, costs, messages, traffic, devices } = group.into_ledger();
-        let figures =
-            Figures { members, devices, epochs, messages, message_traffic: traffic, costs, ..Figures::default() };
+        let figures = Figures {
+            members,
+            devices,
+            epochs,
+            messages,
+            message_traffic: traffic,
+            costs,
+            contention: Box::new(self.contention.figures()),
+            ..Figures::default()
+        };
         RunOutcome { failures, figures, costs: entries, record: None }
     }
 
@@ -303,7 +315,7 @@ impl<'s> Player<'s> {
         match self.planned(device) {
             Some(mut parts) => {
                 parts.verifies_key_packages = true;
-                Ok(Submission::Commit { epoch: self.epoch(), parts })
+                Ok(Submission::Commit { epoch: self.epoch(), parts, price: None })
             }
             None => {
                 self.intents.remove(&device);
@@ -323,7 +335,7 @@ impl<'s> Player<'s> {
                 Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device))))
             }
             (false, true) => Err(Stopped::new(FailCode::NotAMember, format!("{} has no leaf", self.name(device)))),
-            _ => Ok(Submission::External { epoch: self.epoch() }),
+            _ => Ok(Submission::External { epoch: self.epoch(), price: None }),
         }
     }
 
@@ -346,9 +358,9 @@ impl<'s> Player<'s> {
     fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), Stopped> {
         let mut submissions = Vec::with_capacity(contenders.len());
         for contender in contenders {
-            let prepared = self.prepare(&contender.item)?;
-            self.encrypt_early(&prepared);
-            submissions.push(prepared);
+            let (device, mut submission) = self.prepare(&contender.item)?;
+            self.make_early(device, &mut submission);
+            submissions.push((device, submission));
         }
         submissions.sort_by_cached_key(|(device, _)| self.turn(*device));
         let mut losers = Vec::new();
@@ -362,19 +374,27 @@ impl<'s> Player<'s> {
             if let Some(again) = unless_void(self.make_again(device, submission), None)? {
                 unless_void(self.carry_through(device, again), ())?;
             }
+            // If the intent was carried out, it is no longer open, and this changes nothing.
+            self.contention.void(device as usize);
         }
         Ok(())
     }
 
-    /// The device encrypts its submission before it reads those of the others.
-    fn encrypt_early(&mut self, (device, submission): &(DeviceNumber, Submission)) {
+    /// The device makes its submission before it reads those of the others.
+    fn make_early(&mut self, device: DeviceNumber, submission: &mut Submission) {
+        let Some(group) = &mut self.group else { return };
         let is_private = match submission {
             Submission::Commit { .. } | Submission::Proposal { .. } => self.settings.sizes.opaque,
             Submission::External { .. } => false,
             Submission::Message { .. } => true,
         };
-        if is_private && let Some(group) = &mut self.group {
-            group.encrypt_early(*device);
+        if is_private {
+            group.encrypt_early(device);
+        }
+        match submission {
+            Submission::Commit { parts, price, .. } => *price = group.price_commit(device, parts),
+            Submission::External { price, .. } => *price = group.price_join(device),
+            Submission::Proposal { .. } | Submission::Message { .. } => {}
         }
     }
 
@@ -397,28 +417,38 @@ impl<'s> Player<'s> {
         let group = self.group.as_mut()?;
         let now = group.epoch();
         match &submission {
-            Submission::Commit { epoch, parts } if *epoch == now => {
+            Submission::Commit { epoch, parts, .. } if *epoch == now => {
                 group.commit(device, parts);
-                self.begin_epoch(Some(device));
+                self.begin_epoch(device);
             }
-            Submission::External { epoch } if *epoch == now => {
+            Submission::External { epoch, .. } if *epoch == now => {
                 group.join(device);
-                self.begin_epoch(Some(device));
+                self.begin_epoch(device);
             }
-            Submission::Proposal { epoch, proposal } if *epoch == now => group.propose(*proposal),
+            Submission::Proposal { epoch, proposal } if *epoch == now => {
+                group.propose(*proposal);
+                self.contention.proposed(self.elapsed.as_secs());
+            }
             Submission::Message { epoch, text } if *epoch == now => group.send(device, *text),
-            _ => return Some(submission),
+            Submission::Commit { price, .. } | Submission::External { price, .. } => {
+                if let Some(CommitPrice { bytes, counts }) = *price {
+                    self.contention.lost(device as usize, self.elapsed.as_secs(), bytes, counts);
+                }
+                return Some(submission);
+            }
+            Submission::Proposal { .. } | Submission::Message { .. } => return Some(submission),
         }
         None
     }
 
     /// Deletes the intents that the new epoch has fulfilled.
-    fn begin_epoch(&mut self, committer: Option<DeviceNumber>) {
+    fn begin_epoch(&mut self, committer: DeviceNumber) {
+        self.contention.ordered(committer as usize, self.elapsed.as_secs());
         let Some(group) = &self.group else { return };
         for (device, intents) in &mut self.intents {
             if !group.is_member(*device) {
                 intents.clear();
-            } else if Some(*device) == committer {
+            } else if *device == committer {
                 intents.retain(|intent| *intent == Intent::Leave);
             } else {
                 intents.retain(|intent| *intent != Intent::CommitProposals);
@@ -430,9 +460,18 @@ impl<'s> Player<'s> {
 
     fn make_again(&mut self, device: DeviceNumber, stale: Submission) -> Result<Option<Submission>, Stopped> {
         match stale {
-            Submission::Commit { .. } => Ok(self.from_intents(device)),
-            Submission::External { .. } if self.is_member(device) => Ok(None),
-            Submission::External { .. } => Ok(Some(Submission::External { epoch: self.epoch() })),
+            Submission::Commit { .. } => {
+                let next = self.next_submission(device);
+                if next.is_none() {
+                    self.contention.void(device as usize);
+                }
+                Ok(next)
+            }
+            Submission::External { .. } if self.is_member(device) => {
+                self.contention.void(device as usize);
+                Ok(None)
+            }
+            Submission::External { .. } => Ok(Some(Submission::External { epoch: self.epoch(), price: None })),
             Submission::Proposal { proposal, .. } => {
                 self.refuse_if_no_member(device)?;
                 match proposal.change {
@@ -453,13 +492,13 @@ impl<'s> Player<'s> {
     }
 
     /// The next submission for the open intents of a device.
-    fn from_intents(&self, device: DeviceNumber) -> Option<Submission> {
+    fn next_submission(&self, device: DeviceNumber) -> Option<Submission> {
         let epoch = self.epoch();
         if !self.is_member(device) {
             return None;
         }
         if let Some(parts) = self.planned(device) {
-            return Some(Submission::Commit { epoch, parts });
+            return Some(Submission::Commit { epoch, parts, price: None });
         }
         let group = self.group.as_ref()?;
         let leaves = self.intents.get(&device).is_some_and(|intents| intents.contains(&Intent::Leave));
@@ -477,7 +516,7 @@ impl<'s> Player<'s> {
         loop {
             let epoch = self.epoch();
             let waiting: Vec<_> = self.intents.keys().copied().filter(|device| self.is_online(*device)).collect();
-            let next = waiting.into_iter().find_map(|device| Some((device, self.from_intents(device)?)));
+            let next = waiting.into_iter().find_map(|device| Some((device, self.next_submission(device)?)));
             let Some((device, submission)) = next.filter(|(device, _)| tried != Some((*device, epoch))) else { break };
             tried = Some((device, epoch));
             self.carry_through(device, submission)?;

@@ -80,6 +80,11 @@ impl SecretTrees {
         racer.unsent = racer.tree.derivations(leaf, leaves);
     }
 
+    /// The derivations for the message that a device has encrypted early.
+    pub(crate) fn unsent(&self, device: DeviceNumber) -> u64 {
+        self.of_racers.get(&device).map_or(0, |racer| racer.unsent)
+    }
+
     /// The derivations for the next message of a device.
     pub(crate) fn message(&mut self, device: DeviceNumber, leaf: LeafIndex, leaves: u64) -> Derivations {
         let receiver = self.shared.derivations(leaf, leaves);

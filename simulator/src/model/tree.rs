@@ -4,13 +4,15 @@
 //! change recomputes only the nodes above the changed leaves, so a commit costs as much as its path
 //! is long. The sizes of encoded nodes come from [`NodeSizes`].
 
-use super::encoding::vector;
+mod hash_work;
+mod totals;
+mod undo;
+
+pub(crate) use self::hash_work::HashWork;
+use self::undo::Undo;
 
 /// The index of a leaf.
 pub(crate) type LeafIndex = u32;
-
-/// The size of a leaf's index in a list of unmerged leaves (RFC 9420, 7.1).
-const INDEX: u64 = 4;
 
 /// The bytes of a leaf in the input of a tree hash, besides the leaf node: the node type, the leaf
 /// index, and the mark of an optional value (RFC 9420, 7.8).
@@ -38,7 +40,7 @@ struct Node {
     resolution: u32,
     filled_parents: u32,
     unmerged: u32,
-    /// The fewest nodes to which a member of the subtree seals a path inside of the subtree.
+    /// The online member whose path inside of the subtree seals to the fewest nodes.
     cheapest: Cheapest,
     /// The bytes of the encoded nodes.
     encoded: u64,
@@ -60,16 +62,10 @@ enum ParentState {
     Below,
 }
 
-/// A number of hashes, and of the bytes that they hash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HashWork {
-    pub(crate) hashes: u64,
-    pub(crate) bytes: u64,
-}
-
-/// The member of a subtree with the cheapest path.
+/// The online member of a subtree with the cheapest path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cheapest {
+    /// [`u32::MAX`] if no member of the subtree is online.
     sealed: u32,
     leaf: LeafIndex,
 }
@@ -80,23 +76,20 @@ impl Default for Cheapest {
     }
 }
 
-impl HashWork {
-    pub(crate) fn of(bytes: u64) -> Self {
-        Self { hashes: 1, bytes }
+impl Cheapest {
+    fn of_member(leaf: LeafIndex, online: bool) -> Self {
+        if online { Self { sealed: 0, leaf } } else { Self::default() }
     }
-}
 
-impl std::ops::Add for HashWork {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { hashes: self.hashes + other.hashes, bytes: self.bytes + other.bytes }
-    }
-}
-
-impl std::ops::AddAssign for HashWork {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
+    /// The cheapest member of a parent with these children. A path also seals to the resolution of
+    /// the other child.
+    fn of_children(left: &Node, right: &Node) -> Self {
+        let below = |of: &Node, other: &Node| Self {
+            sealed: of.cheapest.sealed.saturating_add(other.resolution),
+            leaf: of.cheapest.leaf,
+        };
+        let (of_left, of_right) = (below(left, right), below(right, left));
+        if of_right.sealed < of_left.sealed { of_right } else { of_left }
     }
 }
 
@@ -144,12 +137,15 @@ pub(crate) struct CostTree {
     unmerged: Vec<Vec<LeafIndex>>,
     /// The changed leaves whose ancestors have old totals.
     changed: Vec<LeafIndex>,
+    /// The old values since the start of an [attempt](Self::attempt).
+    undo: Option<Vec<Undo>>,
 }
 
 impl CostTree {
     /// A tree with one member, whose leaf node has this size.
     pub(crate) fn new(sizes: NodeSizes, leaf_bytes: u64) -> Self {
-        let mut tree = Self { sizes, nodes: vec![Node::default()], unmerged: Vec::new(), changed: Vec::new() };
+        let mut tree =
+            Self { sizes, nodes: vec![Node::default()], unmerged: Vec::new(), changed: Vec::new(), undo: None };
         tree.set_leaf(0, leaf_bytes, true);
         tree.settle();
         tree
@@ -196,10 +192,11 @@ impl CostTree {
         self.nodes[root(self.height())].online.into()
     }
 
-    /// The member with the cheapest path: the one that seals to the fewest nodes. Of several, the
-    /// one with the lowest leaf.
-    pub(crate) fn cheapest(&self) -> LeafIndex {
-        self.nodes[root(self.height())].cheapest.leaf
+    /// The online member with the cheapest path: the one that seals to the fewest nodes. Of several,
+    /// the one with the lowest leaf. [`None`] if no member is online.
+    pub(crate) fn cheapest(&self) -> Option<LeafIndex> {
+        let Cheapest { sealed, leaf } = self.nodes[root(self.height())].cheapest;
+        (sealed < u32::MAX).then_some(leaf)
     }
 
     /// Puts a member in the lowest blank leaf (RFC 9420, 7.7 and 12.1.1), and returns the leaf.
@@ -212,9 +209,9 @@ impl CostTree {
         // The members below each node are exact at any time, because the next addition needs them.
         for level in 1..=self.height() {
             let node = ancestor(leaf, level);
-            self.nodes[node].members += 1;
+            self.node_mut(node).members += 1;
             if self.nodes[node].state != ParentState::Blank {
-                let unmerged = &mut self.unmerged[node / 2];
+                let unmerged = self.unmerged_mut(node);
                 let at = unmerged.partition_point(|known| *known < leaf);
                 unmerged.insert(at, leaf);
             }
@@ -231,10 +228,10 @@ impl CostTree {
 
     /// Blanks the leaf of a member, and its direct path (RFC 9420, 12.1.3).
     pub(crate) fn remove(&mut self, leaf: LeafIndex) {
-        self.nodes[2 * leaf as usize] = Node::blank_leaf();
+        *self.node_mut(2 * leaf as usize) = Node::blank_leaf();
         self.changed.push(leaf);
         for level in 1..=self.height() {
-            self.nodes[ancestor(leaf, level)].members -= 1;
+            self.node_mut(ancestor(leaf, level)).members -= 1;
         }
         self.blank_path(leaf);
     }
@@ -246,8 +243,11 @@ impl CostTree {
             if self.nodes[node_over(right, self.height() - 1)].members > 0 {
                 break;
             }
-            self.nodes.truncate(self.nodes.len() / 2);
-            self.unmerged.truncate(self.unmerged.len() / 2);
+            let nodes = self.nodes.split_off(self.nodes.len() / 2);
+            let unmerged = self.unmerged.split_off(self.unmerged.len() / 2);
+            if let Some(undo) = &mut self.undo {
+                undo.push(Undo::Trimmed(nodes, unmerged));
+            }
             self.changed.retain(|leaf| *leaf < right);
         }
     }
@@ -259,8 +259,8 @@ impl CostTree {
         let top = path.last().map(|node| node.level);
         for PathNode { level, .. } in &path {
             let node = ancestor(leaf, *level);
-            self.nodes[node].state = if Some(*level) == top { ParentState::Top } else { ParentState::Below };
-            self.unmerged[node / 2].clear();
+            self.node_mut(node).state = if Some(*level) == top { ParentState::Top } else { ParentState::Below };
+            self.unmerged_mut(node).clear();
         }
         let online = self.nodes[2 * leaf as usize].online == 1;
         self.set_leaf(leaf, leaf_bytes, online);
@@ -270,14 +270,18 @@ impl CostTree {
     /// Notes that a member is online, or offline.
     pub(crate) fn set_online(&mut self, leaf: LeafIndex, online: bool) {
         if self.is_member(leaf) && (self.nodes[2 * leaf as usize].online == 1) != online {
-            self.nodes[2 * leaf as usize].online = online.into();
-            for level in 1..=self.height() {
-                let node = &mut self.nodes[ancestor(leaf, level)];
-                if online { node.online += 1 } else { node.online -= 1 }
-            }
             let node = &mut self.nodes[2 * leaf as usize];
+            (node.online, node.cheapest) = (online.into(), Cheapest::of_member(leaf, online));
             node.path_bytes = if online { node.encoded } else { 0 };
-            self.changed.push(leaf);
+            for level in 1..=self.height() {
+                let (index, half) = (ancestor(leaf, level), 1 << (level - 1));
+                let (left, right) = (&self.nodes[index - half], &self.nodes[index + half]);
+                let online = left.online + right.online;
+                let path_bytes = left.path_bytes + right.path_bytes + u64::from(online) * self.encoded_own(index);
+                let totals = (online, Cheapest::of_children(left, right), path_bytes);
+                let node = &mut self.nodes[index];
+                (node.online, node.cheapest, node.path_bytes) = totals;
+            }
         }
     }
 
@@ -325,12 +329,12 @@ impl CostTree {
     }
 
     fn set_leaf(&mut self, leaf: LeafIndex, leaf_bytes: u64, online: bool) {
-        self.nodes[2 * leaf as usize] = Node {
+        *self.node_mut(2 * leaf as usize) = Node {
             leaf_bytes: leaf_bytes as u32,
             members: 1,
             online: online.into(),
             resolution: 1,
-            cheapest: Cheapest { sealed: 0, leaf },
+            cheapest: Cheapest::of_member(leaf, online),
             // An optional value, and the type of the node.
             encoded: 2 + leaf_bytes,
             path_bytes: if online { 2 + leaf_bytes } else { 0 },
@@ -343,8 +347,8 @@ impl CostTree {
     fn blank_path(&mut self, leaf: LeafIndex) {
         for level in 1..=self.height() {
             let node = ancestor(leaf, level);
-            self.nodes[node].state = ParentState::Blank;
-            self.unmerged[node / 2].clear();
+            self.node_mut(node).state = ParentState::Blank;
+            self.unmerged_mut(node).clear();
         }
         self.changed.push(leaf);
     }
@@ -368,6 +372,9 @@ impl CostTree {
     fn grow(&mut self) {
         self.settle();
         let (old, height) = (self.leaf_count(), self.height() + 1);
+        if let Some(undo) = &mut self.undo {
+            undo.push(Undo::Grown(self.nodes.len()));
+        }
         self.nodes.resize(4 * old as usize - 1, Node::blank_leaf());
         self.unmerged.resize_with(2 * old as usize - 1, Vec::new);
         for level in 1..height {
@@ -380,118 +387,6 @@ impl CostTree {
         }
         self.nodes[root(height)] = Node::default();
         self.recompute(root(height), height);
-    }
-
-    /// Recomputes the totals of a parent from those of its children.
-    fn recompute(&mut self, index: usize, level: u32) {
-        let half = 1 << (level - 1);
-        let (left, right) = (self.nodes[index - half], self.nodes[index + half]);
-        let (state, own_unmerged) = (self.nodes[index].state, self.unmerged[index / 2].len() as u64);
-        let is_filled = state != ParentState::Blank;
-        let own = self.own_bytes(index);
-        let encoded_own = 1 + if is_filled { 1 + own } else { 0 };
-        let children = 2 * self.sizes.hash;
-        let mut verification = left.verification + right.verification;
-        if is_filled {
-            verification += self.verification_of(index, level, &left, &right);
-        }
-        let children_resolution = left.resolution + right.resolution;
-        let cheapest = |of: &Node, other: &Node| Cheapest {
-            sealed: of.cheapest.sealed.saturating_add(other.resolution),
-            leaf: of.cheapest.leaf,
-        };
-        let (of_left, of_right) = (cheapest(&left, &right), cheapest(&right, &left));
-        self.nodes[index] = Node {
-            leaf_bytes: 0,
-            state,
-            members: left.members + right.members,
-            online: left.online + right.online,
-            resolution: if is_filled { 1 + own_unmerged as u32 } else { children_resolution },
-            filled_parents: left.filled_parents + right.filled_parents + u32::from(is_filled),
-            unmerged: left.unmerged + right.unmerged + own_unmerged as u32,
-            cheapest: if of_right.sealed < of_left.sealed { of_right } else { of_left },
-            encoded: left.encoded + right.encoded + encoded_own,
-            path_bytes: left.path_bytes + right.path_bytes + u64::from(left.online + right.online) * encoded_own,
-            hashed: left.hashed + right.hashed + 2 + own + children,
-            verification,
-        };
-    }
-
-    /// The bytes of a parent's content. 0 for a blank parent.
-    fn own_bytes(&self, index: usize) -> u64 {
-        let unmerged = vector(INDEX * self.unmerged[index / 2].len() as u64);
-        match self.nodes[index].state {
-            ParentState::Blank => 0,
-            ParentState::Top => self.sizes.public_key + 1 + unmerged,
-            ParentState::Below => self.sizes.public_key + self.sizes.hash + unmerged,
-        }
-    }
-
-    /// The bytes of the nodes from a leaf to the root, as optional nodes.
-    pub(crate) fn direct_path_bytes(&self, leaf: LeafIndex) -> u64 {
-        let parents = (1..=self.height()).map(|level| match self.own_bytes(ancestor(leaf, level)) {
-            0 => 1,
-            own => 2 + own,
-        });
-        self.nodes[2 * leaf as usize].encoded + parents.sum::<u64>()
-    }
-
-    /// The sum of [these bytes](Self::direct_path_bytes) over all online members.
-    pub(crate) fn direct_path_bytes_of_online(&self) -> u64 {
-        self.nodes[root(self.height())].path_bytes
-    }
-
-    /// The verification of the parent hash at a parent with a key pair. OpenMLS computes the tree
-    /// hashes of both children without the unmerged leaves, and one parent hash for each child.
-    fn verification_of(&self, index: usize, level: u32, left: &Node, right: &Node) -> HashWork {
-        let hashed = left.hashed + right.hashed - self.bytes_of_unmerged(index, level);
-        let parent_hash = self.parent_hash_input(self.nodes[index].state == ParentState::Below);
-        HashWork { hashes: (1 << (level + 1)) - 2 + 2, bytes: hashed + 2 * parent_hash }
-    }
-
-    /// The bytes by which the tree hashes below a parent shrink without its unmerged leaves.
-    fn bytes_of_unmerged(&self, index: usize, level: u32) -> u64 {
-        let excluded = &self.unmerged[index / 2];
-        let mut bytes = 0;
-        for leaf in excluded {
-            bytes += u64::from(self.nodes[2 * *leaf as usize].leaf_bytes);
-        }
-        // A leaf that is unmerged at a parent is also unmerged at all parents with a key pair
-        // between the two.
-        for below in 1..level {
-            let mut rest = &excluded[..];
-            while let Some(first) = rest.first() {
-                let node = ancestor(*first, below);
-                let count = rest.partition_point(|leaf| ancestor(*leaf, below) == node);
-                if self.nodes[node].state != ParentState::Blank {
-                    let all = self.unmerged[node / 2].len();
-                    bytes += vector(INDEX * all as u64) - vector(INDEX * (all - count) as u64);
-                }
-                rest = &rest[count..];
-            }
-        }
-        bytes
-    }
-
-    fn hashing_of(&self, index: usize, level: u32) -> HashWork {
-        HashWork { hashes: (1 << (level + 1)) - 1, bytes: self.nodes[index].hashed }
-    }
-
-    /// The bytes of the nodes up to the last member. The encoding leaves out the blank nodes at the
-    /// right end (RFC 9420, 12.4.3.3).
-    fn encoded(&self) -> u64 {
-        let (mut level, mut start, mut bytes) = (self.height(), 0, 0);
-        while level > 0 {
-            let right = start + (1 << (level - 1));
-            if self.nodes[node_over(right, level - 1)].members > 0 {
-                let (node, left) = (&self.nodes[node_over(start, level)], node_over(start, level - 1));
-                let both = self.nodes[left].encoded + self.nodes[node_over(right, level - 1)].encoded;
-                bytes += self.nodes[left].encoded + (node.encoded - both);
-                start = right;
-            }
-            level -= 1;
-        }
-        bytes + self.nodes[2 * start as usize].encoded
     }
 }
 

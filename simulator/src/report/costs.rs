@@ -105,7 +105,7 @@ pub fn columns() -> Vec<String> {
 }
 
 /// The cells after the scenario and the seed.
-fn cells(entry: &EntryCost) -> Vec<String> {
+pub(crate) fn cells(entry: &EntryCost) -> Vec<String> {
     let committer: Vec<_> = match entry.committer {
         Some(counts) => counts.named().map(|(_, count)| count.to_string()).into(),
         None => vec![String::new(); CostCounts::default().named().len()],

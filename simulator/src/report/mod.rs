@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | [`result`] | the runner's results |
 //! | [`record`] | the steps, ratchet trees and messages of a run |
+//! | [`progress`] | the counts during a run |
 //! | [`transcript`] | the events of a run, as JSON Lines |
 //! | [`terminal`], [`json`], [`junit`] | writers of results, for a person, a program and a CI system |
 //! | [`html`] | results and records as a page for a browser |
 //! | [`trace_stats`] | the figures of a trace |
 //! | [`costs`] | the costs of each entry of the log, as CSV |
+//! | [`plot`] | the plots of a sweep, as SVG |
 //! | [`matrix`] | the exposure matrix, with its own writers |
 //!
 //! Nothing here decides if a scenario passed.
@@ -19,6 +21,8 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod matrix;
+pub mod plot;
+pub mod progress;
 pub mod record;
 pub mod result;
 pub mod terminal;

@@ -3,13 +3,14 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use serde::Serialize;
 
-use super::record::RunRecord;
-use crate::cost::{Costs, EntryCost};
+use super::{progress::Progress, record::RunRecord};
+use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
 
 /// The options of a run.
@@ -25,6 +26,8 @@ pub struct RunOptions {
     /// True if the run records its steps, ratchet trees and messages. The oracle then also follows a
     /// scenario without a thief.
     pub record: bool,
+    /// The counts that the run keeps up to date while it goes on.
+    pub progress: Arc<Progress>,
 }
 
 impl RunOptions {
@@ -36,7 +39,7 @@ impl RunOptions {
 }
 
 /// The result of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunOutcome {
     /// The expectations that did not hold; empty if the scenario passed.
     pub failures: Vec<Failure>,
@@ -93,7 +96,7 @@ impl Failure {
 }
 
 /// The counts of a run. They are exact: the same scenario and seed give the same counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// The number of members at the end.
     pub members: u64,
@@ -113,6 +116,8 @@ pub struct Figures {
     /// The cost of the devices' cryptography, for each operation. A commit that is repeated until
     /// its proposals are in order counts once.
     pub costs: Costs,
+    /// The contention of the run. Zero unless the options ask for costs.
+    pub contention: Box<ContentionFigures>,
     /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }
@@ -138,6 +143,13 @@ pub struct CompromiseFigures {
     pub who: MemberName,
     /// The stolen part of the device.
     pub scope: TheftScope,
+    /// The group's epoch at the time of the theft. The JSON report does not have it.
+    #[serde(skip)]
+    pub epoch: u64,
+    /// The virtual seconds from the beginning of the scenario to the theft. The JSON report does
+    /// not have them.
+    #[serde(skip)]
+    pub time: u64,
     /// The number of exposed messages that were sent before the theft: the window of forward
     /// secrecy.
     pub exposed_before: u64,
@@ -168,7 +180,7 @@ pub struct AuthenticationFigures {
 }
 
 /// The report on one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunResult {
     /// The file.
     pub file: PathBuf,
@@ -179,7 +191,7 @@ pub struct RunResult {
 }
 
 /// The result of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FileOutcome {
     /// The scenario was run.
     Ran {

@@ -33,10 +33,11 @@ const FIELDS: &[&str] = &[
 const MAX_SHAPE: u32 = 100;
 
 /// The policies that a file writes as words.
-pub(super) const POLICIES: [(&str, CommitterPolicy); 3] = [
+pub(super) const POLICIES: [(&str, CommitterPolicy); 4] = [
     ("wanter", CommitterPolicy::Wanter),
     ("random", CommitterPolicy::Random),
     ("last_active", CommitterPolicy::LastActive),
+    ("cheapest", CommitterPolicy::Cheapest),
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,8 +58,19 @@ pub(super) fn churn<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Churn
     if let Some(at) = latency.as_ref().filter(|_| commits != Commits::Direct) {
         reader.note(at, "`latency` needs direct commits: proposals of one epoch do not exclude each other");
     }
+    let (initial, policy) = (fields.get("initial"), fields.get("committer"));
+    let committer = policy.clone().and_then(|at| committer(reader, at)).unwrap_or_default();
+    if let Some(at) = policy.filter(|_| committer == CommitterPolicy::Cheapest) {
+        if initial.is_none() {
+            reader.note(&at, "`cheapest` needs `initial`: the churn must create the group to know its ratchet tree");
+        }
+        if latency.is_some() {
+            let problem = "`cheapest` excludes `latency`: the run decides the order of a race, and so the ratchet tree";
+            reader.note(&at, problem);
+        }
+    }
     Some(Churn {
-        initial: fields.get("initial").and_then(|at| reader.small_number(&at, 1, MAX_MEMBERS as u32)),
+        initial: initial.and_then(|at| reader.small_number(&at, 1, MAX_MEMBERS as u32)),
         time: fields.get("for").and_then(|at| reader.duration(&at, SECOND)),
         epochs: fields.get("epochs").and_then(|at| reader.number(&at, 1, MAX_CHURN_EVENTS)),
         events: fields.get("events").and_then(|at| reader.number(&at, 1, MAX_CHURN_EVENTS)),
@@ -66,7 +78,7 @@ pub(super) fn churn<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Churn
         stay: fields.get("stay").and_then(|at| stay(reader, at)).unwrap_or_default(),
         messages: fields.get("messages").and_then(|at| messages(reader, at)),
         updates: fields.get("updates").and_then(|at| updates(reader, at)).unwrap_or_default(),
-        committer: fields.get("committer").and_then(|at| committer(reader, at)).unwrap_or_default(),
+        committer,
         commits,
         presence: fields.get("presence").and_then(|at| presence(reader, at)),
         latency: latency.and_then(|at| reader.duration(&at, SECOND)),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     json::{Entry, Json, SourceText},
     name::{MAX_NAME_LENGTH, TURN},
+    parse::MAX_MEMBERS,
     problem::{FileProblem, MAX_PROBLEMS},
     step::{MAX_WAIT, duration},
     word::Word,
@@ -17,32 +18,32 @@ use crate::churn::{Decimal, Rate};
 
 /// The state of the reader while it reads a file.
 #[derive(Debug)]
-pub(super) struct FileReader<'a> {
-    pub(super) source: SourceText<'a>,
-    pub(super) problems: Vec<FileProblem>,
+pub(crate) struct FileReader<'a> {
+    pub(crate) source: SourceText<'a>,
+    pub(crate) problems: Vec<FileProblem>,
     /// True if names may contain `{i}` here.
-    pub(super) in_repeat: bool,
+    pub(crate) in_repeat: bool,
     /// True if the steps here belong to a race.
-    pub(super) in_race: bool,
+    pub(crate) in_race: bool,
 }
 
 /// A value, and the path to it.
 #[derive(Clone, Debug)]
-pub(super) struct At<'a> {
-    pub(super) json: Json<'a>,
-    pub(super) path: String,
+pub(crate) struct At<'a> {
+    pub(crate) json: Json<'a>,
+    pub(crate) path: String,
 }
 
 /// An object whose fields are read one by one.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     at: At<'a>,
     entries: Vec<Entry<'a>>,
 }
 
 impl<'a> At<'a> {
     /// The elements, if the value is a list.
-    pub(super) fn elements(&self) -> Option<Vec<At<'a>>> {
+    pub(crate) fn elements(&self) -> Option<Vec<At<'a>>> {
         let elements = self.json.elements()?.into_iter().enumerate();
         Some(elements.map(|(index, json)| At { json, path: format!("{}[{index}]", self.path) }).collect())
     }
@@ -54,7 +55,7 @@ impl<'a> At<'a> {
 }
 
 impl<'a> FileReader<'a> {
-    pub(super) fn note(&mut self, at: &At<'a>, problem: impl Into<String>) {
+    pub(crate) fn note(&mut self, at: &At<'a>, problem: impl Into<String>) {
         if self.problems.len() < MAX_PROBLEMS {
             let position = Some(self.source.position(at.json));
             self.problems.push(FileProblem { position, field: at.path.clone(), problem: problem.into() });
@@ -66,14 +67,14 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads an object that has only known fields, each at most once.
-    pub(super) fn object(&mut self, at: At<'a>, known: &[&str]) -> Option<Fields<'a>> {
+    pub(crate) fn object(&mut self, at: At<'a>, known: &[&str]) -> Option<Fields<'a>> {
         let fields = self.any_object(at)?;
         self.refuse_others(&fields, known);
         Some(fields)
     }
 
     /// Notes every field that is not known.
-    pub(super) fn refuse_others(&mut self, fields: &Fields<'a>, known: &[&str]) {
+    pub(crate) fn refuse_others(&mut self, fields: &Fields<'a>, known: &[&str]) {
         for entry in &fields.entries {
             if !known.contains(&&*entry.name) {
                 let told = unknown("field", &entry.name, known);
@@ -83,7 +84,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads an object with any fields, each at most once.
-    pub(super) fn any_object(&mut self, at: At<'a>) -> Option<Fields<'a>> {
+    pub(crate) fn any_object(&mut self, at: At<'a>) -> Option<Fields<'a>> {
         let Some(entries) = at.json.entries() else {
             self.wrong_type(&at, "an object");
             return None;
@@ -104,7 +105,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads a text of one line: not empty, and without control characters.
-    pub(super) fn line(&mut self, at: &At<'a>) -> Option<String> {
+    pub(crate) fn line(&mut self, at: &At<'a>) -> Option<String> {
         let text = self.text(at)?;
         if text.is_empty() {
             self.note(at, "expected a text, found an empty one");
@@ -118,7 +119,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads any text.
-    pub(super) fn text(&mut self, at: &At<'a>) -> Option<String> {
+    pub(crate) fn text(&mut self, at: &At<'a>) -> Option<String> {
         match at.json.text() {
             Some(Ok(text)) => Some(text),
             Some(Err(error)) => {
@@ -134,7 +135,7 @@ impl<'a> FileReader<'a> {
 
     /// Reads a name: a text without white space, not too long, and without `{i}` outside of
     /// `repeat`.
-    pub(super) fn name(&mut self, at: &At<'a>) -> Option<String> {
+    pub(crate) fn name(&mut self, at: &At<'a>) -> Option<String> {
         let name = self.text(at)?;
         let problem = if name.is_empty() {
             "expected a name, found an empty text".to_owned()
@@ -151,10 +152,12 @@ impl<'a> FileReader<'a> {
         None
     }
 
-    /// Reads one name or a list of names: at least one name, and each at most once.
-    pub(super) fn names(&mut self, at: &At<'a>) -> Option<Vec<String>> {
+    /// Reads one name, a list of names, or a row of numbered names: at least one name, and each at
+    /// most once.
+    pub(crate) fn names(&mut self, at: &At<'a>) -> Option<Vec<String>> {
         match at.elements() {
             None if at.json.text().is_some() => self.name(at).map(|name| vec![name]),
+            None if at.json.kind() == "an object" => self.numbered(at),
             None => {
                 self.wrong_type(at, "a name or a list of names");
                 None
@@ -167,8 +170,22 @@ impl<'a> FileReader<'a> {
         }
     }
 
+    /// Reads a row of numbered names, such as m2 to m100.
+    fn numbered(&mut self, at: &At<'a>) -> Option<Vec<String>> {
+        let fields = self.object(at.clone(), &["prefix", "from", "to"])?;
+        let prefix = fields.required(self, "prefix").and_then(|at| self.name(&at));
+        let mut limit = |name| fields.required(self, name).and_then(|at| self.number(&at, 1, MAX_MEMBERS as u64));
+        let (from, to) = (limit("from"), limit("to"));
+        let (prefix, from, to) = (prefix?, from?, to?);
+        if from > to {
+            self.note(at, format!("expected `from` not above `to`, found {from} and {to}"));
+            return None;
+        }
+        Some((from..=to).map(|number| format!("{prefix}{number}")).collect())
+    }
+
     /// Reads names, each at most once. Reads all of them, even after a wrong one.
-    pub(super) fn distinct(&mut self, elements: &[At<'a>]) -> Option<Vec<String>> {
+    pub(crate) fn distinct(&mut self, elements: &[At<'a>]) -> Option<Vec<String>> {
         let mut seen = std::collections::BTreeSet::new();
         let mut names = Some(Vec::with_capacity(elements.len()));
         for element in elements {
@@ -187,7 +204,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads a whole number within limits, both included.
-    pub(super) fn number(&mut self, at: &At<'a>, least: u64, most: u64) -> Option<u64> {
+    pub(crate) fn number(&mut self, at: &At<'a>, least: u64, most: u64) -> Option<u64> {
         match at.json.number() {
             Some(number) if (least..=most).contains(&number) => Some(number),
             Some(number) => {
@@ -206,7 +223,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads a whole number within limits that fits into 32 bits.
-    pub(super) fn small_number(&mut self, at: &At<'a>, least: u32, most: u32) -> Option<u32> {
+    pub(crate) fn small_number(&mut self, at: &At<'a>, least: u32, most: u32) -> Option<u32> {
         self.number(at, least.into(), most.into()).and_then(|number| u32::try_from(number).ok())
     }
 
@@ -252,7 +269,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads true or false.
-    pub(super) fn truth(&mut self, at: &At<'a>) -> Option<bool> {
+    pub(crate) fn truth(&mut self, at: &At<'a>) -> Option<bool> {
         let truth = at.json.truth();
         if truth.is_none() {
             self.wrong_type(at, "true or false");
@@ -261,7 +278,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads a field that may only be true.
-    pub(super) fn just_true(&mut self, at: &At<'a>) -> Option<()> {
+    pub(crate) fn just_true(&mut self, at: &At<'a>) -> Option<()> {
         match self.truth(at)? {
             true => Some(()),
             false => {
@@ -272,7 +289,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// Reads one of the words of a type.
-    pub(super) fn word<T: Word>(&mut self, at: &At<'a>) -> Option<T> {
+    pub(crate) fn word<T: Word>(&mut self, at: &At<'a>) -> Option<T> {
         let text = self.text(at)?;
         let found = T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
@@ -285,25 +302,25 @@ impl<'a> FileReader<'a> {
 
 impl<'a> Fields<'a> {
     /// The object itself.
-    pub(super) fn at(&self) -> &At<'a> {
+    pub(crate) fn at(&self) -> &At<'a> {
         &self.at
     }
 
     /// The fields in the order of the file, each with its name as it is in the file.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, At<'a>, At<'a>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, At<'a>, At<'a>)> {
         self.entries
             .iter()
             .map(|entry| (&*entry.name, self.at.field(&entry.name, entry.key), self.at.field(&entry.name, entry.value)))
     }
 
     /// Returns an optional field.
-    pub(super) fn get(&self, name: &str) -> Option<At<'a>> {
+    pub(crate) fn get(&self, name: &str) -> Option<At<'a>> {
         let entry = self.entries.iter().find(|entry| entry.name == name)?;
         Some(self.at.field(name, entry.value))
     }
 
     /// Returns a required field, or notes that it is missing.
-    pub(super) fn required(&self, reader: &mut FileReader<'a>, name: &str) -> Option<At<'a>> {
+    pub(crate) fn required(&self, reader: &mut FileReader<'a>, name: &str) -> Option<At<'a>> {
         let field = self.get(name);
         if field.is_none() {
             reader.note(&self.at.field(name, self.at.json), format!("field `{name}` is missing"));
@@ -314,7 +331,7 @@ impl<'a> Fields<'a> {
 
 /// The problem with an unknown name. It suggests the nearest known name, or lists all known names
 /// if none is near.
-pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown {what} `{}`; did you mean `{near}`?", shown(name)),
         None => format!("unknown {what} `{}`; known are {}", shown(name), known.join(", ")),
@@ -323,7 +340,7 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 
 /// Makes a name from a file safe for a message: a terminal must not obey it, and it is not too
 /// long.
-pub(super) fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     /// Enough characters to recognise the name.
     const MOST: usize = 80;
     let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
@@ -334,7 +351,7 @@ pub(super) fn shown(name: &str) -> String {
 }
 
 /// The known name that the author most likely meant, if one is near enough.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let length = name.chars().count();
     // Accepts one error in a short name, and one error for every three letters of a longer name.
     let tolerance = (length / 3).max(1);

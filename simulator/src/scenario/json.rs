@@ -13,27 +13,27 @@ use super::problem::{FileProblem, Position};
 
 /// The text of a file, with the starts of its lines.
 #[derive(Debug)]
-pub(super) struct SourceText<'a> {
+pub(crate) struct SourceText<'a> {
     text: &'a str,
     lines: Vec<usize>,
 }
 
 /// One value of a file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Json<'a>(&'a str);
+pub(crate) struct Json<'a>(&'a str);
 
 /// One field of an object.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) name: Cow<'a, str>,
+pub(crate) struct Entry<'a> {
+    pub(crate) name: Cow<'a, str>,
     /// The name as it is in the file.
-    pub(super) key: Json<'a>,
-    pub(super) value: Json<'a>,
+    pub(crate) key: Json<'a>,
+    pub(crate) value: Json<'a>,
 }
 
 impl<'a> SourceText<'a> {
     /// Checks the syntax of the text, and returns it with its only value.
-    pub(super) fn open(text: &'a str) -> Result<(Self, Json<'a>), FileProblem> {
+    pub(crate) fn open(text: &'a str) -> Result<(Self, Json<'a>), FileProblem> {
         let source = Self::of(text);
         let start = Some(Position { line: 1, column: 1 });
         let whole =
@@ -56,7 +56,7 @@ impl<'a> SourceText<'a> {
     }
 
     /// The position of a text's end.
-    pub(super) fn end_of(text: &'a str) -> Position {
+    pub(crate) fn end_of(text: &'a str) -> Position {
         Self::of(text).position_at(text.len())
     }
 
@@ -76,12 +76,12 @@ impl<'a> SourceText<'a> {
 
     /// The position at which a value of this text begins. The cost grows with the length of the
     /// line, so this is for problems only, and not for every value.
-    pub(super) fn position(&self, value: Json<'a>) -> Position {
+    pub(crate) fn position(&self, value: Json<'a>) -> Position {
         self.position_at(self.offset(value))
     }
 
     /// The line in which a value of this text begins.
-    pub(super) fn line(&self, value: Json<'a>) -> u32 {
+    pub(crate) fn line(&self, value: Json<'a>) -> u32 {
         count(self.line_at(self.offset(value)))
     }
 
@@ -107,7 +107,7 @@ fn count(number: usize) -> u32 {
 
 impl<'a> Json<'a> {
     /// The kind of the value, as a part of a sentence.
-    pub(super) fn kind(self) -> &'static str {
+    pub(crate) fn kind(self) -> &'static str {
         match self.0.as_bytes().first() {
             Some(b'{') => "an object",
             Some(b'[') => "a list",
@@ -119,25 +119,25 @@ impl<'a> Json<'a> {
     }
 
     /// The elements, if the value is a list.
-    pub(super) fn elements(self) -> Option<Vec<Self>> {
+    pub(crate) fn elements(self) -> Option<Vec<Self>> {
         let elements: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
         Some(elements.into_iter().map(|element| Json(element.get())).collect())
     }
 
     /// The fields, if the value is an object: in the order of the file, and each as often as it
     /// occurs.
-    pub(super) fn entries(self) -> Option<Vec<Entry<'a>>> {
+    pub(crate) fn entries(self) -> Option<Vec<Entry<'a>>> {
         serde_json::from_str::<Entries<'a>>(self.0).ok().map(|entries| entries.0)
     }
 
     /// The text, if the value is one. An escape sequence may be half a character, which is an
     /// error.
-    pub(super) fn text(self) -> Option<Result<String, serde_json::Error>> {
+    pub(crate) fn text(self) -> Option<Result<String, serde_json::Error>> {
         self.0.starts_with('"').then(|| serde_json::from_str(self.0))
     }
 
     /// The number, if the value is a whole number that is not negative and not too large.
-    pub(super) fn number(self) -> Option<u64> {
+    pub(crate) fn number(self) -> Option<u64> {
         serde_json::from_str(self.0).ok()
     }
 
@@ -147,13 +147,18 @@ impl<'a> Json<'a> {
     }
 
     /// The truth value, if the value is one.
-    pub(super) fn truth(self) -> Option<bool> {
+    pub(crate) fn truth(self) -> Option<bool> {
+        serde_json::from_str(self.0).ok()
+    }
+
+    /// The whole value. `None` if it has more levels or larger numbers than `serde_json` reads.
+    pub(crate) fn value(self) -> Option<serde_json::Value> {
         serde_json::from_str(self.0).ok()
     }
 
     /// The value at a path such as `steps[3].send.by` below this value. If it does not exist,
     /// returns the nearest value above it.
-    pub(super) fn locate(self, path: &str) -> Self {
+    pub(crate) fn locate(self, path: &str) -> Self {
         let mut here = self;
         for segment in path.split(['.', '[']) {
             let next = match segment.strip_suffix(']').map(str::parse) {

@@ -27,10 +27,12 @@ pub fn load(path: &Path) -> Result<Scenario, Unusable> {
     let unusable = |problems| Unusable { file: path.to_owned(), problems };
     let text = text(path).map_err(|problem| unusable(vec![problem]))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let traces = |file: &str| {
-        History::load(&folder.join(file)).map(Arc::new).map_err(|error| format!("the trace is unusable: {error}"))
-    };
-    parse::read_with(&text, &traces).map_err(unusable)
+    parse::read_with(&text, &|file| history(folder, file)).map_err(unusable)
+}
+
+/// Loads the history of a trace by its path from the folder of a scenario, or tells the mistake.
+pub(crate) fn history(folder: &Path, file: &str) -> Result<Arc<History>, String> {
+    History::load(&folder.join(file)).map(Arc::new).map_err(|error| format!("the trace is unusable: {error}"))
 }
 
 /// Reads the text of a regular file of a reasonable size.

@@ -95,6 +95,14 @@ pub(crate) fn read_with(text: &str, traces: &Traces<'_>) -> Result<Scenario, Vec
     }
 }
 
+/// Reads and checks a scenario that is a value inside of a file, such as the base of a sweep. Notes
+/// every problem.
+pub(crate) fn read_inside<'a>(reader: &mut FileReader<'a>, file: &At<'a>, at: &At<'a>, traces: &Traces<'_>) {
+    if let Some((scenario, complete)) = scenario(reader, at, traces) {
+        check::check(reader, file, &scenario, complete);
+    }
+}
+
 /// Reads as much of the scenario as possible. `None` if its format is unknown.
 fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>) -> Option<(Scenario, Complete)> {
     let top = reader.any_object(root.clone())?;

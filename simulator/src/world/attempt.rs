@@ -172,7 +172,12 @@ impl World<'_> {
             }
         }
         match (outcome, submission) {
-            (SubmissionOutcome::Stale, submission) => Ok(Attempted::Stale(submission)),
+            (SubmissionOutcome::Stale, submission) => {
+                if let Submission::Commit(pending) = &submission {
+                    self.recorder.costs.lost(device, self.clock.elapsed(), pending);
+                }
+                Ok(Attempted::Stale(submission))
+            }
             (SubmissionOutcome::Accepted, Submission::Commit(pending)) => self.confirm(device, pending),
             (SubmissionOutcome::Accepted, _) => Ok(Attempted::Done),
         }
@@ -200,7 +205,9 @@ impl World<'_> {
                     committer.joined(change.epoch.0);
                 }
                 committer.resume |= change.resume;
-                committer.tell_epoch(&mut self.recorder);
+                if let Some(present) = committer.present_epoch() {
+                    committer.tell_epoch(&present, &mut self.recorder);
+                }
                 Ok(Attempted::Done)
             }
             Err(Error::Storage(_)) if committer.crashed_writing() => {
@@ -224,11 +231,18 @@ impl World<'_> {
                 self.discard(device, &pending)?;
                 if self.devices[device].epoch().is_some() {
                     // A member has added the device in the meantime.
+                    self.recorder.costs.void(device);
                     return Ok(None);
                 }
                 self.make_external_commit(device).map(|pending| Some(Submission::Commit(pending)))
             }
-            Submission::Commit(_) => self.pending_or_next(device),
+            Submission::Commit(_) => {
+                let next = self.pending_or_next(device)?;
+                if next.is_none() {
+                    self.recorder.costs.void(device);
+                }
+                Ok(next)
+            }
             Submission::Proposal(_, what) => self.make_proposal(device, what).map(Some),
             Submission::Message(message) => self.make_message(device, message.id, message.text).map(Some),
         }

@@ -51,6 +51,7 @@ impl World<'_> {
             device,
             scope,
             epoch: self.service.epoch(),
+            time: self.recorder.elapsed(),
             device_epoch,
             messages: self.service.sent.list.len(),
             number,

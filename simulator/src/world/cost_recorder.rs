@@ -12,8 +12,8 @@ use regrow_engine::{DeviceId, Member, MessageId, PendingCommit};
 use super::service_under_test::WrittenBytes;
 use crate::{
     cost::{
-        ChangeCounts, CostCounts, EntryBytes, EntryCost, EntryKind, ServiceBytes, TreeShape, public_tree::PublicTree,
-        update_path::update_path_bytes,
+        ChangeCounts, Contention, ContentionFigures, CostCounts, EntryBytes, EntryCost, EntryKind, ServiceBytes,
+        TreeShape, public_tree::PublicTree, update_path::update_path_bytes,
     },
     scenario::MemberName,
 };
@@ -35,6 +35,7 @@ pub(super) struct CostRecorder {
     tree: Option<TreeShape>,
     /// The last ordered commit, until a device has entered its epoch.
     awaited: Option<AwaitedTree>,
+    contention: Contention,
 }
 
 /// A commit whose tree is not known yet.
@@ -53,6 +54,7 @@ pub(super) struct OrderedBy<'a> {
     pub(super) time: u64,
     pub(super) who: &'a MemberName,
     pub(super) device: &'a DeviceId,
+    pub(super) number: usize,
     /// The bytes that the service has written, if they are known.
     pub(super) written: Option<WrittenBytes>,
 }
@@ -123,6 +125,7 @@ impl CostRecorder {
         if !self.active {
             return;
         }
+        self.contention.proposed(by.time);
         let size = proposal.len() as u64;
         let made = self.made.remove(&MessageId::of(proposal));
         self.by_sequence.insert(sequence, self.entries.len());
@@ -144,6 +147,7 @@ impl CostRecorder {
         let (id, entry) = (MessageId::of(pending.commit()), self.entries.len());
         let made = self.made.remove(&id);
         let epoch = pending.epoch().0;
+        self.contention.ordered(by.number, by.time);
         self.commits.insert(id, entry);
         self.by_sequence.insert(sequence, entry);
         self.await_tree(AwaitedTree {
@@ -175,6 +179,27 @@ impl CostRecorder {
                 ..EntryCost::new(sequence.0, epoch + 1, by.time, EntryKind::Welcome, by.who)
             });
         }
+    }
+
+    /// A device has submitted a commit whose epoch was over.
+    pub(super) fn lost(&mut self, device: usize, now: u64, pending: &PendingCommit) {
+        if !self.active {
+            return;
+        }
+        let beside = [pending.welcome(), pending.group_info()].into_iter().flatten();
+        let bytes = pending.commit().len() + beside.map(<[u8]>::len).sum::<usize>();
+        let made = self.made.remove(&MessageId::of(pending.commit()));
+        self.contention.lost(device, now, bytes as u64, made.map(|(counts, _)| counts).unwrap_or_default());
+    }
+
+    /// The intent behind a lost commit of a device is void.
+    pub(super) fn void(&mut self, device: usize) {
+        self.contention.void(device);
+    }
+
+    /// The contention so far.
+    pub(super) fn contention(&self) -> ContentionFigures {
+        self.contention.figures()
     }
 
     /// A device has confirmed its own commit.

@@ -1,32 +1,29 @@
 //! The store of a simulated device. It outlives the process, which may crash at its next write.
 //!
-//! Members of one group store the same ratchet tree. The devices share equal large values, so a
-//! group of a thousand members has one tree in memory and not a thousand.
+//! Members of one group store the same ratchet tree. The devices share equal parts of [large
+//! values](super::shared_values), so a group of a thousand members has one tree in memory and not a
+//! thousand.
 //!
 //! The records are in memory, where reads are fast and the world can put records back. A device
 //! whose storage a thief will steal also has a [file](StorageFile), and each write goes to both.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, Weak,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use regrow_engine::{Batch, Store, StoreError, Value};
 
-use super::storage_file::StorageFile;
-
-/// The size in bytes from which devices share equal values.
-const LARGE: usize = 4096;
-
-/// The number of recent large values that are compared: the trees of this epoch and of the last,
-/// and a few more.
-const RECENT: usize = 8;
+use super::{
+    shared_values::{SharedValues, StoredValue},
+    storage_file::StorageFile,
+};
 
 /// The records of a device.
-pub(super) type StoredRecords = BTreeMap<Vec<u8>, Arc<Value>>;
+pub(super) type StoredRecords = BTreeMap<Vec<u8>, StoredValue>;
 
 /// The store of one device.
 #[derive(Clone)]
@@ -95,7 +92,7 @@ impl CrashableStore {
 impl Store for CrashableStore {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(records.get(key).map(|value| Value::clone(value)))
+        Ok(records.get(key).map(StoredValue::to_value))
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -138,58 +135,14 @@ fn difference(present: &StoredRecords, wanted: &StoredRecords) -> Batch {
         batch.delete(key.clone());
     }
     for (key, value) in wanted.iter().filter(|(key, value)| present.get(*key) != Some(value)) {
-        batch.put(key.clone(), Value::clone(value));
+        batch.put(key.clone(), value.to_value());
     }
     batch
-}
-
-/// Large values that several devices store.
-#[derive(Default)]
-pub(super) struct SharedValues {
-    recent: Mutex<VecDeque<Weak<Value>>>,
-}
-
-impl SharedValues {
-    /// Returns an equal value that other devices may hold as well.
-    fn share(&self, value: Value) -> Arc<Value> {
-        if value.len() < LARGE {
-            return Arc::new(value);
-        }
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let known: Vec<_> = recent().iter().filter_map(Weak::upgrade).collect();
-        if let Some(known) = known.into_iter().find(|known| **known == value) {
-            return known;
-        }
-        let value = Arc::new(value);
-        let mut recent = recent();
-        recent.push_front(Arc::downgrade(&value));
-        recent.truncate(RECENT);
-        value
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn written(store: &CrashableStore, value: Vec<u8>) -> Arc<Value> {
-        let mut batch = Batch::default();
-        batch.put(vec![1], Value::new(value));
-        store.apply(batch).unwrap();
-        store.records().remove(&vec![1]).unwrap()
-    }
-
-    #[test]
-    fn equal_large_values_are_kept_once_and_others_are_not_mixed_up() {
-        let shared_values = Arc::default();
-        let (one, other) = (CrashableStore::new(&shared_values), CrashableStore::new(&shared_values));
-
-        let tree = written(&one, vec![7; LARGE]);
-
-        assert!(Arc::ptr_eq(&tree, &written(&other, vec![7; LARGE])));
-        assert_eq!(**written(&other, vec![8; LARGE]), vec![8; LARGE]);
-        assert_eq!(**one.get(&[1]).unwrap().unwrap(), vec![7; LARGE]);
-    }
 
     #[test]
     fn a_process_that_dies_writing_has_written_nothing() {

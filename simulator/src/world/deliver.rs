@@ -13,7 +13,7 @@ use super::{
     cost_recorder::{DeliveryCost, DeliveryRole},
     delivery_check::{ArrivingDelivery, DeliveryResult, describe, is_noticed},
     delivery_rules::{DeliveryRule, DeliveryRules},
-    device::{Device, ReadStatus},
+    device::{Device, PresentEpoch, ReadStatus},
     event::TranscriptEvent,
     service_under_test::ServiceUnderTest,
     state::World,
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     cost::Operation,
+    report::progress::Progress,
     scenario::{CrashPoint, MessageId},
 };
 
@@ -49,6 +50,14 @@ struct Delivered {
     cost: DeliveryCost,
 }
 
+/// The world's record of the deliveries that one device has processed together.
+#[derive(Default)]
+struct CaughtUp {
+    deliveries: Vec<Delivered>,
+    /// The device's epoch after them, if one of them made it.
+    epoch: Option<PresentEpoch>,
+}
+
 /// The change that a delivery made on a device, for the fact recorder.
 enum StateChange {
     Joined,
@@ -64,17 +73,22 @@ struct DeliveryContext<'w, 's> {
     rules: &'w DeliveryRules,
     forged: &'w BTreeMap<Sequence, Forgery>,
     policy: &'w Policy,
+    progress: &'w Progress,
     now: Timestamp,
+    /// The number of devices that keep their group in memory.
+    keep: usize,
 }
 
 impl World<'_> {
     /// Delivers to all devices that are online.
     pub(super) fn deliver_to_all(&mut self) -> Result<(), StepFailure> {
         let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
-        let context = DeliveryContext { service, rules, forged, policy: &self.policy, now: self.clock.now() };
+        let keep = self.loaded_groups.devices(service.member_count());
+        let (policy, progress, now) = (&self.policy, &*self.progress, self.clock.now());
+        let context = DeliveryContext { service, rules, forged, policy, progress, now, keep };
         let devices = self.devices.as_mut_slice().par_iter_mut();
         let results: Vec<_> = devices
-            .map(|device| if device.online { device.catch_up(&context, None) } else { Ok(Vec::new()) })
+            .map(|device| if device.online { device.catch_up(&context, None) } else { Ok(CaughtUp::default()) })
             .collect();
         for (device, result) in results.into_iter().enumerate() {
             self.record(device, result?);
@@ -95,13 +109,16 @@ impl World<'_> {
 
     fn deliver_until(&mut self, device: usize, commit: Option<&[u8]>) -> Result<(), StepFailure> {
         let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
-        let context = DeliveryContext { service, rules, forged, policy: &self.policy, now: self.clock.now() };
-        let delivered = self.devices[device].catch_up(&context, commit)?;
-        self.record(device, delivered);
+        let keep = self.loaded_groups.devices(service.member_count());
+        let (policy, progress, now) = (&self.policy, &*self.progress, self.clock.now());
+        let context = DeliveryContext { service, rules, forged, policy, progress, now, keep };
+        let caught_up = self.devices[device].catch_up(&context, commit)?;
+        self.record(device, caught_up);
         Ok(())
     }
 
-    fn record(&mut self, device: usize, deliveries: Vec<Delivered>) {
+    fn record(&mut self, device: usize, caught_up: CaughtUp) {
+        let CaughtUp { deliveries, epoch } = caught_up;
         for Delivered { kind, sequence, id, meaning, crashed, new_epoch, forgot, change, breach, detected, cost } in
             deliveries
         {
@@ -133,8 +150,8 @@ impl World<'_> {
                 self.thieves.detect(sequence, &to, &meaning, recorder);
             }
             recorder.tell(TranscriptEvent::Delivered { to, kind, sequence: sequence.0, id, meaning });
-            if new_epoch {
-                device.tell_epoch(recorder);
+            if let Some(present) = epoch.as_ref().filter(|_| new_epoch) {
+                device.tell_epoch(present, recorder);
             }
         }
     }
@@ -142,13 +159,9 @@ impl World<'_> {
 
 impl Device {
     /// Processes new deliveries and released ones; up to this commit, if there is one.
-    fn catch_up(
-        &mut self,
-        context: &DeliveryContext<'_, '_>,
-        until: Option<&[u8]>,
-    ) -> Result<Vec<Delivered>, StepFailure> {
+    fn catch_up(&mut self, context: &DeliveryContext<'_, '_>, until: Option<&[u8]>) -> Result<CaughtUp, StepFailure> {
         let endpoint = &context.service.endpoint;
-        let mut delivered = Vec::new();
+        let mut deliveries = Vec::new();
         'pages: loop {
             let page = endpoint.read(&self.address, self.cursor, PAGE)?;
             let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
@@ -157,18 +170,21 @@ impl Device {
                     break 'pages;
                 }
                 let cursor = delivery.cursor;
-                self.take(delivery, false, context, &mut delivered)?;
+                self.take(delivery, false, context, &mut deliveries)?;
                 self.cursor = cursor;
             }
             endpoint.acknowledge(&self.address, last)?;
         }
         for delivery in mem::take(&mut self.held) {
-            self.take(delivery, true, context, &mut delivered)?;
+            self.take(delivery, true, context, &mut deliveries)?;
         }
-        if delivered.iter().any(|delivered| matches!(delivered.change, Some(StateChange::Joined))) {
+        if deliveries.iter().any(|delivered| matches!(delivered.change, Some(StateChange::Joined))) {
             endpoint.accept(context.service.group(), &self.address, context.now)?;
         }
-        Ok(delivered)
+        let new_epoch = deliveries.iter().any(|delivered| delivered.new_epoch);
+        let epoch = if new_epoch { self.present_epoch() } else { None };
+        self.unload_group(context.keep);
+        Ok(CaughtUp { deliveries, epoch })
     }
 
     /// Takes one delivery, in order or late, and applies the delivery rules to it.
@@ -220,7 +236,10 @@ impl Device {
         let counts = self.log.present();
         let new_epoch = self.enter_epoch(&result);
         let change = match (&result, message) {
-            (Ok(None), _) => Some(StateChange::Joined),
+            (Ok(None), _) => {
+                context.progress.join();
+                Some(StateChange::Joined)
+            }
             (Ok(Some(ReceivedEvent::Commit(_) | ReceivedEvent::Removed { .. })), _) => Some(StateChange::Entered),
             (Ok(Some(ReceivedEvent::Message(_))), Some((number, _))) => Some(StateChange::Read(number)),
             (Ok(Some(ReceivedEvent::Proposal { .. })), _) => {
@@ -250,8 +269,10 @@ impl Device {
         delivery: &Delivery,
         context: &DeliveryContext<'_, '_>,
     ) -> Result<(DeliveryResult, bool), StepFailure> {
+        let is_own = delivery.sender == self.address;
         let operation = match delivery.kind {
             DeliveryKind::Welcome => Operation::Join,
+            DeliveryKind::Commit | DeliveryKind::Proposal | DeliveryKind::Message if is_own => Operation::Echo,
             DeliveryKind::Commit => Operation::ReceiveCommit,
             DeliveryKind::Proposal => Operation::ReceiveProposal,
             DeliveryKind::Message => Operation::ReceiveMessage,
@@ -270,6 +291,10 @@ impl Device {
             };
             // The application has the text now, and a thief does not find it on the device.
             let result = result.and_then(|event| self.client.acknowledge().map(|()| event));
+            if is_own && matches!(result, Ok(Some(ReceivedEvent::Commit(_)))) {
+                // The device had not read the service's answer to its commit.
+                self.log.relabel(Operation::Confirm);
+            }
             if !matches!(result, Err(Error::Storage(_))) || !self.crashed_writing() {
                 return Ok((result, crashed));
             }

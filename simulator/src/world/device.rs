@@ -8,13 +8,16 @@ use regrow_engine::{
     Store,
 };
 
+#[cfg(test)]
+use super::shared_values::StoredValue;
 use super::{
-    crashable_store::{CrashableStore, SharedValues, StoredRecords},
+    crashable_store::{CrashableStore, StoredRecords},
     event::TranscriptEvent,
     fault_injection::FaultInjection,
     generation_counter::GenerationCounter,
     randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
+    shared_values::SharedValues,
     step_failure::StepFailure,
     storage_file::StorageFile,
     window::Window,
@@ -44,9 +47,9 @@ pub(super) struct Device {
     group: GroupId,
     policy: Policy,
     /// The label of the step whose randomness the device draws.
-    pub(super) step: String,
+    pub(super) step: Arc<str>,
     /// The label of the part of the step whose randomness the device draws now.
-    part: String,
+    part: Arc<str>,
     restarts: u32,
     checkpoints: u32,
     pub(super) online: bool,
@@ -90,6 +93,12 @@ pub(super) struct DeviceSetup<'b> {
 pub(super) struct SavedState {
     stored: StoredRecords,
     log: Mark,
+}
+
+/// The epoch in which a device is.
+pub(super) struct PresentEpoch {
+    epoch: u64,
+    authenticator: EpochAuthenticator,
 }
 
 /// The status of an application message at one member.
@@ -140,8 +149,8 @@ impl Device {
             log,
             group: (*group).clone(),
             policy: (*policy).clone(),
-            step: String::new(),
-            part: String::new(),
+            step: "".into(),
+            part: "".into(),
             restarts: 0,
             checkpoints: 0,
             online: true,
@@ -160,14 +169,14 @@ impl Device {
     }
 
     /// Starts the randomness of this step.
-    pub(super) fn begin_step(&mut self, step: &str) {
-        step.clone_into(&mut self.step);
+    pub(super) fn begin_step(&mut self, step: &Arc<str>) {
+        self.step = step.clone();
         self.checkpoints = 0;
-        self.begin_part(step.to_owned());
+        self.begin_part(step.clone());
     }
 
-    fn begin_part(&mut self, part: String) {
-        self.crypto.0.begin_step(&part);
+    fn begin_part(&mut self, part: Arc<str>) {
+        self.crypto.0.begin_step(part.clone());
         self.part = part;
     }
 
@@ -247,7 +256,7 @@ impl Device {
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         self.restarts += 1;
         // The process must not draw the same randomness as before the crash.
-        self.begin_part(format!("{} restart {}", self.step, self.restarts));
+        self.begin_part(format!("{} restart {}", self.step, self.restarts).into());
         self.reopen()
     }
 
@@ -261,7 +270,7 @@ impl Device {
     /// randomness of its own.
     pub(super) fn checkpoint(&mut self) -> SavedState {
         self.checkpoints += 1;
-        self.begin_part(format!("{} part {}", self.step, self.checkpoints));
+        self.begin_part(format!("{} part {}", self.step, self.checkpoints).into());
         SavedState { stored: self.store.records(), log: self.log.mark() }
     }
 
@@ -270,7 +279,7 @@ impl Device {
     /// If the process has restarted since, the randomness is that of the restart.
     pub(super) fn go_back(&mut self, to: &SavedState) -> Result<(), Error> {
         self.store.replace(to.stored.clone()).map_err(StorageError::from)?;
-        self.crypto.0.begin_step(&self.part);
+        self.crypto.0.begin_step(self.part.clone());
         self.reopen()?;
         self.log.go_back(&to.log);
         Ok(())
@@ -288,6 +297,19 @@ impl Device {
         }
     }
 
+    /// Drops the group from memory, unless this device is one of the first `keep` devices.
+    pub(super) fn unload_group(&mut self, keep: usize) {
+        if self.index >= keep {
+            self.client.unload_groups();
+        }
+    }
+
+    /// The stored values.
+    #[cfg(test)]
+    pub(super) fn stored_values(&self) -> Vec<StoredValue> {
+        self.store.records().into_values().collect()
+    }
+
     /// The device's epoch, if it is in the group.
     pub(super) fn epoch(&mut self) -> Option<u64> {
         Some(self.client.group(&self.group).ok()?.epoch().ok()?.0)
@@ -297,9 +319,15 @@ impl Device {
         self.client.group(&self.group).ok()?.epoch_authenticator().ok()
     }
 
-    /// Records the device's epoch, if it is in the group.
-    pub(super) fn tell_epoch(&mut self, recorder: &mut Recorder<'_>) {
-        let (Some(epoch), Some(authenticator)) = (self.epoch(), self.authenticator()) else { return };
+    /// The device's epoch with its authenticator, if the device is in the group.
+    pub(super) fn present_epoch(&mut self) -> Option<PresentEpoch> {
+        Some(PresentEpoch { epoch: self.epoch()?, authenticator: self.authenticator()? })
+    }
+
+    /// Records the device's epoch.
+    pub(super) fn tell_epoch(&mut self, present: &PresentEpoch, recorder: &mut Recorder<'_>) {
+        let PresentEpoch { epoch, authenticator } = present;
+        let epoch = *epoch;
         self.note_tree(epoch, recorder);
         recorder.facts.epoch(epoch, authenticator.as_bytes());
         let authenticator = hex::encode(authenticator.as_bytes());

@@ -39,6 +39,7 @@ impl World<'_> {
     /// Online members that differ from the others, or from the service, in epoch, roster or state.
     pub(super) fn divergence(&mut self) -> Vec<Failure> {
         let (epoch, roster) = (self.service.epoch(), self.service.roster());
+        let keep = self.loaded_groups.devices(roster.len());
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
         let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
         let mut failures = Vec::new();
@@ -57,6 +58,7 @@ impl World<'_> {
                 failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));
             }
             states.entry(device.authenticator()).or_default().push(name);
+            device.unload_group(keep);
         }
         if states.len() > 1 {
             // The largest state comes first, because a reader looks for the devices that differ.

@@ -24,6 +24,7 @@
 //! | `delivery_rules` | held, dropped and repeated deliveries |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
+//! | `loaded_groups` | the devices whose group stays in memory between two steps |
 //! | `key_packages` | the stock of key packages at the service |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
@@ -39,6 +40,7 @@
 //! | `window` | the messages that a policy lets a member read |
 //! | `generation_counter` | the generations of a sender's messages |
 //! | `crashable_store` | a store whose process can crash |
+//! | `shared_values` | the large values of all stores, each part once |
 //! | `storage_file` | the file of a store that a thief steals |
 //! | `settings` | the parts of a scenario that decide how its world is built |
 //! | [`fault_injection`] | wraps the stores and the cryptography below a world |
@@ -67,6 +69,7 @@ mod generation_counter;
 mod impersonate;
 mod invariants;
 mod key_packages;
+mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
 mod prepare;
@@ -79,6 +82,7 @@ mod run_record;
 mod service_under_test;
 mod settings;
 mod settle;
+mod shared_values;
 mod state;
 mod step_failure;
 mod step_labels;

@@ -28,6 +28,8 @@ impl World<'_> {
             if let Some(submission) = unless_void(again, None)? {
                 unless_void(self.carry_through(device, submission), ())?;
             }
+            // If the intent was carried out, it is no longer open, and this changes nothing.
+            self.recorder.costs.void(device);
         }
         Ok(())
     }

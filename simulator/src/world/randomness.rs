@@ -64,7 +64,7 @@ pub struct SeededCrypto {
 
 /// The position of one device in the randomness of one step.
 struct Substream {
-    step: String,
+    step: Arc<str>,
     key: StreamKey,
     stream: ChaCha20Rng,
 }
@@ -78,7 +78,7 @@ impl SeededCrypto {
         Self {
             seed,
             device: device.to_owned(),
-            substream: Mutex::new(Substream::new(seed, device, "")),
+            substream: Mutex::new(Substream::new(seed, device, "".into())),
             deterministic: DefaultCrypto::new(NoRandomness),
             shared_results: Arc::default(),
         }
@@ -95,18 +95,18 @@ impl SeededCrypto {
     ///
     /// The same name gives the same bytes again. A repetition, a retry, or a restart after a crash
     /// needs a name of its own. Otherwise the device uses a key twice.
-    pub fn begin_step(&self, step: &str) {
+    pub fn begin_step(&self, step: impl Into<Arc<str>>) {
         // A thread that panicked may leave a poisoned substream. The new substream replaces it.
         let mut substream = self.substream.lock().unwrap_or_else(PoisonError::into_inner);
-        *substream = Substream::new(self.seed, &self.device, step);
+        *substream = Substream::new(self.seed, &self.device, step.into());
         self.substream.clear_poison();
     }
 }
 
 impl Substream {
-    fn new(seed: u64, device: &str, step: &str) -> Self {
+    fn new(seed: u64, device: &str, step: Arc<str>) -> Self {
         let key = derive(SUBSTREAM, &[&seed.to_be_bytes(), device.as_bytes(), step.as_bytes()]);
-        Self { step: step.to_owned(), key, stream: ChaCha20Rng::from_seed(key) }
+        Self { step, key, stream: ChaCha20Rng::from_seed(key) }
     }
 }
 

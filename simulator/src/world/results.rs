@@ -36,6 +36,8 @@ impl World<'_> {
                 id: thief.id.clone(),
                 who: thief.who.clone(),
                 scope: thief.scope,
+                epoch: thief.epoch,
+                time: thief.time,
                 exposed_before: before,
                 exposed_after: exposure.messages.len() as u64 - before,
                 healed_after: thief.healed_after(exposure.reach, epochs),
@@ -51,6 +53,7 @@ impl World<'_> {
             exposed: exposed.len() as u64,
             unordered_commits: self.recorder.unordered_commits(),
             costs: self.recorder.facts.costs(),
+            contention: Box::new(self.recorder.costs.contention()),
             compromises,
         }
     }

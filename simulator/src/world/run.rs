@@ -42,6 +42,7 @@ pub fn run_in(
         Ok(world) => world,
         Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
     };
+    world.progress = options.progress.clone();
     if options.costs {
         world.recorder.costs.activate();
     }
@@ -71,6 +72,7 @@ impl World<'_> {
     pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: FailedStep = None;
         for step in scenario.expand_with_seed(self.seed) {
+            self.progress.begin_step();
             self.recorder.set_place(Some(step.place.clone()));
             self.record_step(&step);
             let failures = self.check_failed_step(failed.take(), &step.item);

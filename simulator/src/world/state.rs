@@ -12,6 +12,7 @@ use super::{
     fact_recorder::{FactRecorder, RecordedFacts},
     fault_injection::FaultInjection,
     key_packages::KeyPackageStock,
+    loaded_groups::LoadedGroups,
     matrix_recorder::MatrixRecorder,
     randomness::SharedResults,
     recorder::Recorder,
@@ -23,7 +24,7 @@ use super::{
     thieves::Thieves,
 };
 use crate::{
-    report::{RunOptions, Transcript},
+    report::{RunOptions, Transcript, progress::Progress},
     scenario::{Placed, Scenario, Step},
 };
 
@@ -36,12 +37,14 @@ pub(super) struct World<'t> {
     pub(super) delivery_rules: DeliveryRules,
     pub(super) service: ServiceUnderTest<'t>,
     pub(super) devices: Devices,
+    pub(super) loaded_groups: LoadedGroups,
     pub(super) key_packages: KeyPackageStock,
     pub(super) thieves: Thieves,
     pub(super) recorder: Recorder<'t>,
     pub(super) step_labels: StepLabels,
     /// The snapshots for an exposure matrix, if the run makes one.
     pub(super) matrix: Option<MatrixRecorder>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl<'t> World<'t> {
@@ -68,11 +71,13 @@ impl<'t> World<'t> {
             delivery_rules: DeliveryRules::default(),
             service: ServiceUnderTest::new(endpoint)?,
             devices: Devices::default(),
+            loaded_groups: LoadedGroups::default(),
             key_packages: KeyPackageStock::new(policy.key_package_lifetime),
             thieves: Thieves::default(),
             recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record)),
             step_labels: StepLabels::default(),
             matrix,
+            progress: Arc::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;

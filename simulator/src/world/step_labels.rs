@@ -1,6 +1,6 @@
 //! The labels of steps, from which the randomness of a step follows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::scenario::Step;
 
@@ -15,7 +15,9 @@ impl StepLabels {
     ///
     /// The label depends on the step and on the number of its executions, not on other steps. So a
     /// shorter scenario gives the remaining steps the same randomness.
-    pub(crate) fn next(&mut self, step: &Step) -> String {
+    ///
+    /// The label names all members of the step, so it can be long, and the devices share it.
+    pub(crate) fn next(&mut self, step: &Step) -> Arc<str> {
         let what = match step {
             Step::Do(action) => format!("{action:?}"),
             Step::Race(contenders) => {
@@ -25,6 +27,6 @@ impl StepLabels {
         };
         let times = self.done.entry(what.clone()).or_default();
         *times += 1;
-        format!("{what} #{times}")
+        format!("{what} #{times}").into()
     }
 }

@@ -116,6 +116,7 @@ fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> 
         device,
         scope: scenario::TheftScope::Device,
         epoch: 2,
+        time: 0,
         device_epoch: Some(2),
         messages: 2,
         number: world.devices.len() + world.thieves.len(),

@@ -45,7 +45,7 @@ impl ThiefSession {
 
     /// Starts the randomness of a commit in this step. Each call gives the same randomness again.
     pub(super) fn begin_commit(&self) {
-        self.crypto.0.begin_step(&format!("{} commit", self.step));
+        self.crypto.0.begin_step(format!("{} commit", self.step));
     }
 
     /// Counts the following crypto calls for this operation.

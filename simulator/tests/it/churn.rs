@@ -91,6 +91,7 @@ fn changed_setting_leaves_the_other_draws() {
         (json!({ "updates": { "every": "3d", "after_messages": 2 } }), vec!["joins", "leaves", "messages"]),
         (json!({ "committer": "random" }), vec!["joins", "leaves", "updates", "messages"]),
         (json!({ "committer": "last_active" }), vec!["joins", "leaves", "updates", "messages"]),
+        (json!({ "committer": "cheapest" }), vec!["joins", "leaves", "updates", "messages"]),
         (json!({ "stay": "forever" }), vec!["joins"]),
         (json!({ "presence": { "online": "10d", "offline": "1h" } }), vec!["joins"]),
     ] {
@@ -126,6 +127,8 @@ fn kinds() -> Vec<Value> {
         json!({ "commits": { "window": "10h" }, "presence": { "online": "1d", "offline": "1d" } }),
         json!({ "commits": { "batch": 4 }, "committer": "last_active", "messages": null }),
         json!({ "commits": { "batch": 3 }, "updates": { "every": "2d", "after_messages": 3 } }),
+        json!({ "committer": "cheapest", "presence": { "online": "1d", "offline": "12h" } }),
+        json!({ "commits": { "batch": 3 }, "committer": "cheapest", "updates": { "every": "4d" } }),
         json!({ "commits": { "window": "1h" }, "committer": { "fixed": "m1" } }),
         json!({ "committer": { "fixed": "m3" }, "stay": { "pareto": { "least": "1d", "alpha": 1.1 } } }),
         json!({ "initial": 3, "for": "60d", "joins": "0.2/d", "commits": { "batch": 5 }, "messages": null,
@@ -210,23 +213,43 @@ fn last_member_stays() {
     assert_eq!(history(&scenario(3, &churn))["leaves"].len(), 2);
 }
 
-#[test]
-fn large_churn_is_generated_step_by_step() {
+/// Generates a churn of this size, and checks that about as many members join as leave.
+fn generate(initial: u32, epochs: u32, committer: &str) {
     let churn = json!({
-        "initial": 100_000, "epochs": 20_000, "joins": "5000/d", "stay": { "exponential": { "mean": "20d" } },
-        "updates": { "daily_fraction": 0.05 }, "messages": { "rate": "0.1/d", "zipf": 1 },
+        "initial": initial, "epochs": epochs, "joins": format!("{}/d", initial / 20),
+        "stay": { "exponential": { "mean": "20d" } }, "updates": { "daily_fraction": 0.05 },
+        "messages": { "rate": "0.1/d", "zipf": 1 }, "committer": committer,
     });
-    let scenario = scenario(200_000, &churn);
-    let mut members = 0_i64;
-    for step in scenario.expand() {
+    let mut members = 0;
+    for step in scenario(initial + epochs, &churn).expand() {
         match step.item {
-            Step::Do(Action::Create { with, .. }) => members = 1 + with.len() as i64,
+            Step::Do(Action::Create { with, .. }) => members = 1 + with.len() as u32,
             Step::Do(Action::Add { .. }) => members += 1,
             Step::Do(Action::Remove { .. }) => members -= 1,
             _ => {}
         }
     }
-    assert!((98_000..102_000).contains(&members), "{members}");
+    assert!(members.abs_diff(initial) < initial / 50, "{members}");
+}
+
+#[test]
+fn large_churn_is_generated_step_by_step() {
+    generate(50_000, 10_000, "wanter");
+    generate(50_000, 10_000, "cheapest");
+}
+
+/// `cargo test -p regrow-simulator --test it -- --ignored almost_a_million_members_have`
+#[test]
+#[ignore = "takes five seconds and 240 MiB, and shows the same as the test above"]
+fn almost_a_million_members_have_a_hundred_thousand_epochs() {
+    generate(900_000, 100_000, "wanter");
+}
+
+/// `cargo test -p regrow-simulator --test it -- --ignored cheapest_of_almost_a_million`
+#[test]
+#[ignore = "takes 16 seconds and 430 MiB, and shows the same as a test above"]
+fn cheapest_of_almost_a_million_members_commits() {
+    generate(900_000, 100_000, "cheapest");
 }
 
 #[test]
@@ -259,6 +282,12 @@ fn mistakes_of_a_churn_are_reported() {
             json!({ "initial": 2, "for": "1d", "commits": { "batch": 2 }, "latency": "2s" }),
             "churn.latency",
             "`latency` needs direct commits",
+        ),
+        (json!({ "for": "1d", "committer": "cheapest" }), "churn.committer", "`cheapest` needs `initial`"),
+        (
+            json!({ "initial": 2, "for": "1d", "committer": "cheapest", "latency": "2s" }),
+            "churn.committer",
+            "`cheapest` excludes `latency`",
         ),
         (
             json!({ "initial": 2, "for": "1d", "commits": { "window": "4d" } }),
@@ -312,7 +341,8 @@ fn any_churn() -> impl Strategy<Value = Value> {
             json!([{ "from": "0s", "rate": format!("{rate}/h") }, { "from": format!("{day}d"), "rate": "0.125/d" }])
         }),
     ];
-    let committer = prop::sample::select(vec![json!("wanter"), json!("last_active"), json!({ "fixed": "m2" })]);
+    let committer =
+        prop::sample::select(vec![json!("wanter"), json!("last_active"), json!("cheapest"), json!({ "fixed": "m2" })]);
     let commits = prop::sample::select(vec![json!("direct"), json!({ "window": "61s" }), json!({ "batch": 7 })]);
     (stay, joins, committer, commits, 0_u32..9, any::<bool>()).prop_map(
         |(stay, joins, committer, commits, zipf, presence)| {

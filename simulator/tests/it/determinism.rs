@@ -35,6 +35,12 @@ fn another_seed_gives_another_transcript_and_the_same_verdict() {
         let (one, other) = (run(scenario), run_with_seed(scenario, 4711));
         assert_ne!(one.hash, other.hash, "{path:?}");
         other.assert_passed(&stem(path));
+        // The seed decides the steps of a generator.
+        let same =
+            |seed| scenario.expand_with_seed(seed).map(|step| step.item).eq(scenario.expand().map(|step| step.item));
+        if !same(4711) {
+            continue;
+        }
         // The seed decides the winner of a race, and each winner makes another commit.
         let apart_from_costs = |outcome: &RunOutcome| Figures { costs: BTreeMap::new(), ..outcome.figures.clone() };
         assert_eq!(apart_from_costs(&one.outcome), apart_from_costs(&other.outcome), "{path:?}");

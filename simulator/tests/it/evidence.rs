@@ -127,7 +127,10 @@ fn costs_are_exact() {
     );
     assert_eq!(costs[&Operation::ReceiveCommit].hpke_opens, 2);
     assert_eq!((costs[&Operation::Send].aead_seals, costs[&Operation::Send].signatures), (2, 1));
-    // The sender recognises its own message by the sender data.
-    assert_eq!(costs[&Operation::ReceiveMessage].aead_opens, 2 * 2 + 1);
+    let received = costs[&Operation::ReceiveMessage];
+    assert_eq!((received.calls, received.aead_opens), (2, 2 * 2));
+    // The sender recognizes its own message by the sender data, and its own commit by its hash.
+    assert_eq!(costs[&Operation::Echo].aead_opens, 1);
+    assert_eq!(costs[&Operation::ReceiveCommit].calls, 2);
     assert_eq!(costs[&Operation::Join].hpke_opens, 2);
 }

@@ -8,6 +8,7 @@ mod common;
 
 mod adversary;
 mod baselines;
+mod cheapest_committer;
 mod churn;
 mod command_line;
 mod costs;
@@ -32,5 +33,6 @@ mod scenario_schema;
 mod scenarios;
 mod service;
 mod stolen_files;
+mod sweeps;
 mod traces;
 mod world_properties;

@@ -26,6 +26,8 @@ fn figures() -> Figures {
         id: CompromiseId::new("stolen"),
         who: MemberName::new("bob"),
         scope: TheftScope::Device,
+        epoch: 0,
+        time: 0,
         exposed_before: 0,
         exposed_after: 1,
         healed_after: Some(1),

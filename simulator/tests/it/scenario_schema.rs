@@ -161,6 +161,17 @@ fn schema_and_parser_accept_the_same_steps() {
 }
 
 #[test]
+fn schema_and_parser_agree_on_a_churn_that_creates_the_group() {
+    let churn = |churn: Value| scenario(json!(["alice", "bob", "carol"]), json!([{ "churn": churn }]));
+    assert_agree(&churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest" })), true);
+    assert_agree(
+        &churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest", "commits": { "batch": 2 } })),
+        true,
+    );
+    assert_agree(&churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest", "latency": "2s" })), false);
+}
+
+#[test]
 fn schema_and_parser_refuse_the_same_steps() {
     for step in [
         json!({}),
@@ -191,6 +202,7 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "churn": { "for": "1d", "commits": { "window": "1m", "batch": 2 } } }),
         json!({ "churn": { "for": "1d", "commits": { "batch": 1001 } } }),
         json!({ "churn": { "for": "1d", "commits": { "batch": 2 }, "latency": "2s" } }),
+        json!({ "churn": { "for": "1d", "committer": "cheapest" } }),
         json!({ "churn": { "for": "1d", "presence": { "online": "1h" } } }),
         json!({ "repeat": { "times": 2, "steps": [{ "churn": { "for": "1d" } }] } }),
         json!({ "race": [{ "churn": { "for": "1d" } }, { "update": { "by": "bob" } }] }),
@@ -366,4 +378,20 @@ proptest! {
             prop_assert!(validator().is_valid(&document), "{document}");
         }
     }
+}
+
+#[test]
+fn names_may_be_a_row_of_numbers() {
+    let with = |names: Value| {
+        let create = json!({ "create": { "by": "m1", "with": names } });
+        scenario(json!({ "prefix": "m", "count": 4 }), json!([create]))
+    };
+    assert_agree(&with(json!({ "prefix": "m", "from": 2, "to": 4 })), true);
+    assert_agree(&with(json!({ "prefix": "m", "from": 2 })), false);
+    assert_agree(&with(json!({ "prefix": "m", "from": 0, "to": 4 })), false);
+    assert_agree(&with(json!({ "prefix": "m", "from": 2, "to": 4, "step": 2 })), false);
+    let backwards = read(&with(json!({ "prefix": "m", "from": 4, "to": 2 })).to_string()).unwrap_err();
+    assert_eq!(backwards[0].problem, "expected `from` not above `to`, found 4 and 2");
+    let unknown = read(&with(json!({ "prefix": "m", "from": 2, "to": 5 })).to_string()).unwrap_err();
+    assert!(unknown[0].problem.starts_with("no member is called `m5`"), "{unknown:?}");
 }

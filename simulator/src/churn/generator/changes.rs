@@ -36,17 +36,20 @@ impl ChurnSteps<'_> {
 
     /// Makes a change by a commit of its own. [`None`] if no member can act.
     fn commit_directly(&mut self, group: &mut Group, wanted: Wanted) -> Option<()> {
+        self.note_abilities(group);
         let contender = match wanted {
             Wanted::Join(member) => {
                 let inviter = self.committers.inviter(group);
-                let by = self.committers.choose(group, inviter)?;
+                let effect = Effect::Enter(member);
+                let by = self.committers.choose(group, inviter, &effect.changes())?;
                 let action = Action::Add { by: self.name(by), who: vec![self.name(member)] };
-                Contender { by, action, effect: Effect::Enter(member) }
+                Contender { by, action, effect }
             }
             Wanted::Leave(member) => {
-                let by = self.committers.choose(group, None)?;
+                let effect = Effect::Remove(member);
+                let by = self.committers.choose(group, None, &effect.changes())?;
                 let action = Action::Remove { by: self.name(by), who: vec![self.name(member)] };
-                Contender { by, action, effect: Effect::Remove(member) }
+                Contender { by, action, effect }
             }
             Wanted::Update(by) => {
                 let action = Action::Update { by: self.name(by), signature_key: false };
@@ -64,18 +67,18 @@ impl ChurnSteps<'_> {
         group.acted(contender.by);
         if let Some(alone) = self.race.add(self.now, contender) {
             self.timeline.act(self.now, alone.action);
-            self.apply(group, alone.effect);
+            self.apply(group, alone.by, alone.effect);
         }
     }
 
     pub(super) fn end_race(&mut self, group: &mut Group) {
         let (actions, effects): (Vec<_>, Vec<_>) =
-            self.race.take().into_iter().map(|contender| (contender.action, contender.effect)).unzip();
+            self.race.take().into_iter().map(|Contender { by, action, effect }| (action, (by, effect))).unzip();
         self.timeline.race(self.now, actions);
-        effects.into_iter().for_each(|effect| self.apply(group, effect));
+        effects.into_iter().for_each(|(by, effect)| self.apply(group, by, effect));
     }
 
-    fn apply(&mut self, group: &mut Group, effect: Effect) {
+    fn apply(&mut self, group: &mut Group, by: u32, effect: Effect) {
         match effect {
             Effect::Message => return,
             Effect::Update => {}
@@ -85,6 +88,7 @@ impl ChurnSteps<'_> {
             }
             Effect::Remove(member) => group.remove(member),
         }
+        self.committers.committed(by, &effect.changes());
         self.epochs += 1;
     }
 
@@ -94,7 +98,7 @@ impl ChurnSteps<'_> {
         let (by, action) = match wanted {
             Wanted::Join(member) => {
                 let by = self.committers.inviter(group)?;
-                self.waiting.adds.push(member);
+                self.waiting.changes.adds.push(member);
                 (by, propose(self, by, Proposal::Add(vec![self.name(member)])))
             }
             Wanted::Leave(member) => {
@@ -103,11 +107,11 @@ impl ChurnSteps<'_> {
                     self.commit(group, None);
                 }
                 if group.is_online(member) {
-                    self.waiting.removes.push(member);
+                    self.waiting.changes.removes.push(member);
                     (member, Action::Leave { who: vec![self.name(member)] })
                 } else {
                     let by = self.committers.inviter(group)?;
-                    self.waiting.removes.push(member);
+                    self.waiting.changes.removes.push(member);
                     (by, propose(self, by, Proposal::Remove(vec![self.name(member)])))
                 }
             }
@@ -115,7 +119,7 @@ impl ChurnSteps<'_> {
                 if self.waiting.updates(by) {
                     return Some(());
                 }
-                self.waiting.update(by);
+                self.waiting.changes.updates.insert(by);
                 (by, propose(self, by, Proposal::Update))
             }
         };
@@ -131,7 +135,8 @@ impl ChurnSteps<'_> {
     /// Commits the waiting proposals: by this member, or by the policy's. If no member can act, the
     /// commit waits.
     pub(super) fn commit(&mut self, group: &mut Group, by: Option<u32>) {
-        let by = by.or_else(|| self.committers.choose(group, self.waiting.first()));
+        self.note_abilities(group);
+        let by = by.or_else(|| self.committers.choose(group, self.waiting.first(), &self.waiting.changes));
         let Some(by) = by else { return self.waiting.put_off() };
         let name = self.name(by);
         let action = match self.waiting.is_only_update_of(by) {
@@ -141,9 +146,10 @@ impl ChurnSteps<'_> {
         let waiting = std::mem::replace(&mut self.waiting, Waiting::new(self.churn.commits));
         self.timeline.act(self.now, action);
         group.acted(by);
+        self.committers.committed(by, &waiting.changes);
         self.epochs += 1;
-        waiting.removes.into_iter().for_each(|member| group.remove(member));
-        for member in waiting.adds {
+        waiting.changes.removes.into_iter().for_each(|member| group.remove(member));
+        for member in waiting.changes.adds {
             group.enter(member);
             self.entered(group, member, false);
         }

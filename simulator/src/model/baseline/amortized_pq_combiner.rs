@@ -9,7 +9,10 @@ use crate::{
     model::{
         encoding::vector,
         group::CostGroup,
-        group_model::{Change, CommitParts, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
+        group_model::{
+            Change, CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger,
+            WaitingProposal,
+        },
         messages::{GROUP_ID, MessageSizes},
         suite::HASH,
     },
@@ -57,6 +60,11 @@ fn psk_proposal() -> u64 {
     BY_VALUE + TYPE + psk_identifier()
 }
 
+/// The operations of the committer that join the two key schedules.
+fn price_of_psk() -> CommitPrice {
+    CommitPrice { bytes: 0, counts: CostCounts { kdf: PSK_DERIVATIONS, ..CostCounts::default() } }
+}
+
 /// A group with both sessions.
 pub(crate) struct Combiner<'n> {
     traditional: CostGroup<'n>,
@@ -67,16 +75,19 @@ pub(crate) struct Combiner<'n> {
     beside: Vec<usize>,
 }
 
+/// The parts of a FULL commit in each session.
+struct Full {
+    quantum: CommitParts,
+    traditional: CommitParts,
+}
+
 impl<'n> Combiner<'n> {
     /// A group that a device has just created.
     pub(crate) fn create(creation: Creation<'n>) -> Self {
         let settings = creation.settings;
         let mut suite = settings.sizes.suite;
         (suite.public_key, suite.encapsulated) = (ENCAPSULATION_KEY, CIPHERTEXT);
-        let with = |sizes| Creation {
-            settings: crate::model::group_model::GroupSettings { sizes, ..settings },
-            ..creation.clone()
-        };
+        let with = |sizes| Creation { settings: GroupSettings { sizes, ..settings }, ..creation.clone() };
         let context_extensions = apq_info();
         let quantum = with(MessageSizes { suite, context_extensions, ..settings.sizes });
         let traditional =
@@ -87,6 +98,17 @@ impl<'n> Combiner<'n> {
             since_full: 0,
             beside: vec![0],
         }
+    }
+
+    /// The parts of a FULL commit. [`None`] if the commit is PARTIAL.
+    fn full(&self, parts: &CommitParts) -> Option<Full> {
+        let changes_members = !parts.added().is_empty() || !parts.removed().is_empty();
+        (changes_members || self.since_full + 1 >= FULL_EVERY).then(|| {
+            let mut quantum = CommitParts { other_proposals: epoch_update(), ..parts.clone() };
+            quantum.referred.retain(|proposal| proposal.change != Change::Update);
+            let traditional = CommitParts { other_proposals: epoch_update() + psk_proposal(), ..parts.clone() };
+            Full { quantum, traditional }
+        })
     }
 
     /// Makes the rows of both sessions.
@@ -148,25 +170,38 @@ impl GroupModel for Combiner<'_> {
     }
 
     fn commit(&mut self, by: DeviceNumber, parts: &CommitParts) {
-        let changes_members = !parts.added().is_empty() || !parts.removed().is_empty();
-        if !changes_members && self.since_full + 1 < FULL_EVERY {
-            self.since_full += 1;
-            self.traditional.commit(by, parts);
-            return;
+        match self.full(parts) {
+            Some(Full { quantum, traditional }) => {
+                self.since_full = 0;
+                self.in_both(|group| group.commit(by, &quantum), |group| group.commit(by, &traditional));
+            }
+            None => {
+                self.since_full += 1;
+                self.traditional.commit(by, parts);
+            }
         }
-        self.since_full = 0;
-        let mut quantum = CommitParts { other_proposals: epoch_update(), ..parts.clone() };
-        quantum.referred.retain(|proposal| proposal.change != Change::Update);
-        let traditional = CommitParts { other_proposals: epoch_update() + psk_proposal(), ..parts.clone() };
-        self.in_both(|group| group.commit(by, &quantum), |group| group.commit(by, &traditional));
     }
 
     fn join(&mut self, by: DeviceNumber) {
         self.since_full = 0;
         self.in_both(
-            |group| group.order_external_commit(by, epoch_update()),
-            |group| group.order_external_commit(by, epoch_update() + psk_proposal()),
+            |group| group.join_with(by, epoch_update()),
+            |group| group.join_with(by, epoch_update() + psk_proposal()),
         );
+    }
+
+    fn price_commit(&mut self, by: DeviceNumber, parts: &CommitParts) -> Option<CommitPrice> {
+        let Some(Full { quantum, traditional }) = self.full(parts) else {
+            return self.traditional.price_commit(by, parts);
+        };
+        let quantum = self.quantum.price_commit(by, &quantum)?;
+        Some(self.traditional.price_commit(by, &traditional)?.beside(quantum).beside(price_of_psk()))
+    }
+
+    fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice> {
+        let quantum = self.quantum.price_join_with(by, epoch_update());
+        let traditional = self.traditional.price_join_with(by, epoch_update() + psk_proposal());
+        Some(traditional.beside(quantum).beside(price_of_psk()))
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

@@ -7,7 +7,7 @@
 use super::signal_roster::SignalRoster;
 use crate::{
     cost::{CostCounts, EntryCost},
-    model::group_model::{CommitParts, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
+    model::group_model::{CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
 };
 
 /// A group with pairwise encryption.
@@ -80,6 +80,14 @@ impl GroupModel for Pairwise<'_> {
     fn join(&mut self, by: DeviceNumber) {
         let entry = self.0.join(by);
         self.0.order(entry);
+    }
+
+    fn price_commit(&mut self, _: DeviceNumber, _: &CommitParts) -> Option<CommitPrice> {
+        None
+    }
+
+    fn price_join(&mut self, _: DeviceNumber) -> Option<CommitPrice> {
+        None
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

@@ -42,6 +42,22 @@ fn proofs(tree: &CostTree, leaves: u64, direct_paths: u64) -> u64 {
     leaves * (PROOF_HEAD + PATH_LENGTH + copath(tree)) + direct_paths
 }
 
+/// The committer before its commit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CommitterBefore {
+    /// The membership proof of the committer. 0 for an external joiner.
+    pub(crate) proof: u64,
+    /// Set if the committer was a partial client.
+    pub(crate) upgrade: Option<Upgrade>,
+}
+
+/// The bytes and the operations by which a partial client becomes a full one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) bytes: u64,
+    pub(crate) counts: CostCounts,
+}
+
 /// The annotations of a commit (draft, 10), for all partial receivers together.
 pub(crate) struct Annotations {
     /// The annotation that each receiver gets.
@@ -89,10 +105,13 @@ pub(crate) fn joiner(tree: &CostTree, mut engine: CostCounts) -> CostCounts {
     engine
 }
 
-/// The operations of a partial client that verifies the tree (draft, 5; RFC 9420, 12.4.3.1).
-pub(crate) fn upgrade(tree: &CostTree) -> CostCounts {
-    let verified = work::hashes(tree.verification() + tree.hashing());
-    CostCounts { verifications: tree.totals().members, ..verified }
+impl Upgrade {
+    /// The upgrade of a client that downloads and verifies the tree (draft, 5; RFC 9420, 12.4.3.1).
+    pub(crate) fn of(tree: &CostTree) -> Self {
+        let verified = work::hashes(tree.verification() + tree.hashing());
+        let totals = tree.totals();
+        Self { bytes: vector(totals.encoded), counts: CostCounts { verifications: totals.members, ..verified } }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cost::{CostCounts, EntryCost, Operation},
-    model::group_model::{CommitParts, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
+    model::group_model::{CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
 };
 
 /// A group with sender keys.
@@ -125,6 +125,14 @@ impl GroupModel for SenderKeys<'_> {
         }
         let entry = self.roster.join(by);
         self.roster.order(entry);
+    }
+
+    fn price_commit(&mut self, _: DeviceNumber, _: &CommitParts) -> Option<CommitPrice> {
+        None
+    }
+
+    fn price_join(&mut self, _: DeviceNumber) -> Option<CommitPrice> {
+        None
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

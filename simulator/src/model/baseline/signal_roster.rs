@@ -258,7 +258,7 @@ impl<'n> SignalRoster<'n> {
         let operation =
             if entry.kind == EntryKind::Proposal { Operation::ReceiveProposal } else { Operation::ReceiveCommit };
         for (counts, devices) in fan_out.recipients(&self.sizes) {
-            self.ledger.receive(entry, operation, counts, devices);
+            self.ledger.receive(&mut entry.receivers, operation, counts, devices);
         }
     }
 

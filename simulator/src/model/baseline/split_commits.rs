@@ -15,7 +15,7 @@ use crate::{
 /// The derivations of the epoch identifier, an exported secret (RFC 9420, 8.5).
 const EPOCH_IDENTIFIER: u64 = 2;
 
-/// The sizes of a split commit.
+/// The sizes of a commit, which the service may split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SplitCommit {
     /// The signed content: the epoch identifier, the proposals and the committer's leaf.
@@ -29,7 +29,13 @@ pub(crate) struct SplitCommit {
 }
 
 impl SplitCommit {
-    /// The sizes of a commit with this list of proposals. `nodes` are the bytes of the path's nodes,
+    /// The sizes of a commit of MLS, which all members get whole.
+    pub(crate) fn whole(sizes: &MessageSizes, sender: Sender, content: u64) -> Self {
+        let size = sizes.handshake(sender, content, true);
+        Self { content, uploaded: size, for_member: size, without_path: size }
+    }
+
+    /// The sizes of a split commit with this list of proposals. `nodes` are the bytes of the path's nodes,
     /// and `length` is their number.
     ///
     /// The draft's PerMemberCommit has no public keys, but its receivers use them, and its size is

@@ -32,6 +32,7 @@ pub(crate) struct Refresh {
 }
 
 /// The tree, in the order of nodes of RFC 9420, Appendix C.
+#[derive(Clone)]
 pub(crate) struct TaintedTree {
     members: Vec<u32>,
     tainter: Vec<DeviceNumber>,

@@ -13,7 +13,8 @@ use crate::{
     model::{
         encoding::vector,
         group_model::{
-            Change, CommitParts, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger, WaitingProposal,
+            Change, CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger,
+            WaitingProposal,
         },
         messages::{LeafSource, MessageSizes, Sender, WelcomeParts},
         secret_tree::SecretTree,
@@ -40,6 +41,7 @@ const TAINTER: u64 = 1 + 4;
 const NODE_HEAD: u64 = 2;
 
 /// A group of Tainted TreeKEM.
+#[derive(Clone)]
 pub(crate) struct TaintedTreekem<'n> {
     settings: GroupSettings,
     names: &'n [MemberName],
@@ -156,6 +158,18 @@ impl<'n> TaintedTreekem<'n> {
         sum(&refresh.on_path, 0) + sum(&refresh.off_path, NODE_INDEX)
     }
 
+    /// The costs of a commit that is not ordered: those of a copy of the group that orders it.
+    fn price(&mut self, commit: impl FnOnce(&mut Self)) -> CommitPrice {
+        let ledger = std::mem::take(&mut self.ledger);
+        let mut copy = self.clone();
+        self.ledger = ledger;
+        commit(&mut copy);
+        copy.ledger.entries.iter().fold(CommitPrice::default(), |price, entry| {
+            let counts = entry.committer.unwrap_or_default();
+            price.beside(CommitPrice { bytes: entry.service.uploaded, counts })
+        })
+    }
+
     fn order(&mut self, commit: &Ordered<'_>, refresh: &Refresh) {
         let Ordered { sender, by, parts, added, changes, proposals, before, .. } = commit;
         let sizes = self.settings.sizes;
@@ -228,10 +242,10 @@ impl<'n> TaintedTreekem<'n> {
         for ((opened, keys), members) in &refresh.receivers {
             let mut counts = fixed;
             counts += along(*opened, *keys);
-            self.ledger.receive(&mut entry, Operation::ReceiveCommit, counts, *members);
+            self.ledger.receive(&mut entry.receivers, Operation::ReceiveCommit, counts, *members);
         }
         let of_removed = CostCounts { kdf: 0, macs: macs - 1, ..fixed };
-        self.ledger.receive(&mut entry, Operation::ReceiveCommit, of_removed, commit.removed);
+        self.ledger.receive(&mut entry.receivers, Operation::ReceiveCommit, of_removed, commit.removed);
         self.ledger.entries.push(entry);
         self.epoch += 1;
         self.secret_tree.clear();
@@ -361,7 +375,7 @@ impl GroupModel for TaintedTreekem<'_> {
             ..self.entry(EntryKind::Proposal, by)
         };
         self.ledger.charge(Operation::Proposal, sender, 1);
-        self.ledger.receive(&mut entry, Operation::ReceiveProposal, receiver, members - 1);
+        self.ledger.receive(&mut entry.receivers, Operation::ReceiveProposal, receiver, members - 1);
         self.ledger.entries.push(entry);
         self.waiting.push(proposal);
     }
@@ -430,6 +444,14 @@ impl GroupModel for TaintedTreekem<'_> {
             removed: 0,
         };
         self.order(&ordered, &refresh);
+    }
+
+    fn price_commit(&mut self, by: DeviceNumber, parts: &CommitParts) -> Option<CommitPrice> {
+        Some(self.price(|copy| copy.commit(by, parts)))
+    }
+
+    fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice> {
+        Some(self.price(|copy| copy.join(by)))
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

@@ -20,6 +20,8 @@
 //! | `tree` | the ratchet trees, epoch by epoch |
 //! | `exposure` | the messages that each thief can read |
 //! | `costs` | the costs of each entry of the log |
+//! | **for sweeps** | |
+//! | [`sweep_page`] | the page of `regrow report` |
 
 mod costs;
 mod exposure;
@@ -28,6 +30,7 @@ pub mod page;
 pub mod plot;
 pub mod run_page;
 mod scenario;
+pub mod sweep_page;
 pub mod table;
 pub mod text;
 mod timeline;
@@ -39,4 +42,5 @@ mod tests;
 pub use page::{Page, Section};
 pub use plot::StackedBars;
 pub use run_page::RunPage;
+pub use sweep_page::write_sweep;
 pub use table::{Cell, SortableTable};

@@ -83,6 +83,11 @@ impl<'s> ServiceUnderTest<'s> {
         self.rosters.last().cloned().unwrap_or_default()
     }
 
+    /// The number of members in the present epoch.
+    pub(super) fn member_count(&self) -> usize {
+        self.rosters.last().map_or(0, BTreeSet::len)
+    }
+
     /// True if the device was a member in that epoch; [`None`] if the epoch does not exist.
     pub(super) fn was_member(&self, device: usize, epoch: u64) -> Option<bool> {
         Some(self.rosters.get(epoch as usize)?.contains(&device))
@@ -261,7 +266,13 @@ impl<'s> ServiceUnderTest<'s> {
 
     /// The moment and the sender of the entry that the service has just ordered.
     fn ordered_by<'d>(&self, sender: &'d Device, time: u64) -> OrderedBy<'d> {
-        OrderedBy { time, who: &sender.name, device: &sender.address, written: self.endpoint.written() }
+        OrderedBy {
+            time,
+            who: &sender.name,
+            device: &sender.address,
+            number: sender.index,
+            written: self.endpoint.written(),
+        }
     }
 
     /// True if the log entry was unknown. (The service gives the same bytes the same entry again.)

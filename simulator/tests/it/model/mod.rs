@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
 use regrow_simulator::{
+    cost::Operation,
     model,
     report::{
         Figures, RunOptions, RunOutcome, Transcript,
@@ -22,10 +23,6 @@ use self::{
     signatures::FixedLength,
 };
 use crate::common::told;
-
-/// The columns that the model does not have: the format of the service's store is the service's
-/// own.
-const NOT_MODELLED: [&str; 1] = ["stored_bytes"];
 
 fn scenario(group: &Value, history: &History) -> Scenario {
     let file = json!({
@@ -58,7 +55,7 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     let mut residuals: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for (row, (real, modelled)) in real_rows.iter().zip(&model_rows).enumerate() {
         for (column, (real, modelled)) in columns.iter().zip(real.iter().zip(modelled)) {
-            if real != modelled && !NOT_MODELLED.contains(&column.as_str()) {
+            if real != modelled && !model::EMPTY_COLUMNS.contains(&column.as_str()) {
                 let kind = &real_rows[row][5];
                 let first = || (0, format!("row {row} ({kind}, epoch {}): {real}, not {modelled}", real_rows[row][3]));
                 residuals.entry(column).or_insert_with(first).0 += 1;
@@ -72,6 +69,11 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
         (members, devices, epochs, messages, message_traffic)
     };
     assert_eq!(figures(&real), figures(&modelled), "{what}");
+    assert_eq!(real.figures.contention, modelled.figures.contention, "{what}");
+    for operation in [Operation::ReceiveCommit, Operation::ReceiveProposal, Operation::Join] {
+        let costs = [&real, &modelled].map(|outcome| outcome.figures.costs.get(&operation).copied());
+        assert_eq!(costs[0], costs[1], "{what}: {operation}");
+    }
     real.figures.epochs
 }
 

@@ -1,0 +1,168 @@
+//! Random thefts in a run: each one steals the device of a random member of the group at a random
+//! time.
+//!
+//! The choices come from the run's seed, in a stream of their own. So the other randomness of the
+//! run is the same with and without thefts.
+
+use std::collections::BTreeSet;
+
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::scenario::{
+    Action, CompromiseId, Expect, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
+};
+
+/// The scenario with this number of thefts, with all of its steps written out. Each theft comes
+/// after the creation of the group.
+pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenario {
+    let steps: Vec<Placed<Step>> = scenario.expand_with_seed(seed).collect();
+    let mut rng = ChaCha20Rng::from_seed(Sha256::digest(format!("regrow sweep thefts {seed}")).into());
+    let created = steps.iter().position(|step| matches!(step.item, Step::Do(Action::Create { .. })));
+    // A theft is between two steps, or after the last one. An expectation of a failure must follow
+    // its step directly.
+    let places: Vec<usize> = (created.map_or(0, |create| create + 1)..=steps.len())
+        .filter(|place| steps.get(*place).is_none_or(|next| !expects_failure(&next.item)))
+        .collect();
+    let mut thefts: Vec<usize> =
+        (0..count).filter_map(|_| places.get(below(&mut rng, places.len())).copied()).collect();
+    thefts.sort_unstable();
+
+    let taken: BTreeSet<String> = steps.iter().filter_map(|step| compromise(&step.item)).collect();
+    let mut ids = (1_u64..).map(|number| format!("theft{number}")).filter(|id| !taken.contains(id));
+    let mut thefts = thefts.into_iter().peekable();
+    let mut all = Vec::with_capacity(steps.len() + count as usize);
+    let mut roster = Roster::default();
+    let mut place = Place { number: "end".into(), path: "steps".into(), line: 1, turn: None };
+    let end = steps.len();
+    let mut steps = steps.into_iter();
+    for index in 0..=end {
+        while thefts.next_if_eq(&index).is_some() {
+            let who = roster.0.get(below(&mut rng, roster.0.len())).cloned();
+            let (Some(who), Some(id)) = (who, ids.next()) else { break };
+            let theft = Action::Compromise { who, id: CompromiseId::new(id), scope: TheftScope::Device };
+            all.push(Placed { place: place.clone(), item: WrittenStep::Do(theft) });
+        }
+        let Some(step) = steps.next() else { break };
+        roster.follow(&step.item);
+        place = step.place.clone();
+        all.push(written(step));
+    }
+    Scenario { steps: all, trace: None, ..scenario.clone() }
+}
+
+/// The members of the group, as far as they follow from the steps. A proposal counts at once.
+#[derive(Default)]
+struct Roster(Vec<MemberName>);
+
+impl Roster {
+    fn follow(&mut self, step: &Step) {
+        match step {
+            Step::Do(action) => self.act(action),
+            Step::Race(contenders) => contenders.iter().for_each(|contender| self.act(&contender.item)),
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Create { by, with } => {
+                self.add(std::slice::from_ref(by));
+                self.add(with);
+            }
+            Action::Add { who, .. } | Action::Join { who } | Action::Propose { what: Proposal::Add(who), .. } => {
+                self.add(who);
+            }
+            Action::Remove { who, .. }
+            | Action::Leave { who }
+            | Action::Propose { what: Proposal::Remove(who), .. } => {
+                self.0.retain(|member| !who.contains(member));
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, who: &[MemberName]) {
+        for name in who {
+            if !self.0.contains(name) {
+                self.0.push(name.clone());
+            }
+        }
+    }
+}
+
+fn expects_failure(step: &Step) -> bool {
+    matches!(step, Step::Do(Action::Expect(Expect { fails: Some(_), .. })))
+}
+
+fn compromise(step: &Step) -> Option<String> {
+    match step {
+        Step::Do(Action::Compromise { id, .. }) => Some(id.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+/// A step of a run, as a step of a file.
+fn written(step: Placed<Step>) -> Placed<WrittenStep> {
+    let item = match step.item {
+        Step::Do(action) => WrittenStep::Do(action),
+        Step::Race(contenders) => {
+            let contender = |one: Placed<Action>| Placed { place: one.place, item: WrittenStep::Do(one.item) };
+            WrittenStep::Race(contenders.into_iter().map(contender).collect())
+        }
+    };
+    Placed { place: step.place, item }
+}
+
+/// A random index below `end`; 0 if `end` is 0.
+fn below(rng: &mut ChaCha20Rng, end: usize) -> usize {
+    // The high half of the product of a random number and a small limit is nearly uniform.
+    ((u128::from(rng.next_u64()) * end as u128) >> u64::BITS) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::read;
+
+    fn scenario() -> Scenario {
+        read(
+            r#"{"regrow": 1, "name": "n", "members": ["a", "b"], "steps": [
+                {"create": {"by": "a", "with": "b"}},
+                {"repeat": {"times": 4, "steps": [{"update": {"by": "a"}}]}},
+                {"remove": {"by": "b", "who": "b"}}, {"expect": {"fails": "rejected"}}]}"#,
+        )
+        .unwrap()
+    }
+
+    fn kinds(scenario: &Scenario) -> Vec<&'static str> {
+        let name = |step: Placed<Step>| match step.item {
+            Step::Do(action) => action.name(),
+            Step::Race(_) => "race",
+        };
+        scenario.expand().map(name).collect()
+    }
+
+    #[test]
+    fn thefts_come_after_the_creation_and_never_before_an_expected_failure() {
+        let mut places = BTreeSet::new();
+        for seed in 0..200 {
+            let kinds = kinds(&with_thefts(&scenario(), 3, seed));
+            assert_eq!(kinds.iter().filter(|kind| **kind == "compromise").count(), 3);
+            assert_eq!(kinds[0], "create");
+            let expect = kinds.iter().position(|kind| *kind == "expect").unwrap();
+            assert_eq!(kinds[expect - 1], "remove");
+            places.extend(kinds.iter().enumerate().filter(|(_, kind)| **kind == "compromise").map(|(at, _)| at));
+        }
+        assert!(places.len() >= 7, "{places:?}");
+    }
+
+    #[test]
+    fn the_seed_decides_the_thefts() {
+        let thefts = |seed| with_thefts(&scenario(), 5, seed);
+        assert_eq!(thefts(1), thefts(1));
+        assert_ne!(thefts(1), thefts(2));
+    }
+}
