@@ -116,7 +116,7 @@ pub struct Figures {
     /// The cost of the devices' cryptography, for each operation. A commit that is repeated until
     /// its proposals are in order counts once.
     pub costs: Costs,
-    /// The contention of the run. Zero unless the options ask for costs.
+    /// The contention of the run.
     pub contention: Box<ContentionFigures>,
     /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,

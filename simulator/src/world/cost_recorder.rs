@@ -21,7 +21,7 @@ use crate::{
 /// The costs so far.
 #[derive(Default)]
 pub(super) struct CostRecorder {
-    /// True if the user asks for the costs.
+    /// True if the user asks for the costs of entries. The contention is always recorded.
     active: bool,
     /// The counts and changes of messages that a device has made, and that are not ordered yet.
     made: BTreeMap<MessageId, (CostCounts, ChangeCounts)>,
@@ -81,7 +81,7 @@ pub(super) struct DeliveryCost {
 }
 
 impl CostRecorder {
-    /// Records from now on. Without this call, the recorder records nothing.
+    /// Records the entries from now on.
     pub(super) fn activate(&mut self) {
         self.active = true;
     }
@@ -94,18 +94,16 @@ impl CostRecorder {
     /// A device has made a message in one engine call. A known message keeps its counts: a device
     /// that takes up its pending commit again makes nothing.
     pub(super) fn made(&mut self, message: &[u8], counts: CostCounts, changes: ChangeCounts) {
-        if self.active {
-            self.made.entry(MessageId::of(message)).or_insert((counts, changes));
-        }
+        self.made.entry(MessageId::of(message)).or_insert((counts, changes));
     }
 
     /// The service has created the group.
     pub(super) fn group_created(&mut self, by: &OrderedBy<'_>, group_info: &[u8]) {
+        let made = self.made.remove(&MessageId::of(group_info));
         if !self.active {
             return;
         }
         let size = group_info.len() as u64;
-        let made = self.made.remove(&MessageId::of(group_info));
         self.await_tree(AwaitedTree {
             entry: self.entries.len(),
             epoch: 0,
@@ -122,12 +120,12 @@ impl CostRecorder {
 
     /// The service has ordered a proposal.
     pub(super) fn proposal_ordered(&mut self, by: &OrderedBy<'_>, sequence: Sequence, epoch: u64, proposal: &[u8]) {
+        self.contention.proposed(by.time);
+        let made = self.made.remove(&MessageId::of(proposal));
         if !self.active {
             return;
         }
-        self.contention.proposed(by.time);
         let size = proposal.len() as u64;
-        let made = self.made.remove(&MessageId::of(proposal));
         self.by_sequence.insert(sequence, self.entries.len());
         self.entries.push(EntryCost {
             changes: made.map(|(_, changes)| changes),
@@ -141,13 +139,13 @@ impl CostRecorder {
 
     /// The service has ordered a commit, with its welcome.
     pub(super) fn commit_ordered(&mut self, by: &OrderedBy<'_>, sequence: Sequence, pending: &PendingCommit) {
-        if !self.active {
-            return;
-        }
         let (id, entry) = (MessageId::of(pending.commit()), self.entries.len());
         let made = self.made.remove(&id);
         let epoch = pending.epoch().0;
         self.contention.ordered(by.number, by.time);
+        if !self.active {
+            return;
+        }
         self.commits.insert(id, entry);
         self.by_sequence.insert(sequence, entry);
         self.await_tree(AwaitedTree {
@@ -183,9 +181,6 @@ impl CostRecorder {
 
     /// A device has submitted a commit whose epoch was over.
     pub(super) fn lost(&mut self, device: usize, now: u64, pending: &PendingCommit) {
-        if !self.active {
-            return;
-        }
         let beside = [pending.welcome(), pending.group_info()].into_iter().flatten();
         let bytes = pending.commit().len() + beside.map(<[u8]>::len).sum::<usize>();
         let made = self.made.remove(&MessageId::of(pending.commit()));

@@ -102,7 +102,8 @@ pub fn run_on_threads(threads: usize, scenario: &Scenario) -> Run {
 pub fn published(folder: &str) -> Vec<(PathBuf, Scenario)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let is_scenario = |name: &str| name.ends_with(".json") && !name.ends_with(".sweep.json");
+    files.retain(|path| path.file_name().is_some_and(|name| is_scenario(&name.to_string_lossy())));
     files.sort();
     files.into_iter().map(|path| (path.clone(), load(&path).unwrap())).collect()
 }
