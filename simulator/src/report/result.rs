@@ -200,7 +200,7 @@ pub enum FileOutcome {
         /// The seed of the run.
         seed: u64,
         /// The outcome of the run.
-        outcome: RunOutcome,
+        outcome: Box<RunOutcome>,
         /// SHA-256 of the transcript, in hexadecimal.
         transcript: String,
     },

@@ -45,7 +45,7 @@ fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunR
     let outcome = FileOutcome::Ran {
         name: name.to_owned(),
         seed: 7,
-        outcome: RunOutcome { failures, figures, ..RunOutcome::default() },
+        outcome: Box::new(RunOutcome { failures, figures, ..RunOutcome::default() }),
         transcript: "00ff".to_owned(),
     };
     RunResult { file: PathBuf::from(file), outcome, duration: Duration::from_millis(1500) }
