@@ -73,6 +73,22 @@ fn traffic(outcome: &RunOutcome) -> (u64, u64, u64) {
 }
 
 #[test]
+fn only_protocols_with_a_group_state_lose_commits() {
+    let steps = json!([create(8), { "race": [update(2), update(3), update(4)] }]);
+    for protocol in Protocol::ALL {
+        let outcome = run(protocol, 8, &json!({}), &steps);
+        let contention = &outcome.figures.contention;
+        let stateless = matches!(protocol, Protocol::SenderKeys | Protocol::Pairwise);
+        let lost = if stateless { 0 } else { 2 };
+        assert_eq!((contention.commits, contention.lost), (4 + lost, lost), "{protocol:?}");
+        assert_eq!(contention.wasted_bytes > 0, lost > 0, "{protocol:?}");
+        assert_eq!(contention.wasted_operations.hpke_seals > 0, lost > 0, "{protocol:?}");
+        // The losers commit again.
+        assert_eq!(outcome.figures.epochs, 4, "{protocol:?}");
+    }
+}
+
+#[test]
 fn optional_paths_cost_the_same_where_each_commit_needs_a_path() {
     let group = json!({ "publish_group_info": true });
     let steps = json!([
