@@ -3,6 +3,7 @@
 mod args;
 mod calibrate;
 mod check;
+mod compare;
 mod ending;
 mod explore;
 mod files;
@@ -32,6 +33,7 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Run(args) => run::run(&args, runner)?,
         Command::Explore(args) => explore::explore(&args, runner)?,
         Command::Check(args) => check::check(&args)?,
+        Command::Compare(args) => compare::compare(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,
         Command::Trace(TraceCommand::Stats(args)) => trace::stats(&args)?,
         Command::Report(args) => report::report(&args)?,

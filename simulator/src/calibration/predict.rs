@@ -8,9 +8,10 @@ const AEAD_SIZE: usize = 256;
 
 impl UnitTimes {
     /// The predicted seconds of operations, with their counts in the order of
-    /// [`CostCounts::named`](crate::cost::CostCounts::named).
+    /// [`CostCounts::named`](crate::cost::CostCounts::named). [`None`] if there are operations that
+    /// no real device makes, because a calibration does not measure them.
     #[must_use]
-    pub fn predict(&self, counts: [f64; 14]) -> f64 {
+    pub fn predict(&self, counts: [f64; 16]) -> Option<f64> {
         let aead = |times: &std::collections::BTreeMap<usize, f64>| times.get(&AEAD_SIZE).copied().unwrap_or_default();
         let times = [
             self.hpke_seal,
@@ -28,7 +29,9 @@ impl UnitTimes {
             self.hash_byte,
             self.random_byte,
         ];
-        times.iter().zip(counts).map(|(time, count)| time * count).sum()
+        let (measured, others) = counts.split_at(times.len());
+        let is_measured = others.iter().all(|count| *count == 0.0);
+        is_measured.then(|| times.iter().zip(measured).map(|(time, count)| time * count).sum())
     }
 }
 
@@ -56,6 +59,9 @@ mod tests {
             hpke_opens: 9,
             ..CostCounts::default()
         };
-        assert_eq!(times.predict(counts.named().map(|(_, count)| count as f64)), 65_432.0);
+        let predicted = |counts: CostCounts| times.predict(counts.named().map(|(_, count)| count as f64));
+        assert_eq!(predicted(counts), Some(65_432.0));
+        assert_eq!(predicted(CostCounts { dh: 1, ..counts }), None);
+        assert_eq!(predicted(CostCounts { kem: 1, ..counts }), None);
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn predictions(crypto: &Arc<dyn CryptoProvider>, units: &UnitTimes) -
             predictions.push(Prediction {
                 members,
                 role: (*role).to_owned(),
-                predicted_s: units.predict(counts),
+                predicted_s: units.predict(counts).unwrap_or_default(),
                 measured_s: measured.get(role).map_or(0.0, |(seconds, _)| *seconds),
             });
         }
@@ -153,7 +153,7 @@ mod tests {
         let counted = run(10, |name| counting(&crypto, name));
         let predicted = |role| {
             let (_, counts) = counted.as_ref().unwrap()[role];
-            units.predict(counts.named().map(|(_, count)| count as f64))
+            units.predict(counts.named().map(|(_, count)| count as f64)).unwrap()
         };
         // The tree is new, so the update is sealed to each other leaf.
         assert_eq!(predicted("committer"), 9.0);

@@ -26,6 +26,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Steal each member's device after each step, and show which messages each thief can read
     Matrix(MatrixArgs),
+    /// Price a scenario under each protocol of the cost model, and show the totals side by side
+    Compare(CompareArgs),
     /// Run a scenario with many values and seeds, and write tables and plots
     Sweep(SweepArgs),
     /// Write the results of a sweep as a page for a browser
@@ -140,6 +142,19 @@ pub(super) struct MatrixArgs {
     /// Write the matrix as an SVG picture
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
+    /// Use this seed
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct CompareArgs {
+    /// The scenario file; its own fidelity and protocol do not matter
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Write the comparison as CSV, with one row for each protocol
+    #[arg(long, value_name = "OUT")]
+    pub(super) csv: Option<PathBuf>,
     /// Use this seed
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,

@@ -209,7 +209,8 @@ impl Job {
             }
         };
         let seed = self.options.seed_of(scenario);
-        (FileOutcome::Ran { name: scenario.name.clone(), seed, outcome, transcript: hash }, lines)
+        let (name, outcome) = (scenario.name.clone(), Box::new(outcome));
+        (FileOutcome::Ran { name, seed, outcome, transcript: hash }, lines)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct EntryCost {
     pub changes: Option<ChangeCounts>,
     /// The ratchet tree after the entry. Not set if no member has entered its epoch.
     pub tree: Option<TreeShape>,
+    /// The members after the entry, in a protocol without a ratchet tree.
+    pub members: Option<u64>,
     /// The path of a commit. Not set for other entries.
     pub path: Option<PathShape>,
     /// The sizes of the messages.
@@ -136,6 +138,7 @@ impl EntryCost {
             who: who.clone(),
             changes: None,
             tree: None,
+            members: None,
             path: None,
             bytes: EntryBytes::default(),
             service: ServiceBytes::default(),

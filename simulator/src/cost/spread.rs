@@ -39,6 +39,15 @@ impl CountSpread {
         self.devices += devices;
     }
 
+    /// Adds further counts of the same devices. The smallest and largest counts become bounds,
+    /// because the device with one extreme need not have the other.
+    pub(crate) fn beside(mut self, other: &Self) -> Self {
+        self.least += other.least;
+        self.sum += other.sum;
+        self.most += other.most;
+        self
+    }
+
     /// The number of devices.
     #[must_use]
     pub fn devices(&self) -> u64 {
@@ -53,7 +62,7 @@ impl CountSpread {
 
     /// Each count by its [name](CostCounts::named). [`None`] if there is no device.
     #[must_use]
-    pub fn named(&self) -> Option<[Spread; 14]> {
+    pub fn named(&self) -> Option<[Spread; 16]> {
         let (least, sum, most) = (self.least.named(), self.sum.named(), self.most.named());
         (self.devices > 0).then(|| {
             std::array::from_fn(|at| Spread {

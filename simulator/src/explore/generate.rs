@@ -12,7 +12,8 @@ use super::{
     weights::{StepKind, Weights},
 };
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Scenario, Step, TheftScope, ThiefAction,
+    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, Scenario, Step, TheftScope,
+    ThiefAction,
 };
 
 /// The names of the first members.
@@ -50,6 +51,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         about: None,
         seed: scenario_seed,
         fidelity: Fidelity::Real,
+        protocol: Protocol::Mls,
         group,
         members: names,
         trace: None,

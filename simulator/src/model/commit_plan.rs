@@ -5,7 +5,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::group::{Change, CommitParts, CostGroup, DeviceNumber, WaitingProposal};
+use super::group_model::{Change, CommitParts, DeviceNumber, GroupModel, WaitingProposal};
 
 /// A change that a device wants, until a commit has made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub(super) enum Intent {
 }
 
 /// Deletes the intents that the group has fulfilled.
-pub(super) fn forget_fulfilled(intents: &mut Vec<Intent>, group: &CostGroup<'_>) {
+pub(super) fn forget_fulfilled(intents: &mut Vec<Intent>, group: &dyn GroupModel) {
     for intent in intents.iter_mut() {
         match intent {
-            Intent::Add(who) => who.retain(|device| group.leaf(*device).is_none()),
-            Intent::Remove(who) => who.retain(|device| group.leaf(*device).is_some()),
+            Intent::Add(who) => who.retain(|device| !group.is_member(*device)),
+            Intent::Remove(who) => who.retain(|device| group.is_member(*device)),
             Intent::Update { .. } | Intent::CommitProposals | Intent::Leave => {}
         }
     }
@@ -30,9 +30,9 @@ pub(super) fn forget_fulfilled(intents: &mut Vec<Intent>, group: &CostGroup<'_>)
 }
 
 /// The parts of the next commit of a device. [`None`] if there is nothing to commit.
-pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) -> Option<CommitParts> {
+pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &dyn GroupModel) -> Option<CommitParts> {
     let mut parts = CommitParts::default();
-    let (mut update, mut commits_proposals) = (false, false);
+    let mut commits_proposals = false;
     let (mut added, mut planned) = (FxHashSet::default(), FxHashSet::default());
     for intent in intents {
         match intent {
@@ -43,14 +43,14 @@ pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) 
                 parts.remove.extend(who.iter().filter(|device| planned.insert(**device)));
             }
             Intent::Update { signature_key } => {
-                update = true;
+                parts.updates = true;
                 parts.new_signature_key |= signature_key;
             }
             Intent::CommitProposals => commits_proposals = true,
             Intent::Leave => {}
         }
     }
-    parts.referred = chosen(by, added, &group.waiting);
+    parts.referred = chosen(by, added, group.waiting());
     let removed: FxHashSet<_> = parts
         .referred
         .iter()
@@ -59,8 +59,10 @@ pub(super) fn plan(by: DeviceNumber, intents: &[Intent], group: &CostGroup<'_>) 
     let before = parts.remove.len();
     parts.remove.retain(|device| !removed.contains(device));
     commits_proposals |= parts.remove.len() < before;
-    let is_void =
-        parts.add.is_empty() && parts.remove.is_empty() && !update && (!commits_proposals || parts.referred.is_empty());
+    let is_void = parts.add.is_empty()
+        && parts.remove.is_empty()
+        && !parts.updates
+        && (!commits_proposals || parts.referred.is_empty());
     (!is_void).then_some(parts)
 }
 

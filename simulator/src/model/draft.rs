@@ -1,8 +1,14 @@
 //! A commit before its order: its changes to the tree, its sizes, and the work that it makes.
 
 use super::{
-    group::{Change, CommitParts, CostGroup, DeviceNumber, GroupSettings, change_counts},
-    messages::{LeafSource, MessageSizes, Sender},
+    baseline::{
+        optional_paths,
+        partial_mls::{self, CommitterBefore},
+        split_commits::{self, SplitCommit},
+    },
+    group::{CostGroup, change_counts},
+    group_model::{CommitParts, DeviceNumber, GroupModel, GroupSettings, MlsVariant},
+    messages::{LeafSource, MessageSizes, Sender, WelcomeParts},
     tree::{CostTree, HashWork, LeafIndex, PathNode},
     work::{self, CommitShape, Framing, ReceiverWork, TreeBefore},
 };
@@ -27,6 +33,10 @@ pub(super) struct Draft {
     added_by_value: u64,
     verifies_key_packages: bool,
     new_signature_key: bool,
+    /// True if the commit has a path. The engine's commits always have one.
+    has_path: bool,
+    /// The committer in a group with partial clients.
+    pub(super) before: CommitterBefore,
 }
 
 /// The committer.
@@ -44,15 +54,6 @@ struct Listed {
     references: HashWork,
 }
 
-/// The costs of a commit that is not ordered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CommitPrice {
-    /// The commit, with its welcome and its group info.
-    pub(crate) bytes: u64,
-    /// The operations of the committer.
-    pub(crate) counts: CostCounts,
-}
-
 /// The sizes of a commit, and the work that it makes.
 pub(super) struct Measured {
     /// The leaf of the committer.
@@ -61,12 +62,20 @@ pub(super) struct Measured {
     pub(super) path: Vec<PathNode>,
     /// The number of sealed path secrets for each node of the path.
     pub(super) sealed: Vec<u64>,
+    /// The bytes that the committer uploads.
     pub(super) commit: u64,
+    /// The bytes that the service delivers to a member.
+    pub(super) size_for_member: u64,
+    /// The bytes that it delivers to the committer, and to a removed member.
+    pub(super) size_without_path: u64,
     pub(super) update_path: u64,
     pub(super) group_info: Option<u64>,
     pub(super) welcome: Option<u64>,
+    pub(super) welcome_for_one: u64,
     pub(super) committer: CostCounts,
     pub(super) work: ReceiverWork,
+    /// The work of a receiver that does not hold the tree.
+    pub(super) partial_work: ReceiverWork,
     pub(super) joiner: CostCounts,
 }
 
@@ -93,16 +102,8 @@ impl Draft {
             listed.contains(MessageSizes::remove());
         }
         listed.refers_to(parts.referred.len());
-        let (mut added, mut removed, mut updated) = (Vec::new(), parts.remove.clone(), Vec::new());
-        for proposal in &parts.referred {
-            match proposal.change {
-                Change::Add(device) => added.push(device),
-                Change::Remove(device) => removed.push(device),
-                Change::Update => updated.push(proposal.by),
-            }
-        }
-        // OpenMLS puts the referred proposals before those that the commit contains itself.
-        added.extend(&parts.add);
+        listed.bytes += parts.other_proposals;
+        let (added, removed, updated) = (parts.added(), parts.removed(), parts.updated());
         let update = |device: &DeviceNumber| {
             let size = sizes.leaf_node(group.identity(*device), LeafSource::Update);
             group.leaf(*device).map(|leaf| (leaf, size))
@@ -121,22 +122,25 @@ impl Draft {
             added_by_value: parts.add.len() as u64,
             verifies_key_packages: parts.verifies_key_packages,
             new_signature_key: parts.new_signature_key,
+            has_path: group.settings.variant != MlsVariant::OptionalPaths || optional_paths::has_path(parts),
+            before: group.committer_before(by, leaf),
             added,
             removed,
         }
     }
 
     /// The external commit of a device, which replaces its old leaf if it has one.
-    pub(super) fn of_joiner(group: &CostGroup<'_>, by: DeviceNumber) -> Self {
+    /// `other_proposals` are the bytes of further proposals.
+    pub(super) fn of_joiner(group: &CostGroup<'_>, by: DeviceNumber, other_proposals: u64) -> Self {
         let old = group.leaf(by);
-        let mut listed = Listed::default();
+        let mut listed = Listed { bytes: other_proposals, ..Listed::default() };
         listed.contains(group.settings.sizes.external_init());
         if old.is_some() {
             listed.contains(MessageSizes::remove());
         }
         Self {
             by,
-            committer: Committer::Joiner(TreeBefore::of(&group.tree, group.epoch)),
+            committer: Committer::Joiner(TreeBefore::of(&group.tree, group.epoch())),
             rejoins: old.is_some(),
             listed,
             added: Vec::new(),
@@ -149,6 +153,8 @@ impl Draft {
             added_by_value: 0,
             verifies_key_packages: false,
             new_signature_key: false,
+            has_path: true,
+            before: CommitterBefore::default(),
         }
     }
 
@@ -182,14 +188,21 @@ impl Draft {
             Committer::Joiner(_) => new_leaves.pop().unwrap_or_default(),
         };
         let sorted = sorted(&new_leaves);
-        let path = tree.path(leaf);
+        let path = if self.has_path { tree.path(leaf) } else { Vec::new() };
         let sealed: Vec<u64> = path.iter().map(|node| node.resolution - below(&sorted, node).len() as u64).collect();
         let nodes: u64 = sealed.iter().map(|count| sizes.path_node(*count)).sum();
-        tree.set_path(leaf, sizes.leaf_node(identity, LeafSource::Commit { has_path: nodes > 0 }));
+        if self.has_path {
+            tree.set_path(leaf, sizes.leaf_node(identity, LeafSource::Commit { has_path: nodes > 0 }));
+        }
 
         let sender = if self.is_external() { Sender::NewMember } else { Sender::Member };
-        let update_path = sizes.update_path(identity, nodes);
-        let content = MessageSizes::commit_content(self.listed.bytes, update_path);
+        let update_path = if self.has_path { sizes.update_path(identity, nodes) } else { 0 };
+        let split = match settings.variant {
+            MlsVariant::SplitCommits => {
+                SplitCommit::of(&sizes, sender, self.listed.bytes, identity, nodes, path.len() as u64)
+            }
+            _ => SplitCommit::whole(&sizes, sender, MessageSizes::commit_content(self.listed.bytes, update_path)),
+        };
         let shape = CommitShape {
             tree,
             path: &path,
@@ -197,27 +210,44 @@ impl Draft {
             references: self.listed.references,
             added_by_value: self.added_by_value,
             key_packages: self.key_packages,
-            transcript: sizes.confirmed_transcript(sender, content),
+            transcript: sizes.confirmed_transcript(sender, split.content),
             publishes: settings.publishes_group_info,
             new_signature_key: self.new_signature_key,
             framing,
+            has_path: self.has_path,
         };
-        let committer = match &self.committer {
+        let mut committer = match &self.committer {
             Committer::Member(_) => shape.committer(self.verifies_key_packages),
             Committer::Joiner(before) => shape.external_committer(before),
         };
-        let work = shape.receivers(self.is_external());
+        let mut work = shape.receivers(self.is_external());
+        let mut joiner = work::joiner(tree);
+        if settings.variant == MlsVariant::SplitCommits {
+            committer = split_commits::confirmed(committer);
+            work.fixed = split_commits::confirmed(work.fixed);
+        }
+        let mut partial_work = work;
         let encoded = tree.totals().encoded;
+        let mut in_welcome = WelcomeParts { path_secret: self.has_path, encoded: Some(encoded) };
+        if settings.variant == MlsVariant::Partial {
+            partial_work = partial_mls::receivers(&shape, work);
+            joiner = partial_mls::joiner(tree, joiner);
+            in_welcome.encoded = None;
+        }
         let joiners = self.added.len() as u64;
         Measured {
             leaf,
-            commit: sizes.handshake(sender, content, true),
+            commit: split.uploaded,
+            size_for_member: split.for_member,
+            size_without_path: split.without_path,
             update_path,
             group_info: settings.publishes_group_info.then(|| sizes.group_info(epoch + 1, encoded)),
-            welcome: (joiners > 0).then(|| sizes.welcome(joiners, epoch + 1, encoded)),
+            welcome: (joiners > 0).then(|| sizes.welcome(joiners, epoch + 1, in_welcome)),
+            welcome_for_one: sizes.welcome(1, epoch + 1, in_welcome),
             committer,
             work,
-            joiner: work::joiner(tree),
+            partial_work,
+            joiner,
             new_leaves,
             path,
             sealed,

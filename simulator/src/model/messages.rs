@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The version and the wire format before each message (RFC 9420, 6).
-const MLS_MESSAGE: u64 = 4;
+pub(crate) const MLS_MESSAGE: u64 = 4;
 
 /// The wire format alone.
 const WIRE_FORMAT: u64 = 2;
@@ -32,7 +32,7 @@ const USE_PERIOD: u64 = TYPE + 1 + 16;
 const REQUIRED_CAPABILITIES: u64 = TYPE + 1 + (1 + 2) + 1 + 1;
 
 /// The identifier of a simulated group.
-const GROUP_ID: u64 = 5;
+pub(crate) const GROUP_ID: u64 = 5;
 
 /// The sender data in a PrivateMessage: leaf index, generation, reuse guard (RFC 9420, 6.3.2).
 const SENDER_DATA: u64 = 12;
@@ -68,6 +68,19 @@ pub(crate) struct MessageSizes {
     pub(crate) opaque: bool,
     /// PrivateMessages are padded to a multiple of this number; 0 is no padding.
     pub(crate) padding: u64,
+    /// Extensions of the group context, besides the required capabilities.
+    pub(crate) context_extensions: u64,
+    /// The identifiers of pre-shared keys in the secrets for a joiner.
+    pub(crate) psk_identifiers: u64,
+}
+
+/// The parts of a welcome that not every protocol has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WelcomeParts {
+    /// True if the commit has a path, so that each joiner gets a path secret.
+    pub(crate) path_secret: bool,
+    /// The bytes of the tree in the welcome, without their length.
+    pub(crate) encoded: Option<u64>,
 }
 
 impl MessageSizes {
@@ -149,8 +162,12 @@ impl MessageSizes {
 
     /// The node of an update path (RFC 9420, 7.6), with a path secret for each of these keys.
     pub(crate) fn path_node(&self, sealed: u64) -> u64 {
-        let ciphertext = vector(self.suite.encapsulated) + vector(HASH + TAG);
-        vector(self.suite.public_key) + vector(sealed * ciphertext)
+        vector(self.suite.public_key) + vector(sealed * self.path_secret())
+    }
+
+    /// A sealed path secret: an HPKECiphertext (RFC 9420, 7.6).
+    pub(crate) fn path_secret(&self) -> u64 {
+        vector(self.suite.encapsulated) + vector(HASH + TAG)
     }
 
     /// An update path, with the sum of its [nodes](Self::path_node).
@@ -199,26 +216,27 @@ impl MessageSizes {
 
     /// A GroupInfo (RFC 9420, 12.4.3) with the ratchet tree. `encoded` is the tree without its
     /// length.
-    fn group_info_content(&self, epoch: u64, encoded: u64, external_public_key: bool) -> u64 {
+    fn group_info_content(&self, epoch: u64, encoded: Option<u64>, external_public_key: bool) -> u64 {
         let transcript = if epoch > 0 { HASH } else { 0 };
-        let context =
-            2 * TYPE + vector(GROUP_ID) + 8 + vector(HASH) + vector(transcript) + vector(REQUIRED_CAPABILITIES);
-        let tree = TYPE + vector(vector(encoded));
+        let extensions = vector(REQUIRED_CAPABILITIES + self.context_extensions);
+        let context = 2 * TYPE + vector(GROUP_ID) + 8 + vector(HASH) + vector(transcript) + extensions;
+        let tree = encoded.map_or(0, |encoded| TYPE + vector(vector(encoded)));
         let public_key = if external_public_key { TYPE + vector(vector(self.suite.public_key)) } else { 0 };
         context + vector(tree + public_key) + vector(HASH) + 4 + vector(self.suite.signature)
     }
 
     /// A published group info, an MLSMessage.
     pub(crate) fn group_info(&self, epoch: u64, encoded: u64) -> u64 {
-        MLS_MESSAGE + self.group_info_content(epoch, encoded, true)
+        MLS_MESSAGE + self.group_info_content(epoch, Some(encoded), true)
     }
 
     /// A welcome for this number of joiners, an MLSMessage (RFC 9420, 12.4.3.1).
-    pub(crate) fn welcome(&self, joiners: u64, epoch: u64, encoded: u64) -> u64 {
-        // The joiner secret, the path secret, and no pre-shared keys.
-        let secrets = vector(HASH) + 1 + vector(HASH) + 1;
+    pub(crate) fn welcome(&self, joiners: u64, epoch: u64, parts: WelcomeParts) -> u64 {
+        let path_secret = 1 + if parts.path_secret { vector(HASH) } else { 0 };
+        // The joiner secret, the path secret, and the pre-shared keys.
+        let secrets = vector(HASH) + path_secret + vector(self.psk_identifiers);
         let secrets = vector(HASH) + vector(self.suite.encapsulated) + vector(secrets + TAG);
-        let group_info = self.group_info_content(epoch, encoded, false) + TAG;
+        let group_info = self.group_info_content(epoch, parts.encoded, false) + TAG;
         MLS_MESSAGE + TYPE + vector(joiners * secrets) + vector(group_info)
     }
 }

@@ -9,7 +9,9 @@
 //! | --- | --- |
 //! | `run` | plays the steps of a scenario |
 //! | `commit_plan` | the content of a commit: intents and waiting proposals |
-//! | `group` | the group: members, and the costs of each entry |
+//! | `group_model` | the interface of all protocols, and their common parts |
+//! | `baseline` | the protocols beside the engine's |
+//! | `group` | the group of MLS: members, and the costs of each entry |
 //! | `draft` | a commit before its order: changes, sizes and work |
 //! | `tree` | the ratchet tree, with the totals of each subtree |
 //! | `secret_tree` | the derivations in the secret tree |
@@ -18,10 +20,12 @@
 //! | `suite` | the sizes of keys, signatures and ciphertexts |
 //! | `encoding` | the sizes of vectors |
 
+mod baseline;
 mod commit_plan;
 mod draft;
 mod encoding;
 mod group;
+mod group_model;
 mod messages;
 mod run;
 mod secret_tree;

@@ -9,16 +9,19 @@ use regrow_engine::HandshakeMode;
 use rustc_hash::FxHashMap;
 
 use super::{
+    baseline,
     commit_plan::{Intent, forget_fulfilled, plan},
-    draft::CommitPrice,
-    group::{Change, CommitParts, CostGroup, DeviceNumber, GroupSettings, WaitingProposal},
+    group_model::{
+        Change, CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, GroupSettings, Ledger, MlsVariant,
+        WaitingProposal,
+    },
     messages::MessageSizes,
     suite::SuiteSizes,
 };
 use crate::{
     cost::Contention,
     report::{Failure, Figures, RunOutcome},
-    scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Scenario, Step},
+    scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Protocol, Scenario, Step},
     world::{StepLabels, identity_size, policy_without_suite, turn_in_race},
 };
 
@@ -70,7 +73,8 @@ struct Player<'s> {
     names: &'s [MemberName],
     numbers: FxHashMap<&'s str, DeviceNumber>,
     identities: Vec<u16>,
-    group: Option<CostGroup<'s>>,
+    group: Option<Box<dyn GroupModel + 's>>,
+    protocol: Protocol,
     /// The open intents of each device that has any.
     intents: BTreeMap<DeviceNumber, Vec<Intent>>,
     /// The devices with fewer key packages at the service than at the beginning.
@@ -96,6 +100,7 @@ impl<'s> Player<'s> {
             numbers: names.iter().zip(0..).map(|(name, number)| (name.as_str(), number)).collect(),
             identities,
             group: None,
+            protocol: scenario.protocol,
             intents: BTreeMap::new(),
             key_packages: FxHashMap::default(),
             offline_before_creation: Vec::new(),
@@ -141,15 +146,19 @@ impl<'s> Player<'s> {
 
     fn into_outcome(self, failures: Vec<Failure>) -> RunOutcome {
         let Some(group) = self.group else { return RunOutcome { failures, ..RunOutcome::default() } };
+        let (members, epochs) = (group.members(), group.epoch());
+        let Ledger { entries, costs, messages, traffic, devices } = group.into_ledger();
         let figures = Figures {
-            members: group.tree.totals().members,
-            epochs: group.epoch,
-            messages: group.messages,
-            costs: group.costs,
+            members,
+            devices,
+            epochs,
+            messages,
+            message_traffic: traffic,
+            costs,
             contention: Box::new(self.contention.figures()),
             ..Figures::default()
         };
-        RunOutcome { failures, figures, costs: group.entries, record: None }
+        RunOutcome { failures, figures, costs: entries, record: None }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Stopped> {
@@ -193,7 +202,7 @@ impl<'s> Player<'s> {
             Action::Wait(time) => {
                 self.elapsed += *time;
                 if let Some(group) = &mut self.group {
-                    group.time = self.elapsed.as_secs();
+                    group.set_time(self.elapsed.as_secs());
                 }
                 Ok(())
             }
@@ -217,7 +226,8 @@ impl<'s> Player<'s> {
         self.refuse_if_offline(creator)?;
         let time = self.elapsed.as_secs();
         let identities = std::mem::take(&mut self.identities);
-        let mut group = CostGroup::create(self.settings, self.names, identities, creator, time);
+        let creation = Creation { settings: self.settings, names: self.names, identities, by: creator, time };
+        let mut group = baseline::create(self.protocol, creation);
         for device in std::mem::take(&mut self.offline_before_creation) {
             group.set_online(device, false);
         }
@@ -244,7 +254,7 @@ impl<'s> Player<'s> {
             Action::Remove { who, .. } => {
                 let who = self.devices(who)?;
                 self.refuse_if_no_member(device)?;
-                let unknown = who.iter().find(|member| **member == device || self.leaf(**member).is_none());
+                let unknown = who.iter().find(|member| **member == device || !self.is_member(**member));
                 if let Some(unknown) = unknown {
                     let code = if *unknown == device { FailCode::Rejected } else { FailCode::UnknownMember };
                     return Err(Stopped::new(code, format!("{} cannot be removed", self.name(*unknown))));
@@ -268,7 +278,7 @@ impl<'s> Player<'s> {
                     }
                     Proposal::Remove(who) => {
                         let who = self.device(&who[0])?;
-                        if self.leaf(who).is_none() {
+                        if !self.is_member(who) {
                             return Err(Stopped::new(FailCode::UnknownMember, "it is no member"));
                         }
                         Change::Remove(who)
@@ -290,7 +300,7 @@ impl<'s> Player<'s> {
     }
 
     fn prepare_message(&self, text: u64) -> Result<Submission, Stopped> {
-        match self.group.as_ref().is_some_and(|group| !group.waiting.is_empty()) {
+        match self.group.as_ref().is_some_and(|group| !group.waiting().is_empty()) {
             true => Err(Stopped::new(FailCode::ProposalsWait, "proposals wait for a commit")),
             false => Ok(Submission::Message { epoch: self.epoch(), text }),
         }
@@ -320,7 +330,7 @@ impl<'s> Player<'s> {
             let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
             return Err(Stopped::new(FailCode::NoGroupInfo, detail));
         }
-        match (self.leaf(device).is_some(), rejoins) {
+        match (self.is_member(device), rejoins) {
             (true, false) => {
                 Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device))))
             }
@@ -383,7 +393,7 @@ impl<'s> Player<'s> {
         }
         match submission {
             Submission::Commit { parts, price, .. } => *price = group.price_commit(device, parts),
-            Submission::External { price, .. } => *price = Some(group.price_join(device)),
+            Submission::External { price, .. } => *price = group.price_join(device),
             Submission::Proposal { .. } | Submission::Message { .. } => {}
         }
     }
@@ -405,7 +415,7 @@ impl<'s> Player<'s> {
     /// Submits once. Returns the submission if its epoch is over.
     fn attempt(&mut self, device: DeviceNumber, submission: Submission) -> Option<Submission> {
         let group = self.group.as_mut()?;
-        let now = group.epoch;
+        let now = group.epoch();
         match &submission {
             Submission::Commit { epoch, parts, .. } if *epoch == now => {
                 group.commit(device, parts);
@@ -419,10 +429,11 @@ impl<'s> Player<'s> {
                 group.propose(*proposal);
                 self.contention.proposed(self.elapsed.as_secs());
             }
-            Submission::Message { epoch, text } if *epoch == now => _ = group.send(device, *text),
+            Submission::Message { epoch, text } if *epoch == now => group.send(device, *text),
             Submission::Commit { price, .. } | Submission::External { price, .. } => {
-                let CommitPrice { bytes, counts } = price.unwrap_or_default();
-                self.contention.lost(device as usize, self.elapsed.as_secs(), bytes, counts);
+                if let Some(CommitPrice { bytes, counts }) = *price {
+                    self.contention.lost(device as usize, self.elapsed.as_secs(), bytes, counts);
+                }
                 return Some(submission);
             }
             Submission::Proposal { .. } | Submission::Message { .. } => return Some(submission),
@@ -435,13 +446,13 @@ impl<'s> Player<'s> {
         self.contention.ordered(committer as usize, self.elapsed.as_secs());
         let Some(group) = &self.group else { return };
         for (device, intents) in &mut self.intents {
-            if group.leaf(*device).is_none() {
+            if !group.is_member(*device) {
                 intents.clear();
             } else if *device == committer {
                 intents.retain(|intent| *intent == Intent::Leave);
             } else {
                 intents.retain(|intent| *intent != Intent::CommitProposals);
-                forget_fulfilled(intents, group);
+                forget_fulfilled(intents, &**group);
             }
         }
         self.intents.retain(|_, intents| !intents.is_empty());
@@ -456,7 +467,7 @@ impl<'s> Player<'s> {
                 }
                 Ok(next)
             }
-            Submission::External { .. } if self.leaf(device).is_some() => {
+            Submission::External { .. } if self.is_member(device) => {
                 self.contention.void(device as usize);
                 Ok(None)
             }
@@ -464,10 +475,10 @@ impl<'s> Player<'s> {
             Submission::Proposal { proposal, .. } => {
                 self.refuse_if_no_member(device)?;
                 match proposal.change {
-                    Change::Remove(who) if self.leaf(who).is_none() => {
+                    Change::Remove(who) if !self.is_member(who) => {
                         Err(Stopped::new(FailCode::UnknownMember, "it is no member"))
                     }
-                    Change::Add(who) if self.leaf(who).is_some() => {
+                    Change::Add(who) if self.is_member(who) => {
                         Err(Stopped::new(FailCode::AlreadyAMember, "it is in the group"))
                     }
                     _ => Ok(Some(Submission::Proposal { epoch: self.epoch(), proposal })),
@@ -483,18 +494,20 @@ impl<'s> Player<'s> {
     /// The next submission for the open intents of a device.
     fn next_submission(&self, device: DeviceNumber) -> Option<Submission> {
         let epoch = self.epoch();
-        self.leaf(device)?;
+        if !self.is_member(device) {
+            return None;
+        }
         if let Some(parts) = self.planned(device) {
             return Some(Submission::Commit { epoch, parts, price: None });
         }
         let group = self.group.as_ref()?;
         let leaves = self.intents.get(&device).is_some_and(|intents| intents.contains(&Intent::Leave));
-        let proposed = group.waiting.iter().any(|known| known.by == device && known.change == Change::Remove(device));
+        let proposed = group.waiting().iter().any(|known| known.by == device && known.change == Change::Remove(device));
         (leaves && !proposed).then(|| self.leaving(device))
     }
 
     fn planned(&self, device: DeviceNumber) -> Option<CommitParts> {
-        plan(device, self.intents.get(&device).map_or(&[], Vec::as_slice), self.group.as_ref()?)
+        plan(device, self.intents.get(&device).map_or(&[], Vec::as_slice), &**self.group.as_ref()?)
     }
 
     /// Has devices take up their remaining intents.
@@ -518,7 +531,7 @@ impl<'s> Player<'s> {
     /// Takes a key package of each device from the service.
     fn claim(&mut self, who: &[DeviceNumber]) -> Result<(), Stopped> {
         for device in who {
-            if self.leaf(*device).is_some() {
+            if self.is_member(*device) {
                 let detail = format!("{} is in the group", self.name(*device));
                 return Err(Stopped::new(FailCode::AlreadyAMember, detail));
             }
@@ -553,8 +566,8 @@ impl<'s> Player<'s> {
             return failure(format!("the group is in epoch {expected}"), format!("it is in epoch {epoch}"));
         }
         let members = expect.members.as_ref()?;
-        let count = self.group.as_ref().map_or(0, |group| group.tree.totals().members);
-        let lacking = members.iter().find(|name| self.device(name).is_ok_and(|device| self.leaf(device).is_none()));
+        let count = self.group.as_ref().map_or(0, |group| group.members());
+        let lacking = members.iter().find(|name| self.device(name).is_ok_and(|device| !self.is_member(device)));
         match lacking {
             Some(name) => failure(format!("{name} is a member"), "it is not".to_owned()),
             None if count != members.len() as u64 => {
@@ -577,12 +590,12 @@ impl<'s> Player<'s> {
         &self.names[device as usize]
     }
 
-    fn leaf(&self, device: DeviceNumber) -> Option<u32> {
-        self.group.as_ref()?.leaf(device)
+    fn is_member(&self, device: DeviceNumber) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_member(device))
     }
 
     fn epoch(&self) -> u64 {
-        self.group.as_ref().map_or(0, |group| group.epoch)
+        self.group.as_ref().map_or(0, |group| group.epoch())
     }
 
     fn is_online(&self, device: DeviceNumber) -> bool {
@@ -600,9 +613,9 @@ impl<'s> Player<'s> {
     }
 
     fn refuse_if_no_member(&self, device: DeviceNumber) -> Result<(), Stopped> {
-        match self.leaf(device) {
-            Some(_) => Ok(()),
-            None => Err(Stopped::new(FailCode::NotAMember, format!("{} is not in the group", self.name(device)))),
+        match self.is_member(device) {
+            true => Ok(()),
+            false => Err(Stopped::new(FailCode::NotAMember, format!("{} is not in the group", self.name(device)))),
         }
     }
 }
@@ -624,7 +637,9 @@ impl GroupSettings {
             suite: SuiteSizes::of(scenario.group.ciphersuite.unwrap_or_default()),
             opaque: policy.handshake == HandshakeMode::Opaque,
             padding: policy.padding as u64,
+            context_extensions: 0,
+            psk_identifiers: 0,
         };
-        Self { sizes, publishes_group_info: policy.publish_group_info }
+        Self { sizes, publishes_group_info: policy.publish_group_info, variant: MlsVariant::of(scenario.protocol) }
     }
 }

@@ -7,7 +7,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{group::DeviceNumber, tree::LeafIndex};
+use super::{group_model::DeviceNumber, tree::LeafIndex};
 
 /// The derived part of a secret tree.
 #[derive(Clone, Default)]

@@ -44,6 +44,8 @@ struct Node {
     cheapest: Cheapest,
     /// The bytes of the encoded nodes.
     encoded: u64,
+    /// The bytes of the nodes on the direct paths of all online members, inside of the subtree.
+    path_bytes: u64,
     /// The bytes of all inputs of the subtree's tree hash.
     hashed: u64,
     verification: HashWork,
@@ -153,7 +155,8 @@ impl CostTree {
         self.nodes.len().div_ceil(2) as u32
     }
 
-    fn height(&self) -> u32 {
+    /// The number of levels above the leaves.
+    pub(crate) fn height(&self) -> u32 {
         self.leaf_count().trailing_zeros()
     }
 
@@ -269,12 +272,15 @@ impl CostTree {
         if self.is_member(leaf) && (self.nodes[2 * leaf as usize].online == 1) != online {
             let node = &mut self.nodes[2 * leaf as usize];
             (node.online, node.cheapest) = (online.into(), Cheapest::of_member(leaf, online));
+            node.path_bytes = if online { node.encoded } else { 0 };
             for level in 1..=self.height() {
                 let (index, half) = (ancestor(leaf, level), 1 << (level - 1));
                 let (left, right) = (&self.nodes[index - half], &self.nodes[index + half]);
-                let totals = (left.online + right.online, Cheapest::of_children(left, right));
+                let online = left.online + right.online;
+                let path_bytes = left.path_bytes + right.path_bytes + u64::from(online) * self.encoded_own(index);
+                let totals = (online, Cheapest::of_children(left, right), path_bytes);
                 let node = &mut self.nodes[index];
-                (node.online, node.cheapest) = totals;
+                (node.online, node.cheapest, node.path_bytes) = totals;
             }
         }
     }
@@ -331,6 +337,7 @@ impl CostTree {
             cheapest: Cheapest::of_member(leaf, online),
             // An optional value, and the type of the node.
             encoded: 2 + leaf_bytes,
+            path_bytes: if online { 2 + leaf_bytes } else { 0 },
             hashed: LEAF_HASH_INPUT + leaf_bytes,
             ..Node::default()
         };
@@ -395,11 +402,11 @@ fn root(height: u32) -> usize {
 }
 
 /// The index of the node at this level whose first leaf this is.
-fn node_over(start: LeafIndex, level: u32) -> usize {
+pub(crate) fn node_over(start: LeafIndex, level: u32) -> usize {
     2 * start as usize + (1 << level) - 1
 }
 
 /// The ancestor of a leaf at this level. The leaf itself has level 0.
-fn ancestor(leaf: LeafIndex, level: u32) -> usize {
+pub(crate) fn ancestor(leaf: LeafIndex, level: u32) -> usize {
     node_over(leaf >> level << level, level)
 }

@@ -57,7 +57,7 @@ impl Framing {
     }
 
     /// The operations of a receiver, besides the verification.
-    fn opened(self) -> CostCounts {
+    pub(crate) fn opened(self) -> CostCounts {
         let private = u64::from(self.is_private);
         CostCounts {
             kdf: private * (self.receiver_derivations + KEY_AND_NONCE),
@@ -89,6 +89,8 @@ pub(crate) struct CommitShape<'c> {
     /// True if the commit replaces the signature key.
     pub(crate) new_signature_key: bool,
     pub(crate) framing: Framing,
+    /// False if the commit has no path. The engine's commits always have one.
+    pub(crate) has_path: bool,
 }
 
 /// The operations of a receiver of a commit.
@@ -152,19 +154,20 @@ impl CommitShape<'_> {
         let joiners = self.key_packages.hashes;
         let welcomes = u64::from(joiners > 0);
         let publishes = u64::from(self.publishes);
+        let path = u64::from(self.has_path);
         let mut counts = CostCounts {
             hpke_seals: self.sealed + joiners,
-            key_pairs: 1 + nodes + publishes,
+            key_pairs: path + nodes + publishes,
             signature_keys: u64::from(self.new_signature_key),
             // The leaf, the commit, and the group infos.
-            signatures: 2 + welcomes + publishes,
+            signatures: path + 1 + welcomes + publishes,
             verifications: if verifies_key_packages { 2 * self.added_by_value } else { 0 },
             // The welcome secret is derived with or without a welcome.
             kdf: 2 * nodes + KEY_SCHEDULE + 1 + welcomes * KEY_AND_NONCE,
             // The confirmation tag.
             macs: 1,
             aead_seals: welcomes,
-            random_bytes: 2 * HASH,
+            random_bytes: path * 2 * HASH,
             ..hashes(self.hashing() + self.transcripts() + self.key_packages)
         };
         counts += self.framing.sealed();
@@ -186,13 +189,13 @@ impl CommitShape<'_> {
         let external = u64::from(is_external);
         let mut removed = CostCounts {
             // The commit, its leaf, and the key packages in it.
-            verifications: 2 + 2 * self.added_by_value,
+            verifications: u64::from(self.has_path) + 1 + 2 * self.added_by_value,
             ..hashes(self.hashing())
         };
         removed += self.framing.opened();
         let mut fixed = removed;
         fixed += CostCounts {
-            hpke_opens: 1,
+            hpke_opens: u64::from(self.has_path),
             hpke_exports: external,
             key_pairs: external,
             kdf: KEY_SCHEDULE,
@@ -212,7 +215,8 @@ impl CommitShape<'_> {
         work + verified_again(self.tree)
     }
 
-    fn transcripts(&self) -> HashWork {
+    /// The hashes of the transcript.
+    pub(crate) fn transcripts(&self) -> HashWork {
         HashWork::of(self.transcript) + HashWork::of(MessageSizes::interim_transcript(1))
     }
 }
@@ -275,6 +279,7 @@ fn verified_again(tree: &CostTree) -> HashWork {
     if VERIFIES_AGAIN { tree.verification() } else { HashWork::default() }
 }
 
-fn hashes(work: HashWork) -> CostCounts {
+/// Hashes alone.
+pub(crate) fn hashes(work: HashWork) -> CostCounts {
     CostCounts { hashes: work.hashes, hashed_bytes: work.bytes, ..CostCounts::default() }
 }

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::cost::{CostCounts, CountSpread, EntryCost};
+use crate::cost::{CostCounts, CountSpread, EntryCost, FIRST_COUNTS, Spread};
 
 /// A column of its own: its name, and the cell of an entry.
 pub(super) type Column = (&'static str, fn(&EntryCost) -> String);
@@ -19,7 +19,7 @@ pub(super) const COLUMNS: [Column; 27] = [
     ("adds", |entry| cell(entry.changes.map(|changes| changes.adds))),
     ("removes", |entry| cell(entry.changes.map(|changes| changes.removes))),
     ("updates", |entry| cell(entry.changes.map(|changes| changes.updates))),
-    ("members", |entry| cell(entry.tree.map(|tree| tree.members))),
+    ("members", |entry| cell(entry.tree.map(|tree| tree.members).or(entry.members))),
     ("leaves", |entry| cell(entry.tree.map(|tree| tree.leaves))),
     ("blank_leaves", |entry| cell(entry.tree.map(|tree| tree.leaves - tree.members))),
     ("blank_parents", |entry| cell(entry.tree.map(|tree| tree.blank_parents))),
@@ -85,40 +85,55 @@ impl<W: Write> CostTable<W> {
 /// The names of all columns, in their order.
 #[must_use]
 pub fn columns() -> Vec<String> {
-    let counts = || CostCounts::default().named().into_iter().map(|(count, _)| count);
-    let spread = |role: &'static str| {
+    let counts: Vec<_> = CostCounts::default().named().into_iter().map(|(count, _)| count).collect();
+    let (first, later) = counts.split_at(FIRST_COUNTS);
+    let spread = |columns: &mut Vec<String>, role: &str, counts: &[&str]| {
         let of_count = move |count| ["min", "mean", "max"].map(|part| format!("{role}_{count}_{part}"));
-        counts().flat_map(of_count)
+        columns.extend(counts.iter().flat_map(of_count));
     };
     let mut columns = vec!["scenario".to_owned(), "seed".to_owned()];
     columns.extend(COLUMNS.iter().map(|(name, _)| (*name).to_owned()));
-    columns.extend(counts().map(|count| format!("committer_{count}")));
+    columns.extend(first.iter().map(|count| format!("committer_{count}")));
     columns.push("receivers".to_owned());
-    columns.extend(spread("receiver"));
+    spread(&mut columns, "receiver", first);
     columns.push("joiners".to_owned());
-    columns.extend(spread("joiner"));
+    spread(&mut columns, "joiner", first);
+    columns.extend(later.iter().map(|count| format!("committer_{count}")));
+    spread(&mut columns, "receiver", later);
+    spread(&mut columns, "joiner", later);
     columns
 }
 
 /// The cells after the scenario and the seed.
 pub(crate) fn cells(entry: &EntryCost) -> Vec<String> {
-    let committer = entry.committer.map(|counts| counts.named().map(|(_, count)| count));
+    let committer: Vec<_> = match entry.committer {
+        Some(counts) => counts.named().map(|(_, count)| count.to_string()).into(),
+        None => vec![String::new(); CostCounts::default().named().len()],
+    };
+    let (receivers, joiners) = (spread_cells(&entry.receivers), spread_cells(&entry.joiners));
+    let (first, later) = committer.split_at(FIRST_COUNTS);
+    let (first_of_receivers, later_of_receivers) = receivers.split_at(FIRST_COUNTS);
+    let (first_of_joiners, later_of_joiners) = joiners.split_at(FIRST_COUNTS);
     let mut cells: Vec<String> = COLUMNS.iter().map(|(_, cell)| cell(entry)).collect();
-    cells.extend((0..CostCounts::default().named().len()).map(|at| cell(committer.map(|counts| counts[at]))));
-    push_spread(&mut cells, &entry.receivers);
-    push_spread(&mut cells, &entry.joiners);
+    cells.extend_from_slice(first);
+    cells.push(entry.receivers.devices().to_string());
+    cells.extend(first_of_receivers.iter().flatten().cloned());
+    cells.push(entry.joiners.devices().to_string());
+    cells.extend(first_of_joiners.iter().flatten().cloned());
+    cells.extend_from_slice(later);
+    cells.extend(later_of_receivers.iter().flatten().cloned());
+    cells.extend(later_of_joiners.iter().flatten().cloned());
     cells
 }
 
-/// Appends the number of devices, and the smallest, mean and largest of each count.
-fn push_spread(cells: &mut Vec<String>, spread: &CountSpread) {
-    cells.push(spread.devices().to_string());
+/// The smallest, mean and largest of each count.
+fn spread_cells(spread: &CountSpread) -> Vec<[String; 3]> {
     match spread.named() {
         Some(counts) => {
-            let parts = |part: crate::cost::Spread| [part.min.to_string(), part.mean.to_string(), part.max.to_string()];
-            cells.extend(counts.into_iter().flat_map(parts));
+            let parts = |part: Spread| [part.min.to_string(), part.mean.to_string(), part.max.to_string()];
+            counts.map(parts).into()
         }
-        None => cells.extend(CostCounts::default().named().iter().flat_map(|_| [const { String::new() }; 3])),
+        None => vec![[const { String::new() }; 3]; CostCounts::default().named().len()],
     }
 }
 

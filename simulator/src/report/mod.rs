@@ -15,6 +15,7 @@
 //!
 //! Nothing here decides if a scenario passed.
 
+pub mod comparison;
 pub mod costs;
 pub mod html;
 pub mod json;
@@ -32,6 +33,7 @@ mod xml;
 pub use matrix::Matrix;
 pub use record::RunRecord;
 pub use result::{
-    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOptions, RunOutcome, RunResult,
+    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, MessageTraffic, RunOptions, RunOutcome,
+    RunResult,
 };
 pub use transcript::{RecordedTranscript, Transcript};

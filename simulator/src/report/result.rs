@@ -100,10 +100,14 @@ impl Failure {
 pub struct Figures {
     /// The number of members at the end.
     pub members: u64,
+    /// The number of devices that were ever members.
+    pub devices: u64,
     /// The number of commits that the delivery service ordered. It is the group's epoch at the end.
     pub epochs: u64,
     /// The number of application messages that the delivery service ordered.
     pub messages: u64,
+    /// The bytes of these messages.
+    pub message_traffic: MessageTraffic,
     /// The number of different messages whose keys follow from the stolen bytes of any thief.
     pub exposed: u64,
     /// The number of commits with more updates and removals than the run can bring into a fixed
@@ -116,6 +120,17 @@ pub struct Figures {
     pub contention: Box<ContentionFigures>,
     /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
+}
+
+/// The application messages of a run, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MessageTraffic {
+    /// The bytes that the delivery service received.
+    pub uploaded_bytes: u64,
+    /// The number of deliveries to devices. The sender's own message comes back to it, too.
+    pub deliveries: u64,
+    /// The bytes of these deliveries.
+    pub delivered_bytes: u64,
 }
 
 /// The messages that one thief can read: their keys follow from the stolen bytes and all traffic.
@@ -185,7 +200,7 @@ pub enum FileOutcome {
         /// The seed of the run.
         seed: u64,
         /// The outcome of the run.
-        outcome: RunOutcome,
+        outcome: Box<RunOutcome>,
         /// SHA-256 of the transcript, in hexadecimal.
         transcript: String,
     },

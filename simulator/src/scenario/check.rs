@@ -10,7 +10,8 @@ use super::{
     expand::StepSource,
     fields::{At, FileReader, nearest, shown},
     format::{
-        Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, ReadingExpectation, Scenario, Step,
+        Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, Protocol, ReadingExpectation,
+        Scenario, Step,
     },
     name::{CompromiseId, MemberName, MessageId},
     problem::MAX_PROBLEMS,
@@ -124,7 +125,19 @@ impl Check<'_, '_, '_> {
                 let problem = "real devices do not have this ciphersuite; set `fidelity` to `model`";
                 self.reader.note(&at, problem);
             }
+            if scenario.protocol != Protocol::Mls {
+                let path = "protocol";
+                let at = At { json: self.root.json.locate(path), path: path.to_owned() };
+                self.reader.note(&at, "real devices have only the protocol `mls`; set `fidelity` to `model`");
+            }
             return;
+        }
+        let combines = scenario.protocol == Protocol::AmortizedPqCombiner;
+        if combines && scenario.group.ciphersuite == Some(Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519) {
+            let path = "group.ciphersuite";
+            let at = At { json: self.root.json.locate(path), path: path.to_owned() };
+            let problem = "this ciphersuite is post-quantum; name the ciphersuite of the traditional session";
+            self.reader.note(&at, problem);
         }
         for step in scenario.written_steps() {
             let Step::Do(action) = &step.item else { continue };

@@ -46,6 +46,15 @@ impl Scenario {
         })
     }
 
+    /// The first step that the [cost model](crate::model) does not have, and its name.
+    #[must_use]
+    pub fn first_without_model(&self) -> Option<(Place, &'static str)> {
+        self.written_steps().find_map(|step| match &step.item {
+            Step::Do(action) if !action.has_model() => Some((step.place.clone(), action.name())),
+            _ => None,
+        })
+    }
+
     /// The number of written actions in a run. Each action of a race counts, and a churn counts as
     /// one. The number saturates.
     #[must_use]

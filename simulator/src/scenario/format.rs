@@ -8,7 +8,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use regrow_engine::HandshakeMode;
 
-use super::name::{CompromiseId, MemberName, MessageId};
+use super::{
+    name::{CompromiseId, MemberName, MessageId},
+    word::word,
+};
 use crate::{churn::Churn, trace::Replay};
 
 /// The only format that this version reads: the value of the field `regrow`.
@@ -28,6 +31,8 @@ pub struct Scenario {
     pub seed: u64,
     /// True devices, or the cost model.
     pub fidelity: Fidelity,
+    /// The protocol that the cost model prices.
+    pub protocol: Protocol,
     /// The settings of the group.
     pub group: GroupSettings,
     /// All members, each once: those of the trace, then the others in the order of the file.
@@ -66,6 +71,48 @@ pub enum Fidelity {
     Real,
     /// The [cost model](crate::model): sizes and counts, without cryptography.
     Model,
+}
+
+/// The protocol that the [cost model](crate::model) prices. Real devices have only [`Mls`](Self::Mls).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// MLS as the engine uses it: each commit has an update path.
+    #[default]
+    Mls,
+    /// MLS with a path only where RFC 9420, 12.4 requires one.
+    MlsOptionalPaths,
+    /// A Double Ratchet session for each pair of members.
+    Pairwise,
+    /// A sender key of each member, which it distributes over pairwise sessions.
+    SenderKeys,
+    /// Tainted TreeKEM.
+    TaintedTreekem,
+    /// MLS with split commits: the service delivers to each member only its part of the path.
+    SplitCommits,
+    /// MLS with partial clients, which do not hold the ratchet tree.
+    PartialMls,
+    /// A traditional MLS session and a post-quantum one, whose secrets are combined.
+    AmortizedPqCombiner,
+}
+
+impl Protocol {
+    /// Every protocol, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::Mls,
+        Self::MlsOptionalPaths,
+        Self::SplitCommits,
+        Self::PartialMls,
+        Self::AmortizedPqCombiner,
+        Self::TaintedTreekem,
+        Self::SenderKeys,
+        Self::Pairwise,
+    ];
+
+    /// The name in scenario files and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        word(self)
+    }
 }
 
 /// A cipher suite by its name in RFC 9420, 17.1, or in a draft.

@@ -43,7 +43,8 @@ mod write_churn;
 pub use check::MAX_STEPS;
 pub use format::{
     Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, Fidelity, GroupSettings,
-    MessageBody, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction, WrittenStep,
+    MessageBody, Place, Placed, Proposal, Protocol, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction,
+    WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};

@@ -40,7 +40,7 @@ pub const MAX_OUT_OF_ORDER: u32 = 100_000;
 /// The largest padding. With it, every message of a group is at least this long on the wire.
 pub const MAX_PADDING: u32 = 65_536;
 
-const TOP: &[&str] = &["regrow", "name", "about", "seed", "fidelity", "group", "members", "trace", "steps"];
+const TOP: &[&str] = &["regrow", "name", "about", "seed", "fidelity", "protocol", "group", "members", "trace", "steps"];
 const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding", "publish_group_info"];
 const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
@@ -118,6 +118,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
     let about = top.get("about").and_then(|at| reader.line(&at));
     let seed = top.get("seed").and_then(|at| reader.number(&at, 0, u64::MAX));
     let fidelity = top.get("fidelity").and_then(|at| reader.word(&at));
+    let protocol = top.get("protocol").and_then(|at| reader.word(&at));
     let group = top.get("group").and_then(|at| group(reader, at));
     let trace_at = top.get("trace");
     // A trace names its members, and need not be followed by steps.
@@ -142,6 +143,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         about,
         seed: seed.unwrap_or_default(),
         fidelity: fidelity.unwrap_or_default(),
+        protocol: protocol.unwrap_or_default(),
         group: group.unwrap_or_default(),
         members,
         trace,

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Ciphersuite, CrashPoint, FailCode, Fidelity, TheftScope, ThiefAction};
+use super::format::{Ciphersuite, CrashPoint, FailCode, Fidelity, Protocol, TheftScope, ThiefAction};
 
 /// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -29,6 +29,19 @@ impl Word for Ciphersuite {
 
 impl Word for Fidelity {
     const WORDS: &'static [(&'static str, Self)] = &[("real", Self::Real), ("model", Self::Model)];
+}
+
+impl Word for Protocol {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("mls", Self::Mls),
+        ("mls_optional_paths", Self::MlsOptionalPaths),
+        ("pairwise", Self::Pairwise),
+        ("sender_keys", Self::SenderKeys),
+        ("tainted_treekem", Self::TaintedTreekem),
+        ("split_commits", Self::SplitCommits),
+        ("partial_mls", Self::PartialMls),
+        ("amortized_pq_combiner", Self::AmortizedPqCombiner),
+    ];
 }
 
 impl Word for HandshakeMode {

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 use super::{
     format::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
-        ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
+        Protocol, ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
     },
     word::word,
     write_churn::{churn, updates},
@@ -42,6 +42,9 @@ pub fn write(scenario: &Scenario) -> String {
     fields.push(format!("\"seed\": {}", scenario.seed));
     if scenario.fidelity != Fidelity::default() {
         fields.push(format!("\"fidelity\": {}", text(word(scenario.fidelity))));
+    }
+    if scenario.protocol != Protocol::default() {
+        fields.push(format!("\"protocol\": {}", text(scenario.protocol.name())));
     }
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));

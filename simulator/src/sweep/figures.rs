@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    cost::{ContentionFigures, CostCounts, EntryCost, EntryKind},
+    cost::{ContentionFigures, CostCounts, EntryCost, EntryKind, FIRST_COUNTS},
     report::{CompromiseFigures, Figures, RunOutcome},
 };
 
@@ -87,19 +87,24 @@ impl Totals<'_> {
 /// The names of all figures, in the order of the columns. New figures come at the end.
 #[must_use]
 pub fn names() -> Vec<String> {
-    let counts = || CostCounts::default().named().into_iter().map(|(count, _)| count);
+    let counts = CostCounts::default().named().map(|(count, _)| count);
+    let (first, later) = counts.split_at(FIRST_COUNTS);
+    let of_roles = |counts: &[&str]| -> Vec<String> {
+        ROLES.iter().flat_map(|role| counts.iter().map(move |count| format!("{role}_{count}"))).collect()
+    };
     let mut names: Vec<String> = FIGURES.iter().map(|(name, _)| (*name).to_owned()).collect();
-    names.extend(ROLES.iter().flat_map(|role| counts().map(move |count| format!("{role}_{count}"))));
+    names.extend(of_roles(first));
     names.extend(THEFTS.iter().map(|name| (*name).to_owned()));
     names.push(HEALING_TIME.to_owned());
     names.extend(CONTENTION.iter().map(|name| (*name).to_owned()));
+    names.extend(of_roles(later));
     names
 }
 
 /// True if only a run with random thefts has the figure with this index.
 #[must_use]
 pub fn needs_thefts(figure: usize) -> bool {
-    let first = FIGURES.len() + ROLES.len() * CostCounts::default().named().len();
+    let first = FIGURES.len() + ROLES.len() * FIRST_COUNTS;
     (first..=first + THEFTS.len()).contains(&figure)
 }
 
@@ -110,13 +115,15 @@ pub fn of(outcome: &RunOutcome, from_epoch: u64, with_thefts: bool) -> Vec<Optio
     let entries = outcome.costs.iter().filter(|entry| made_in(entry) >= from_epoch).collect();
     let totals = Totals { figures: &outcome.figures, entries };
     let mut values: Vec<Option<f64>> = FIGURES.iter().map(|(_, value)| Some(value(&totals) as f64)).collect();
-    values.extend(totals.roles().iter().flat_map(CostCounts::named).map(|(_, count)| Some(count as f64)));
+    let roles = totals.roles().map(|counts| counts.named().map(|(_, count)| Some(count as f64)));
+    values.extend(roles.iter().flat_map(|counts| &counts[..FIRST_COUNTS]));
     if with_thefts {
         values.extend(thefts(&outcome.figures.compromises, &outcome.costs));
     } else {
         values.extend([None; THEFTS.len() + 1]);
     }
     values.extend(contention(&outcome.figures.contention));
+    values.extend(roles.iter().flat_map(|counts| &counts[FIRST_COUNTS..]));
     values
 }
 

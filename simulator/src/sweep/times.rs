@@ -67,7 +67,8 @@ impl<'p> Times<'p> {
                 let index = names.iter().position(|known| *known == format!("{role}_{name}"));
                 index.and_then(|index| figures[index]).unwrap_or_default()
             };
-            times.predict(CostCounts::default().named().map(|(name, _)| count(name))).to_string()
+            let predicted = times.predict(CostCounts::default().named().map(|(name, _)| count(name)));
+            predicted.map_or_else(String::new, |seconds| seconds.to_string())
         });
         Ok(self.out.write_record(seconds)?)
     }

@@ -124,6 +124,9 @@ impl World<'_> {
         {
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
             recorder.costs.delivered(sequence, kind, cost);
+            if kind == DeliveryKind::Message {
+                self.service.sent.delivered(cost.bytes);
+            }
             let to = device.name.clone();
             if crashed {
                 recorder.tell(TranscriptEvent::Crashed { who: to.clone(), at: CrashPoint::DuringWrite });

@@ -46,8 +46,10 @@ impl World<'_> {
         }
         Figures {
             members: self.service.roster().len() as u64,
+            devices: self.service.rosters.iter().flatten().collect::<BTreeSet<_>>().len() as u64,
             epochs,
             messages: self.service.sent.list.len() as u64,
+            message_traffic: self.service.sent.traffic,
             exposed: exposed.len() as u64,
             unordered_commits: self.recorder.unordered_commits(),
             costs: self.recorder.facts.costs(),

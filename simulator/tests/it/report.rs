@@ -45,7 +45,7 @@ fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunR
     let outcome = FileOutcome::Ran {
         name: name.to_owned(),
         seed: 7,
-        outcome: RunOutcome { failures, figures, ..RunOutcome::default() },
+        outcome: Box::new(RunOutcome { failures, figures, ..RunOutcome::default() }),
         transcript: "00ff".to_owned(),
     };
     RunResult { file: PathBuf::from(file), outcome, duration: Duration::from_millis(1500) }
@@ -142,7 +142,9 @@ fn a_program_reads_one_object_per_line() {
         passed,
         serde_json::json!({
             "file": "s/heals.json", "status": "passed", "name": "an update heals", "seed": 7, "exposure": "closure",
-            "figures": { "members": 3, "epochs": 2, "messages": 3, "exposed": 1, "unordered_commits": 0, "costs": {}, "compromises": [{
+            "figures": { "members": 3, "devices": 0, "epochs": 2, "messages": 3,
+                "message_traffic": { "uploaded_bytes": 0, "deliveries": 0, "delivered_bytes": 0 },
+                "exposed": 1, "unordered_commits": 0, "costs": {}, "compromises": [{
                 "id": "stolen", "who": "bob", "scope": "device",
                 "exposed_before": 0, "exposed_after": 1, "healed_after": 1,
                 "authentication": { "attempts": 2, "accepted": 1, "acted_until": 0, "healed_after": null }

@@ -1,6 +1,6 @@
 //! The totals of a subtree, and the encoding of the tree.
 
-use super::{Cheapest, CostTree, HashWork, Node, ParentState, ancestor, node_over};
+use super::{Cheapest, CostTree, HashWork, LeafIndex, Node, ParentState, ancestor, node_over, root};
 use crate::model::encoding::vector;
 
 /// The size of a leaf's index in a list of unmerged leaves (RFC 9420, 7.1).
@@ -13,11 +13,7 @@ impl CostTree {
         let (left, right) = (self.nodes[index - half], self.nodes[index + half]);
         let (state, own_unmerged) = (self.nodes[index].state, self.unmerged[index / 2].len() as u64);
         let is_filled = state != ParentState::Blank;
-        let own = match state {
-            ParentState::Blank => 0,
-            ParentState::Top => self.sizes.public_key + 1 + vector(INDEX * own_unmerged),
-            ParentState::Below => self.sizes.public_key + self.sizes.hash + vector(INDEX * own_unmerged),
-        };
+        let (own, encoded_own) = (self.own_bytes(index), self.encoded_own(index));
         let children = 2 * self.sizes.hash;
         let mut verification = left.verification + right.verification;
         if is_filled {
@@ -33,10 +29,40 @@ impl CostTree {
             filled_parents: left.filled_parents + right.filled_parents + u32::from(is_filled),
             unmerged: left.unmerged + right.unmerged + own_unmerged as u32,
             cheapest: Cheapest::of_children(&left, &right),
-            encoded: left.encoded + right.encoded + 1 + if is_filled { 1 + own } else { 0 },
+            encoded: left.encoded + right.encoded + encoded_own,
+            path_bytes: left.path_bytes + right.path_bytes + u64::from(left.online + right.online) * encoded_own,
             hashed: left.hashed + right.hashed + 2 + own + children,
             verification,
         };
+    }
+
+    /// The bytes of a parent's content. 0 for a blank parent.
+    fn own_bytes(&self, index: usize) -> u64 {
+        let unmerged = vector(INDEX * self.unmerged[index / 2].len() as u64);
+        match self.nodes[index].state {
+            ParentState::Blank => 0,
+            ParentState::Top => self.sizes.public_key + 1 + unmerged,
+            ParentState::Below => self.sizes.public_key + self.sizes.hash + unmerged,
+        }
+    }
+
+    /// The bytes of a parent as an optional node.
+    pub(super) fn encoded_own(&self, index: usize) -> u64 {
+        match self.own_bytes(index) {
+            0 => 1,
+            own => 2 + own,
+        }
+    }
+
+    /// The bytes of the nodes from a leaf to the root, as optional nodes.
+    pub(crate) fn direct_path_bytes(&self, leaf: LeafIndex) -> u64 {
+        let parents = (1..=self.height()).map(|level| self.encoded_own(ancestor(leaf, level)));
+        self.nodes[2 * leaf as usize].encoded + parents.sum::<u64>()
+    }
+
+    /// The sum of [these bytes](Self::direct_path_bytes) over all online members.
+    pub(crate) fn direct_path_bytes_of_online(&self) -> u64 {
+        self.nodes[root(self.height())].path_bytes
     }
 
     /// The verification of the parent hash at a parent with a key pair. OpenMLS computes the tree

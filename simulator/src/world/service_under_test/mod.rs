@@ -261,7 +261,7 @@ impl<'s> ServiceUnderTest<'s> {
         let sender = devices[message.at.sender].client.device();
         self.traffic.push(Traffic::new(TrafficKind::Message, epoch, Some(number), bytes).sent_by(sender));
         recorder.facts.message_ordered(number, bytes, &message.text);
-        self.sent.push(message, sequence);
+        self.sent.push(message, bytes.len() as u64, sequence);
     }
 
     /// The moment and the sender of the entry that the service has just ordered.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regrow_delivery_service::{Sequence, Timestamp};
 
-use crate::{scenario::MessageId, world::window::MessagePosition};
+use crate::{report::MessageTraffic, scenario::MessageId, world::window::MessagePosition};
 
 /// An application message that the service has ordered.
 pub(in crate::world) struct OrderedMessage {
@@ -20,6 +20,8 @@ pub(in crate::world) struct OrderedMessage {
 #[derive(Default)]
 pub(in crate::world) struct SentMessages {
     pub(in crate::world) list: Vec<OrderedMessage>,
+    /// The bytes of the messages, and their deliveries so far.
+    pub(in crate::world) traffic: MessageTraffic,
     by_id: BTreeMap<MessageId, usize>,
     by_sequence: BTreeMap<Sequence, usize>,
 }
@@ -36,7 +38,14 @@ impl SentMessages {
         Some((number, self.list.get(number)?))
     }
 
-    pub(super) fn push(&mut self, message: OrderedMessage, sequence: Sequence) {
+    /// A message of this size has reached a device.
+    pub(in crate::world) fn delivered(&mut self, bytes: u64) {
+        self.traffic.deliveries += 1;
+        self.traffic.delivered_bytes += bytes;
+    }
+
+    pub(super) fn push(&mut self, message: OrderedMessage, size: u64, sequence: Sequence) {
+        self.traffic.uploaded_bytes += size;
         let number = self.list.len();
         self.by_id.insert(message.id.clone(), number);
         self.by_sequence.insert(sequence, number);

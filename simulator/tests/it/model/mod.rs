@@ -10,7 +10,7 @@ use regrow_simulator::{
     cost::Operation,
     model,
     report::{
-        RunOptions, RunOutcome, Transcript,
+        Figures, RunOptions, RunOutcome, Transcript,
         costs::{CostTable, columns},
     },
     scenario::{Scenario, read},
@@ -64,7 +64,10 @@ fn assert_no_residual(scenario: &Scenario, what: &str) -> u64 {
     }
     assert!(residuals.is_empty(), "{what}: {residuals:#?}");
     assert_eq!(real_rows.len(), model_rows.len(), "{what}");
-    let figures = |outcome: &RunOutcome| (outcome.figures.members, outcome.figures.epochs, outcome.figures.messages);
+    let figures = |outcome: &RunOutcome| {
+        let Figures { members, devices, epochs, messages, message_traffic, .. } = outcome.figures.clone();
+        (members, devices, epochs, messages, message_traffic)
+    };
     assert_eq!(figures(&real), figures(&modelled), "{what}");
     assert_eq!(real.figures.contention, modelled.figures.contention, "{what}");
     for operation in [Operation::ReceiveCommit, Operation::ReceiveProposal, Operation::Join] {

@@ -1,0 +1,67 @@
+//! `regrow compare`.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use regrow_simulator::{
+    model,
+    report::{
+        comparison::{self, ProtocolTotals},
+        terminal,
+    },
+    scenario::{Ciphersuite, Fidelity, FileProblem, Protocol, Scenario},
+};
+
+use super::{args::CompareArgs, ending::Ending, files, output};
+
+/// Plays one scenario on the cost model, once for each protocol.
+pub(super) fn compare(args: &CompareArgs) -> Result<Ending> {
+    let scenario = match files::one(&args.file).scenario {
+        Ok(scenario) => scenario,
+        Err(problems) => return Ok(unusable(args, &problems)),
+    };
+    if let Some(problem) = not_modelled(&scenario) {
+        return Ok(unusable(args, &[problem]));
+    }
+    let csv = args.csv.as_deref().map(output::create).transpose()?;
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let mut scenario = Scenario { fidelity: Fidelity::Model, ..scenario };
+    let mut rows = Vec::with_capacity(Protocol::ALL.len());
+    for protocol in Protocol::ALL {
+        // The post-quantum session comes beside a traditional one.
+        let is_quantum = scenario.group.ciphersuite == Some(Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519);
+        if protocol == Protocol::AmortizedPqCombiner && is_quantum {
+            continue;
+        }
+        scenario.protocol = protocol;
+        let outcome = model::run(&scenario, seed);
+        if let Some(failure) = outcome.failures.first() {
+            let place = failure.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            let file = args.file.display();
+            output::complain(&format!("{file}: {place}expected: {}; seen: {}\n", failure.expected, failure.seen));
+            return Ok(Ending::Failed);
+        }
+        rows.push(ProtocolTotals::of(protocol, &outcome));
+    }
+    let mut out = output::stdout();
+    comparison::write_table(&mut out, &rows)?;
+    out.flush()?;
+    if let Some(csv) = csv {
+        comparison::write_csv(csv, &rows).context("cannot write the comparison")?;
+    }
+    Ok(Ending::Passed)
+}
+
+/// The first step that the cost model does not have.
+fn not_modelled(scenario: &Scenario) -> Option<FileProblem> {
+    let (place, name) = scenario.first_without_model()?;
+    let problem = format!("line {}: the cost model has no such step or condition; leave it out to compare", place.line);
+    Some(FileProblem { position: None, field: format!("{}.{name}", place.path), problem })
+}
+
+fn unusable(args: &CompareArgs, problems: &[FileProblem]) -> Ending {
+    for problem in problems {
+        output::complain(&terminal::problem(&args.file, problem));
+    }
+    Ending::Unusable
+}
