@@ -42,7 +42,12 @@ fn another_seed_gives_another_transcript_and_the_same_verdict() {
             continue;
         }
         // The seed decides the winner of a race, and each winner makes another commit.
-        let apart_from_costs = |outcome: &RunOutcome| Figures { costs: BTreeMap::new(), ..outcome.figures.clone() };
+        // The seed decides who wins a race, and with it whose commit is wasted.
+        let apart_from_costs = |outcome: &RunOutcome| Figures {
+            costs: BTreeMap::new(),
+            contention: Box::default(),
+            ..outcome.figures.clone()
+        };
         assert_eq!(apart_from_costs(&one.outcome), apart_from_costs(&other.outcome), "{path:?}");
     }
 }
