@@ -129,9 +129,9 @@ fn ten_thousand_epochs_of_random_histories_cost_the_same_on_both() {
     assert!(epochs >= 10_000, "{epochs}");
 }
 
-/// `cargo test --release -p regrow-simulator --test it -- --ignored model` takes about an hour.
+/// `cargo test --release -p regrow-simulator --test it -- --ignored model` takes about twenty minutes on two cores.
 #[test]
-#[ignore = "a thousand real members take an hour"]
+#[ignore = "a thousand real members take twenty minutes"]
 fn epochs_of_a_thousand_members_cost_the_same_on_both() {
     let epochs = compare(300..301, |_| Shape { devices: 1024, initial: 1000, epochs: 20, external: false });
     assert!(epochs >= 120, "{epochs}");
