@@ -19,12 +19,14 @@
 //! | [`calibration`] | the time of each crypto operation on this machine |
 //! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | [`trace`] | membership traces of real groups: reader and figures |
+//! | `choices` | random choices from a seed |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
 
 pub mod adversary;
 pub mod calibration;
+mod choices;
 pub mod churn;
 pub mod cost;
 pub mod explore;

@@ -12,6 +12,8 @@ use rand_chacha::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::choices::scaled;
+
 /// The number of random bits in a uniform draw: all bits of a floating-point fraction.
 const BITS: u32 = 53;
 
@@ -38,9 +40,7 @@ impl Draws {
 
     /// A number below `end`; 0 if `end` is 0.
     pub(crate) fn below(&self, entity: u64, number: u32, end: u64) -> u64 {
-        // The high half of the product of a random number and a limit is nearly uniform.
-        let product = u128::from(self.bits(entity, number)) * u128::from(end);
-        (product >> u64::BITS) as u64
+        scaled(self.bits(entity, number), end)
     }
 
     /// A uniform number above 0 and up to 1.

@@ -1,7 +1,7 @@
 //! `regrow sweep`.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -19,7 +19,7 @@ use regrow_simulator::{
 use super::{
     args::{SweepArgs, jobs},
     ending::Ending,
-    output,
+    output::{self, StatusLine},
     runner::Runner,
 };
 
@@ -64,9 +64,11 @@ pub(super) fn sweep(args: &SweepArgs, runner: Runner) -> Result<Ending> {
             ));
             return Ok(Ending::Unusable);
         }
-        let progress = ProgressLine::new();
-        let done = execution.execute_all(jobs, |now| progress.tell(now));
-        progress.clear();
+        let mut status = StatusLine::new();
+        let done = execution.execute_all(jobs, |Progress { done, all, left }| {
+            status.show(|| format!("{done} of {all} runs, about {} left", told(left)));
+        });
+        status.clear();
         done?;
     }
     let manifest = Manifest::of(&sweep, &shown(&args.file), program.clone(), std::env::args().collect(), started);
@@ -180,29 +182,5 @@ fn told(time: Duration) -> String {
         seconds @ 2..=119 => format!("{seconds} s"),
         seconds @ 120..=7199 => format!("{} min", seconds / 60),
         seconds => format!("{}.{} h", seconds / 3600, seconds % 3600 / 360),
-    }
-}
-
-/// A line on a terminal that shows the progress. In a pipe there is none.
-struct ProgressLine {
-    live: bool,
-}
-
-impl ProgressLine {
-    fn new() -> Self {
-        let live = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { live }
-    }
-
-    fn tell(&self, Progress { done, all, left }: Progress) {
-        if self.live {
-            say(&format!("\r\x1b[K{done} of {all} runs, about {} left", told(left)));
-        }
-    }
-
-    fn clear(&self) {
-        if self.live {
-            say("\r\x1b[K");
-        }
     }
 }

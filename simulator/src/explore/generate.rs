@@ -8,9 +8,9 @@ use super::{
     generator::{ATTEMPTS, Generator},
     model::{AGES, ProposedChange},
     race,
-    rng::ScenarioRng,
     weights::{StepKind, Weights},
 };
+use crate::choices::Choices;
 use crate::scenario::{
     Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, Scenario, Step, TheftScope,
     ThiefAction,
@@ -36,7 +36,7 @@ pub struct Size {
 
 /// Generates the scenario with this number in the search with this seed.
 pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) -> Scenario {
-    let mut rng = ScenarioRng::new(seed, number);
+    let mut rng = Choices::new(&format!("regrow explore {seed} {number}"));
     let count = rng.between(2, size.members.max(2)) as usize;
     let names: Vec<_> = (0..count).map(name).collect();
     let group = settings(&mut rng);
@@ -80,7 +80,7 @@ fn name(index: usize) -> MemberName {
 }
 
 /// Draws the settings of the group. Most of them are defaults, as in most real groups.
-fn settings(rng: &mut ScenarioRng) -> GroupSettings {
+fn settings(rng: &mut Choices) -> GroupSettings {
     let ciphersuite = match rng.below(12) {
         0 => Some(Ciphersuite::P256Aes128GcmSha256P256),
         1 => Some(Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519),

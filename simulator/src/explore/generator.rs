@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{
     model::{MemberNumber, Model, ProposedChange},
-    rng::ScenarioRng,
     weights::{StepKind, Weights},
 };
+use crate::choices::Choices;
 use crate::scenario::{
     Action, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Place, Placed, Proposal,
     WrittenStep,
@@ -21,7 +21,7 @@ const CRASH_POINTS: [CrashPoint; 4] =
 
 /// A scenario under construction.
 pub(super) struct Generator<'w> {
-    pub(super) rng: ScenarioRng,
+    pub(super) rng: Choices,
     pub(super) weights: &'w Weights,
     pub(super) model: Model,
     pub(super) steps: Vec<Placed<WrittenStep>>,
@@ -30,7 +30,7 @@ pub(super) struct Generator<'w> {
 }
 
 impl<'w> Generator<'w> {
-    pub(super) fn new(rng: ScenarioRng, weights: &'w Weights, names: Vec<MemberName>) -> Self {
+    pub(super) fn new(rng: Choices, weights: &'w Weights, names: Vec<MemberName>) -> Self {
         Self { rng, weights, model: Model::new(names), steps: Vec::new(), messages: 0, compromises: 0 }
     }
 

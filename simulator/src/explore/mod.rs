@@ -5,7 +5,6 @@
 //! | --- | --- |
 //! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
 //! | `weights` | the frequency of each kind of step |
-//! | `rng` | the random choices |
 //! | `search` | runs one scenario after the other, until one fails |
 //! | `failure_kind` | decides if two failures are of the same kind |
 //! | `shrink` | finds the smallest scenario that still fails |
@@ -18,7 +17,6 @@ mod generate;
 mod generator;
 mod model;
 mod race;
-mod rng;
 mod search;
 mod shrink;
 mod weights;

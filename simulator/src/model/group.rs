@@ -220,9 +220,13 @@ impl<'n> CostGroup<'n> {
         self.ledger.charge(Operation::Send, sender, 1);
         self.ledger.charge(Operation::ReceiveMessage, receiver, self.tree.totals().members - 1);
         let size = self.settings.sizes.application(text);
-        let annotated = if self.is_partial() { size + partial_mls::proof(&self.tree, leaf) } else { size };
-        let (online, holders) = (self.tree.online(), self.leaves_of_online_holders().len() as u64);
-        let delivered = if self.is_partial() { holders * size + (online - holders) * annotated } else { online * size };
+        let online = self.tree.online();
+        let (mut annotated, mut delivered) = (size, online * size);
+        if self.is_partial() {
+            annotated += partial_mls::proof(&self.tree, leaf);
+            let holders = self.leaves_of_online_holders().len() as u64;
+            delivered = holders * size + (online - holders) * annotated;
+        }
         self.ledger.message(size, online, delivered);
         self.sent.messages += 1;
         self.sent.bytes += size;

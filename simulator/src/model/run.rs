@@ -22,39 +22,21 @@ use crate::{
     cost::Contention,
     report::{Failure, Figures, RunOutcome},
     scenario::{Action, Expect, FailCode, MemberName, MessageBody, Place, Placed, Proposal, Protocol, Scenario, Step},
-    world::{StepLabels, identity_size, policy_without_suite, turn_in_race},
+    world::{
+        FailedStep, KEY_PACKAGES, StepFailure, StepLabels, identity_size, policy_without_suite, turn_in_race,
+        unexpected, unless_void,
+    },
 };
-
-/// The number of single-use key packages of each device at the service.
-const KEY_PACKAGES: u8 = 2;
 
 /// Plays a scenario, and returns the costs of each entry of the log.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64) -> RunOutcome {
     let mut player = match Player::new(scenario, seed) {
         Ok(player) => player,
-        Err(stopped) => return RunOutcome { failures: vec![stopped.into_failure(None)], ..RunOutcome::default() },
+        Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
     };
     let failures = player.play(scenario);
     player.into_outcome(failures)
-}
-
-/// A step that the model cannot carry out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stopped {
-    code: FailCode,
-    detail: String,
-}
-
-impl Stopped {
-    fn new(code: FailCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
-
-    fn into_failure(self, place: Option<Place>) -> Failure {
-        let seen = format!("it failed with `{}`: {}", self.code, self.detail);
-        Failure { code: Some(self.code), ..Failure::new(place, "the step succeeds", seen) }
-    }
 }
 
 /// A submission of a device, made for one epoch.
@@ -78,7 +60,7 @@ struct Player<'s> {
     /// The open intents of each device that has any.
     intents: BTreeMap<DeviceNumber, Vec<Intent>>,
     /// The devices with fewer key packages at the service than at the beginning.
-    key_packages: FxHashMap<DeviceNumber, u8>,
+    key_packages: FxHashMap<DeviceNumber, usize>,
     offline_before_creation: Vec<DeviceNumber>,
     labels: StepLabels,
     label: Arc<str>,
@@ -87,10 +69,10 @@ struct Player<'s> {
 }
 
 impl<'s> Player<'s> {
-    fn new(scenario: &'s Scenario, seed: u64) -> Result<Self, Stopped> {
+    fn new(scenario: &'s Scenario, seed: u64) -> Result<Self, StepFailure> {
         let settings = GroupSettings::of(scenario);
         let names = &scenario.members[..];
-        let broken = |name: &MemberName| Stopped::new(FailCode::Rejected, format!("{name} is no name of a user"));
+        let broken = |name: &MemberName| StepFailure::rejected(format!("{name} is no name of a user"));
         let identities =
             names.iter().map(|name| identity_size(name).ok_or_else(|| broken(name))).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -112,20 +94,10 @@ impl<'s> Player<'s> {
     }
 
     fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
-        let mut failed: Option<(Place, Stopped)> = None;
+        let mut failed: FailedStep = None;
         for step in scenario.expand_with_seed(self.seed) {
-            let expected = match &step.item {
-                Step::Do(Action::Expect(expect)) => expect.fails,
-                _ => None,
-            };
-            match (failed.take(), expected) {
-                (Some((_, stopped)), Some(code)) if stopped.code == code => {}
-                (Some((place, stopped)), _) => return vec![stopped.into_failure(Some(place))],
-                (None, Some(code)) => {
-                    let expected = format!("the step before fails with `{code}`");
-                    return vec![Failure::new(Some(step.place), expected, "it succeeded")];
-                }
-                (None, None) => {}
+            if let Some(failure) = unexpected(failed.take(), &step) {
+                return vec![failure];
             }
             if let Step::Do(Action::Expect(expect)) = &step.item {
                 if let Some(failure) = self.expect(expect, &step.place) {
@@ -134,14 +106,14 @@ impl<'s> Player<'s> {
                 continue;
             }
             let played = self.step(&step.item).and_then(|()| self.settle());
-            if let Err(stopped) = played {
-                failed = Some((step.place.clone(), stopped));
-                if let Err(stopped) = self.settle() {
-                    return vec![stopped.into_failure(Some(step.place))];
+            if let Err(failure) = played {
+                failed = Some((step.place.clone(), failure));
+                if let Err(failure) = self.settle() {
+                    return vec![failure.into_failure(Some(step.place))];
                 }
             }
         }
-        failed.map(|(place, stopped)| stopped.into_failure(Some(place))).into_iter().collect()
+        failed.map(|(place, failure)| failure.into_failure(Some(place))).into_iter().collect()
     }
 
     fn into_outcome(self, failures: Vec<Failure>) -> RunOutcome {
@@ -161,7 +133,7 @@ impl<'s> Player<'s> {
         RunOutcome { failures, figures, costs: entries, record: None }
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Stopped> {
+    fn step(&mut self, step: &Step) -> Result<(), StepFailure> {
         match step {
             Step::Do(action) => self.act(action),
             Step::Race(contenders) => {
@@ -171,7 +143,7 @@ impl<'s> Player<'s> {
         }
     }
 
-    fn act(&mut self, action: &Action) -> Result<(), Stopped> {
+    fn act(&mut self, action: &Action) -> Result<(), StepFailure> {
         match action {
             Action::Create { by, with } => self.create(by, with),
             Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => who.iter().try_for_each(|name| {
@@ -212,16 +184,16 @@ impl<'s> Player<'s> {
             | Action::Propose { .. }
             | Action::Commit { .. }
             | Action::Send { .. } => self.submit_action(action),
-            _ => Err(Stopped::new(FailCode::Rejected, format!("the model has no step `{}`", action.name()))),
+            _ => Err(StepFailure::rejected(format!("the model has no step `{}`", action.name()))),
         }
     }
 
-    fn submit_action(&mut self, action: &Action) -> Result<(), Stopped> {
+    fn submit_action(&mut self, action: &Action) -> Result<(), StepFailure> {
         let (device, submission) = self.prepare(action)?;
         self.carry_through(device, submission)
     }
 
-    fn create(&mut self, by: &MemberName, with: &[MemberName]) -> Result<(), Stopped> {
+    fn create(&mut self, by: &MemberName, with: &[MemberName]) -> Result<(), StepFailure> {
         let creator = self.device(by)?;
         self.refuse_if_offline(creator)?;
         let time = self.elapsed.as_secs();
@@ -241,9 +213,9 @@ impl<'s> Player<'s> {
     }
 
     /// Makes the submission of a step.
-    fn prepare(&mut self, action: &Action) -> Result<(DeviceNumber, Submission), Stopped> {
+    fn prepare(&mut self, action: &Action) -> Result<(DeviceNumber, Submission), StepFailure> {
         let name = action.submitters().first();
-        let name = name.ok_or_else(|| Stopped::new(FailCode::Rejected, "the step submits nothing"))?;
+        let name = name.ok_or_else(|| StepFailure::rejected("the step submits nothing"))?;
         let device = self.device(name)?;
         self.refuse_if_offline(device)?;
         let submission = match action {
@@ -257,7 +229,7 @@ impl<'s> Player<'s> {
                 let unknown = who.iter().find(|member| **member == device || !self.is_member(**member));
                 if let Some(unknown) = unknown {
                     let code = if *unknown == device { FailCode::Rejected } else { FailCode::UnknownMember };
-                    return Err(Stopped::new(code, format!("{} cannot be removed", self.name(*unknown))));
+                    return Err(StepFailure::new(code, format!("{} cannot be removed", self.name(*unknown))));
                 }
                 self.prepare_commit(device, Intent::Remove(who))?
             }
@@ -279,7 +251,7 @@ impl<'s> Player<'s> {
                     Proposal::Remove(who) => {
                         let who = self.device(&who[0])?;
                         if !self.is_member(who) {
-                            return Err(Stopped::new(FailCode::UnknownMember, "it is no member"));
+                            return Err(StepFailure::new(FailCode::UnknownMember, "it is no member"));
                         }
                         Change::Remove(who)
                     }
@@ -294,19 +266,19 @@ impl<'s> Player<'s> {
                     MessageBody::Text(text) => text.len() as u64,
                 })?
             }
-            _ => return Err(Stopped::new(FailCode::Rejected, "the step submits nothing")),
+            _ => return Err(StepFailure::rejected("the step submits nothing")),
         };
         Ok((device, submission))
     }
 
-    fn prepare_message(&self, text: u64) -> Result<Submission, Stopped> {
+    fn prepare_message(&self, text: u64) -> Result<Submission, StepFailure> {
         match self.group.as_ref().is_some_and(|group| !group.waiting().is_empty()) {
-            true => Err(Stopped::new(FailCode::ProposalsWait, "proposals wait for a commit")),
+            true => Err(StepFailure::new(FailCode::ProposalsWait, "proposals wait for a commit")),
             false => Ok(Submission::Message { epoch: self.epoch(), text }),
         }
     }
 
-    fn prepare_commit(&mut self, device: DeviceNumber, intent: Intent) -> Result<Submission, Stopped> {
+    fn prepare_commit(&mut self, device: DeviceNumber, intent: Intent) -> Result<Submission, StepFailure> {
         self.refuse_if_no_member(device)?;
         if let Intent::Add(who) = &intent {
             self.claim(who)?;
@@ -319,27 +291,27 @@ impl<'s> Player<'s> {
             }
             None => {
                 self.intents.remove(&device);
-                Err(Stopped::new(FailCode::NothingToCommit, "there is nothing to commit"))
+                Err(StepFailure::new(FailCode::NothingToCommit, "there is nothing to commit"))
             }
         }
     }
 
-    fn prepare_external(&mut self, device: DeviceNumber, rejoins: bool) -> Result<Submission, Stopped> {
+    fn prepare_external(&mut self, device: DeviceNumber, rejoins: bool) -> Result<Submission, StepFailure> {
         self.refuse_if_offline(device)?;
         if !self.settings.publishes_group_info {
             let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
-            return Err(Stopped::new(FailCode::NoGroupInfo, detail));
+            return Err(StepFailure::new(FailCode::NoGroupInfo, detail));
         }
         match (self.is_member(device), rejoins) {
             (true, false) => {
-                Err(Stopped::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device))))
+                Err(StepFailure::new(FailCode::AlreadyAMember, format!("{} is in the group", self.name(device))))
             }
-            (false, true) => Err(Stopped::new(FailCode::NotAMember, format!("{} has no leaf", self.name(device)))),
+            (false, true) => Err(StepFailure::new(FailCode::NotAMember, format!("{} has no leaf", self.name(device)))),
             _ => Ok(Submission::External { epoch: self.epoch(), price: None }),
         }
     }
 
-    fn prepare_leaving(&mut self, device: DeviceNumber) -> Result<Submission, Stopped> {
+    fn prepare_leaving(&mut self, device: DeviceNumber) -> Result<Submission, StepFailure> {
         self.refuse_if_offline(device)?;
         self.refuse_if_no_member(device)?;
         let intents = self.intents.entry(device).or_default();
@@ -355,7 +327,7 @@ impl<'s> Player<'s> {
     }
 
     /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
-    fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), Stopped> {
+    fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
         let mut submissions = Vec::with_capacity(contenders.len());
         for contender in contenders {
             let (device, mut submission) = self.prepare(&contender.item)?;
@@ -402,7 +374,7 @@ impl<'s> Player<'s> {
         turn_in_race(self.seed, &self.label, self.name(device))
     }
 
-    fn carry_through(&mut self, device: DeviceNumber, submission: Submission) -> Result<(), Stopped> {
+    fn carry_through(&mut self, device: DeviceNumber, submission: Submission) -> Result<(), StepFailure> {
         let mut next = Some(submission);
         while let Some(submission) = next.take() {
             if let Some(stale) = self.attempt(device, submission) {
@@ -458,7 +430,7 @@ impl<'s> Player<'s> {
         self.intents.retain(|_, intents| !intents.is_empty());
     }
 
-    fn make_again(&mut self, device: DeviceNumber, stale: Submission) -> Result<Option<Submission>, Stopped> {
+    fn make_again(&mut self, device: DeviceNumber, stale: Submission) -> Result<Option<Submission>, StepFailure> {
         match stale {
             Submission::Commit { .. } => {
                 let next = self.next_submission(device);
@@ -476,10 +448,10 @@ impl<'s> Player<'s> {
                 self.refuse_if_no_member(device)?;
                 match proposal.change {
                     Change::Remove(who) if !self.is_member(who) => {
-                        Err(Stopped::new(FailCode::UnknownMember, "it is no member"))
+                        Err(StepFailure::new(FailCode::UnknownMember, "it is no member"))
                     }
                     Change::Add(who) if self.is_member(who) => {
-                        Err(Stopped::new(FailCode::AlreadyAMember, "it is in the group"))
+                        Err(StepFailure::new(FailCode::AlreadyAMember, "it is in the group"))
                     }
                     _ => Ok(Some(Submission::Proposal { epoch: self.epoch(), proposal })),
                 }
@@ -511,7 +483,7 @@ impl<'s> Player<'s> {
     }
 
     /// Has devices take up their remaining intents.
-    fn settle(&mut self) -> Result<(), Stopped> {
+    fn settle(&mut self) -> Result<(), StepFailure> {
         let mut tried = None;
         loop {
             let epoch = self.epoch();
@@ -529,23 +501,23 @@ impl<'s> Player<'s> {
     }
 
     /// Takes a key package of each device from the service.
-    fn claim(&mut self, who: &[DeviceNumber]) -> Result<(), Stopped> {
+    fn claim(&mut self, who: &[DeviceNumber]) -> Result<(), StepFailure> {
         for device in who {
             if self.is_member(*device) {
                 let detail = format!("{} is in the group", self.name(*device));
-                return Err(Stopped::new(FailCode::AlreadyAMember, detail));
+                return Err(StepFailure::new(FailCode::AlreadyAMember, detail));
             }
             let left = self.key_packages.entry(*device).or_insert(KEY_PACKAGES);
             if *left == 0 {
                 let detail = format!("the delivery service has no key package of {}", self.name(*device));
-                return Err(Stopped::new(FailCode::NoKeyPackage, detail));
+                return Err(StepFailure::new(FailCode::NoKeyPackage, detail));
             }
             *left -= 1;
         }
         Ok(())
     }
 
-    fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), Stopped> {
+    fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {
         for name in who {
             let device = self.device(name)?;
             match &mut self.group {
@@ -577,12 +549,12 @@ impl<'s> Player<'s> {
         }
     }
 
-    fn device(&self, name: &MemberName) -> Result<DeviceNumber, Stopped> {
+    fn device(&self, name: &MemberName) -> Result<DeviceNumber, StepFailure> {
         let number = self.numbers.get(name.as_str()).copied();
-        number.ok_or_else(|| Stopped::new(FailCode::Rejected, format!("{name} is no device")))
+        number.ok_or_else(|| StepFailure::rejected(format!("{name} is no device")))
     }
 
-    fn devices(&self, names: &[MemberName]) -> Result<Vec<DeviceNumber>, Stopped> {
+    fn devices(&self, names: &[MemberName]) -> Result<Vec<DeviceNumber>, StepFailure> {
         names.iter().map(|name| self.device(name)).collect()
     }
 
@@ -605,27 +577,18 @@ impl<'s> Player<'s> {
         }
     }
 
-    fn refuse_if_offline(&self, device: DeviceNumber) -> Result<(), Stopped> {
+    fn refuse_if_offline(&self, device: DeviceNumber) -> Result<(), StepFailure> {
         match self.is_online(device) {
             true => Ok(()),
-            false => Err(Stopped::new(FailCode::Offline, format!("{} is offline", self.name(device)))),
+            false => Err(StepFailure::new(FailCode::Offline, format!("{} is offline", self.name(device)))),
         }
     }
 
-    fn refuse_if_no_member(&self, device: DeviceNumber) -> Result<(), Stopped> {
+    fn refuse_if_no_member(&self, device: DeviceNumber) -> Result<(), StepFailure> {
         match self.is_member(device) {
             true => Ok(()),
-            false => Err(Stopped::new(FailCode::NotAMember, format!("{} is not in the group", self.name(device)))),
+            false => Err(StepFailure::new(FailCode::NotAMember, format!("{} is not in the group", self.name(device)))),
         }
-    }
-}
-
-/// Turns the failure of a contender whose change has become void into a result.
-fn unless_void<T>(result: Result<T, Stopped>, void: T) -> Result<T, Stopped> {
-    use FailCode::{AlreadyAMember, NotAMember, NothingToCommit, Removed, UnknownMember};
-    match result {
-        Err(Stopped { code: AlreadyAMember | NotAMember | NothingToCommit | Removed | UnknownMember, .. }) => Ok(void),
-        result => result,
     }
 }
 

@@ -1,11 +1,6 @@
 //! Runs some points of a sweep with real devices and with the cost model, and compares all columns.
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng as _, SeedableRng as _},
-};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     execute::Runner,
@@ -14,6 +9,7 @@ use super::{
     record::KEYS,
 };
 use crate::{
+    choices::Choices,
     model::EMPTY_COLUMNS,
     report::{RunOptions, RunOutcome, Transcript, costs},
     scenario::FileProblem,
@@ -72,13 +68,11 @@ pub fn check(plan: &Plan<'_>, count: usize, runner: Runner<'_>) -> Result<Vec<Di
 
 /// Random runs, each at most once. The same sweep gives the same runs.
 fn random_runs(plan: &Plan<'_>, count: usize) -> Vec<PlannedRun> {
-    let mut rng = ChaCha20Rng::from_seed(Sha256::digest(format!("regrow sweep check {}", plan.sweep.text)).into());
+    let mut choices = Choices::new(&format!("regrow sweep check {}", plan.sweep.text));
     let mut all: Vec<PlannedRun> = plan.runs().collect();
     let mut chosen = Vec::new();
     while chosen.len() < count && !all.is_empty() {
-        // The high half of the product of a random number and a small limit is nearly uniform.
-        let index = ((u128::from(rng.next_u64()) * all.len() as u128) >> u64::BITS) as usize;
-        chosen.push(all.swap_remove(index));
+        chosen.push(all.swap_remove(choices.index(all.len())));
     }
     chosen
 }

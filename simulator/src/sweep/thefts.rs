@@ -6,12 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng as _, SeedableRng as _},
-};
-use sha2::{Digest as _, Sha256};
-
+use crate::choices::Choices;
 use crate::scenario::{
     Action, CompromiseId, Expect, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
 };
@@ -20,15 +15,14 @@ use crate::scenario::{
 /// after the creation of the group.
 pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenario {
     let steps: Vec<Placed<Step>> = scenario.expand_with_seed(seed).collect();
-    let mut rng = ChaCha20Rng::from_seed(Sha256::digest(format!("regrow sweep thefts {seed}")).into());
+    let mut choices = Choices::new(&format!("regrow sweep thefts {seed}"));
     let created = steps.iter().position(|step| matches!(step.item, Step::Do(Action::Create { .. })));
     // A theft is between two steps, or after the last one. An expectation of a failure must follow
     // its step directly.
     let places: Vec<usize> = (created.map_or(0, |create| create + 1)..=steps.len())
         .filter(|place| steps.get(*place).is_none_or(|next| !expects_failure(&next.item)))
         .collect();
-    let mut thefts: Vec<usize> =
-        (0..count).filter_map(|_| places.get(below(&mut rng, places.len())).copied()).collect();
+    let mut thefts: Vec<usize> = (0..count).filter_map(|_| places.get(choices.index(places.len())).copied()).collect();
     thefts.sort_unstable();
 
     let taken: BTreeSet<String> = steps.iter().filter_map(|step| compromise(&step.item)).collect();
@@ -41,7 +35,7 @@ pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenari
     let mut steps = steps.into_iter();
     for index in 0..=end {
         while thefts.next_if_eq(&index).is_some() {
-            let who = roster.0.get(below(&mut rng, roster.0.len())).cloned();
+            let who = roster.0.get(choices.index(roster.0.len())).cloned();
             let (Some(who), Some(id)) = (who, ids.next()) else { break };
             let theft = Action::Compromise { who, id: CompromiseId::new(id), scope: TheftScope::Device };
             all.push(Placed { place: place.clone(), item: WrittenStep::Do(theft) });
@@ -114,12 +108,6 @@ fn written(step: Placed<Step>) -> Placed<WrittenStep> {
         }
     };
     Placed { place: step.place, item }
-}
-
-/// A random index below `end`; 0 if `end` is 0.
-fn below(rng: &mut ChaCha20Rng, end: usize) -> usize {
-    // The high half of the product of a random number and a small limit is nearly uniform.
-    ((u128::from(rng.next_u64()) * end as u128) >> u64::BITS) as usize
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The number of single-use key packages of each member at the service.
-const KEY_PACKAGES: usize = 2;
+pub(crate) const KEY_PACKAGES: usize = 2;
 
 /// A number of new key packages, in addition to the others or in their place.
 #[derive(Clone, Copy)]

@@ -100,6 +100,8 @@ mod tests;
 pub use run::{run, run_in};
 
 pub(crate) use device::identity_size;
+pub(crate) use key_packages::KEY_PACKAGES;
 pub(crate) use race::turn_in_race;
 pub(crate) use settings::policy_without_suite;
+pub(crate) use step_failure::{FailedStep, StepFailure, unexpected, unless_void};
 pub(crate) use step_labels::StepLabels;

@@ -2,8 +2,14 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{attempt::Attempted, device::Device, state::World, step_failure::StepFailure, submission::Submission};
-use crate::scenario::{Action, FailCode, MemberName, Placed};
+use super::{
+    attempt::Attempted,
+    device::Device,
+    state::World,
+    step_failure::{StepFailure, unless_void},
+    submission::Submission,
+};
+use crate::scenario::{Action, MemberName, Placed};
 
 impl World<'_> {
     /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
@@ -45,18 +51,4 @@ impl World<'_> {
 /// The sort key of a contender, in the race with this label.
 pub(crate) fn turn_in_race(seed: u64, label: &str, name: &MemberName) -> [u8; 32] {
     Sha256::digest(format!("regrow race {seed} {label} {name}")).into()
-}
-
-/// Turns the failure of a contender whose change has become void into a result.
-///
-/// Each contender could make its change when the race began. If it no longer can, another contender
-/// has made the same change, or has removed this one.
-fn unless_void<T>(result: Result<T, StepFailure>, void: T) -> Result<T, StepFailure> {
-    use FailCode::{AlreadyAMember, NotAMember, NothingToCommit, Removed, UnknownMember};
-    match result {
-        Err(StepFailure { code: AlreadyAMember | NotAMember | NothingToCommit | Removed | UnknownMember, .. }) => {
-            Ok(void)
-        }
-        result => result,
-    }
 }

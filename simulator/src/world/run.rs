@@ -5,12 +5,12 @@ use super::{
     fault_injection::{FaultInjection, NoFaults},
     service_under_test::Endpoint,
     state::World,
-    step_failure::StepFailure,
+    step_failure::{FailedStep, StepFailure, unexpected},
 };
 use crate::{
     model,
     report::{Failure, RunOptions, RunOutcome, Transcript},
-    scenario::{Action, FailCode, Fidelity, Place, Placed, Scenario, Step},
+    scenario::{Action, Fidelity, Place, Placed, Scenario, Step},
 };
 
 /// Runs a scenario to its end, or to the first step that fails.
@@ -57,9 +57,6 @@ fn no_service() -> Failure {
     Failure::new(None, "the scenario runs on real devices", seen)
 }
 
-/// A step that failed, until an expectation asks for the failure or the scenario ends with it.
-type FailedStep = Option<(Place, StepFailure)>;
-
 impl World<'_> {
     /// Plays a scenario, and checks the invariants if no step failed.
     pub(super) fn play_and_check(&mut self, scenario: &Scenario) -> Vec<Failure> {
@@ -75,9 +72,8 @@ impl World<'_> {
             self.progress.begin_step();
             self.recorder.set_place(Some(step.place.clone()));
             self.record_step(&step);
-            let failures = self.check_failed_step(failed.take(), &step.item);
-            if !failures.is_empty() {
-                return failures;
+            if let Some(failure) = unexpected(failed.take(), &step) {
+                return vec![self.recorder.with_events(failure)];
             }
             if let Step::Do(Action::Expect(expect)) = &step.item {
                 let failures = self.expect(expect);
@@ -112,22 +108,6 @@ impl World<'_> {
             matrix.record_step(step, &self.service, &mut self.devices, &self.recorder.facts)?;
         }
         Ok(failed)
-    }
-
-    /// Compares the failure of the step before with the failure that the next step asks for.
-    fn check_failed_step(&self, failed: FailedStep, next: &Step) -> Vec<Failure> {
-        let expected: Option<FailCode> = match next {
-            Step::Do(Action::Expect(expect)) => expect.fails,
-            _ => None,
-        };
-        match (failed, expected) {
-            (Some((_, failure)), Some(code)) if failure.code == code => Vec::new(),
-            (Some((place, failure)), _) => vec![self.failed_at(place, failure)],
-            (None, Some(code)) => {
-                vec![self.recorder.failure(format!("the step before fails with `{code}`"), "it succeeded")]
-            }
-            (None, None) => Vec::new(),
-        }
     }
 
     fn failed_at(&self, place: Place, failure: StepFailure) -> Failure {

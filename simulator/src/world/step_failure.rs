@@ -5,34 +5,69 @@ use regrow_engine::{Error, Refusal};
 
 use crate::{
     report::Failure,
-    scenario::{FailCode, Place},
+    scenario::{Action, FailCode, Place, Placed, Step},
 };
 
 /// The reason why a step did not succeed.
 #[derive(Debug)]
-pub(super) struct StepFailure {
-    pub(super) code: FailCode,
-    pub(super) detail: String,
+pub(crate) struct StepFailure {
+    pub(crate) code: FailCode,
+    pub(crate) detail: String,
 }
 
 impl StepFailure {
-    pub(super) fn new(code: FailCode, detail: impl ToString) -> Self {
+    pub(crate) fn new(code: FailCode, detail: impl ToString) -> Self {
         Self { code, detail: detail.to_string() }
     }
 
     /// The delivery service or the simulator refuses the step.
-    pub(super) fn rejected(detail: impl ToString) -> Self {
+    pub(crate) fn rejected(detail: impl ToString) -> Self {
         Self::new(FailCode::Rejected, detail)
     }
 
     /// An operation failed that the simulator itself needs, such as a snapshot.
-    pub(super) fn broken(detail: impl ToString) -> Self {
+    pub(crate) fn broken(detail: impl ToString) -> Self {
         Self::new(FailCode::InvalidMessage, detail)
     }
 
-    pub(super) fn into_failure(self, place: Option<Place>) -> Failure {
+    pub(crate) fn into_failure(self, place: Option<Place>) -> Failure {
         let seen = format!("it failed with `{}`: {}", self.code, self.detail);
         Failure { code: Some(self.code), ..Failure::new(place, "the step succeeds", seen) }
+    }
+}
+
+/// A step that failed, until an expectation asks for the failure or the scenario ends with it.
+pub(crate) type FailedStep = Option<(Place, StepFailure)>;
+
+/// Compares the failure of the step before with the failure that the next step asks for. [`None`]
+/// if both agree.
+pub(crate) fn unexpected(failed: FailedStep, next: &Placed<Step>) -> Option<Failure> {
+    let expected = match &next.item {
+        Step::Do(Action::Expect(expect)) => expect.fails,
+        _ => None,
+    };
+    match (failed, expected) {
+        (Some((_, failure)), Some(code)) if failure.code == code => None,
+        (Some((place, failure)), _) => Some(failure.into_failure(Some(place))),
+        (None, Some(code)) => {
+            let expected = format!("the step before fails with `{code}`");
+            Some(Failure::new(Some(next.place.clone()), expected, "it succeeded"))
+        }
+        (None, None) => None,
+    }
+}
+
+/// Turns the failure of a contender whose change has become void into a result.
+///
+/// Each contender could make its change when the race began. If it no longer can, another contender
+/// has made the same change, or has removed this one.
+pub(crate) fn unless_void<T>(result: Result<T, StepFailure>, void: T) -> Result<T, StepFailure> {
+    use FailCode::{AlreadyAMember, NotAMember, NothingToCommit, Removed, UnknownMember};
+    match result {
+        Err(StepFailure { code: AlreadyAMember | NotAMember | NothingToCommit | Removed | UnknownMember, .. }) => {
+            Ok(void)
+        }
+        result => result,
     }
 }
 

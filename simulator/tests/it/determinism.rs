@@ -41,8 +41,7 @@ fn another_seed_gives_another_transcript_and_the_same_verdict() {
         if !same(4711) {
             continue;
         }
-        // The seed decides the winner of a race, and each winner makes another commit.
-        // The seed decides who wins a race, and with it whose commit is wasted.
+        // The seed decides the winner of a race, and with it which commits are ordered and wasted.
         let apart_from_costs = |outcome: &RunOutcome| Figures {
             costs: BTreeMap::new(),
             contention: Box::default(),
