@@ -2,11 +2,14 @@
 //!
 //! Every protocol plays the same steps. It decides only what each action costs.
 
-use super::messages::MessageSizes;
+use regrow_engine::HandshakeMode;
+
+use super::{messages::MessageSizes, suite::SuiteSizes};
 use crate::{
     cost::{CostCounts, Costs, CountSpread, EntryCost, Operation},
     report::MessageTraffic,
-    scenario::{MemberName, Protocol},
+    scenario::{MemberName, Protocol, Scenario},
+    world::policy_without_suite,
 };
 
 /// The number of a device: its place in the list of members of the scenario.
@@ -69,6 +72,21 @@ pub(crate) struct GroupSettings {
     pub(crate) sizes: MessageSizes,
     pub(crate) publishes_group_info: bool,
     pub(crate) variant: MlsVariant,
+}
+
+impl GroupSettings {
+    /// The settings of a scenario's group.
+    pub(crate) fn of(scenario: &Scenario) -> Self {
+        let policy = policy_without_suite(&scenario.group);
+        let sizes = MessageSizes {
+            suite: SuiteSizes::of(scenario.group.ciphersuite.unwrap_or_default()),
+            opaque: policy.handshake == HandshakeMode::Opaque,
+            padding: policy.padding as u64,
+            context_extensions: 0,
+            psk_identifiers: 0,
+        };
+        Self { sizes, publishes_group_info: policy.publish_group_info, variant: MlsVariant::of(scenario.protocol) }
+    }
 }
 
 /// The variants of MLS that differ from the engine only in the path of a commit, or in its delivery.

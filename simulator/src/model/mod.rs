@@ -7,11 +7,11 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | `run` | plays the steps of a scenario |
+//! | `run` | plays the steps of a scenario; `prepare` makes the submissions, and `attempt` submits them |
 //! | `commit_plan` | the content of a commit: intents and waiting proposals |
 //! | `group_model` | the interface of all protocols, and their common parts |
 //! | `baseline` | the protocols beside the engine's |
-//! | `group` | the group of MLS: members, and the costs of each entry |
+//! | `group` | the group of MLS: members, and the costs of each entry; `commit`, `framing` and `late` are its parts |
 //! | `draft` | a commit before its order: changes, sizes and work |
 //! | `tree` | the ratchet tree, with the totals of each subtree |
 //! | `secret_tree` | the derivations in the secret tree |
