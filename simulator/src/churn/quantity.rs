@@ -47,6 +47,12 @@ impl Decimal {
         self.millionths as f64 / ONE as f64
     }
 
+    /// The number in millionths.
+    #[must_use]
+    pub fn millionths(self) -> u64 {
+        self.millionths
+    }
+
     /// True if the number is 0.
     #[must_use]
     pub fn is_zero(self) -> bool {

@@ -30,7 +30,7 @@ impl<'a> Roster<'a> {
     }
 
     fn action(&mut self, action: &Action) {
-        match action {
+        match action.unnamed() {
             Action::Create { by, with } => {
                 self.enter(std::slice::from_ref(by));
                 self.enter(with);

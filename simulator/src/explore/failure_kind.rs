@@ -57,7 +57,7 @@ fn names(scenario: &Scenario) -> BTreeSet<String> {
         };
         for action in actions {
             names.extend(match action {
-                Action::Send { id, .. } => Some(id.to_string()),
+                Action::Named { id, .. } | Action::Send { id, .. } => Some(id.to_string()),
                 Action::Compromise { id, .. } => Some(id.to_string()),
                 Action::Impersonate { id, .. } => id.map(|id| id.to_string()),
                 _ => None,

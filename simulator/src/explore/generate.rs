@@ -12,8 +12,8 @@ use super::{
 };
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, Scenario, Step, TheftScope,
-    ThiefAction,
+    Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, MemberName, NetworkChange, Protocol,
+    Scenario, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -65,7 +65,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
 fn has_external_commit(scenario: &Scenario) -> bool {
     let is_external = |action: &Action| {
         matches!(
-            action,
+            action.unnamed(),
             Action::Join { .. } | Action::Rejoin { .. } | Action::Impersonate { act: ThiefAction::Rejoin, .. }
         )
     };
@@ -132,7 +132,9 @@ impl Generator<'_> {
                 let who = self.rng.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
                 // At least one member that can act stays online.
                 self.model.present().iter().any(|member| !who.contains(member)).then_some(())?;
-                self.act(Action::Offline { who: self.names(&who) });
+                let offline = Action::Offline { who: self.names(&who) };
+                self.model.permits(&offline).then_some(())?;
+                self.act(offline);
             }
             StepKind::Online => {
                 let offline = self.model.offline();
@@ -140,7 +142,16 @@ impl Generator<'_> {
                 (!who.is_empty()).then_some(())?;
                 self.act(Action::Online { who: self.names(&who) });
             }
-            StepKind::Hold | StepKind::Drop | StepKind::Duplicate => self.delivery_rule(kind)?,
+            StepKind::Hold | StepKind::Drop | StepKind::Duplicate => {
+                // Without a weight for the network, only messages are held.
+                match self.weights.of(StepKind::Network) > 0 && self.rng.once_in(3) {
+                    true => self.handshake_rule(kind)?,
+                    false => self.delivery_rule(kind)?,
+                }
+            }
+            StepKind::Network => self.network()?,
+            StepKind::Clock => self.clock()?,
+            StepKind::Release if self.model.held_handshake().is_some() => self.release_handshake(),
             StepKind::Release => {
                 let id = self.rng.one(&self.model.held)?;
                 let delivery = self.delivery(id.clone());
@@ -195,6 +206,13 @@ impl Generator<'_> {
         Some(())
     }
 
+    /// Releases the held handshake, if there is one.
+    fn release_handshake(&mut self) {
+        if let Some(id) = self.model.held_handshake() {
+            self.act(Action::Release(Delivery { id, to: None }));
+        }
+    }
+
     /// Adds a crash, and the action or race in which it happens.
     fn crash_in_action(&mut self) -> Option<()> {
         let victim = self.rng.one(&self.model.online.iter().copied().collect::<Vec<_>>())?;
@@ -216,6 +234,7 @@ impl Generator<'_> {
         let (compromise, who) = self.rng.one(&self.model.thefts)?;
         let act = self.rng.one(&ACTS)?;
         let impersonate = Action::Impersonate { compromise, act, id: None };
+        self.model.is_calm().then_some(())?;
         let others_act = self.model.present().iter().any(|member| *member != who);
         (others_act && self.model.permits(&impersonate)).then_some(())?;
         self.act(impersonate);
@@ -227,6 +246,10 @@ impl Generator<'_> {
 
     /// Brings all members together, so that errors of earlier steps become visible.
     fn end(&mut self) {
+        if !self.model.is_undisturbed() {
+            self.act(Action::Network(NetworkChange { heal: true, ..NetworkChange::default() }));
+        }
+        self.release_handshake();
         let offline = self.model.offline();
         if !offline.is_empty() {
             self.act(Action::Online { who: self.names(&offline) });

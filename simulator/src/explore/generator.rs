@@ -26,12 +26,13 @@ pub(super) struct Generator<'w> {
     pub(super) model: Model,
     pub(super) steps: Vec<Placed<WrittenStep>>,
     messages: u32,
+    pub(super) handshakes: u32,
     pub(super) compromises: u32,
 }
 
 impl<'w> Generator<'w> {
     pub(super) fn new(rng: Choices, weights: &'w Weights, names: Vec<MemberName>) -> Self {
-        Self { rng, weights, model: Model::new(names), steps: Vec::new(), messages: 0, compromises: 0 }
+        Self { rng, weights, model: Model::new(names), steps: Vec::new(), messages: 0, handshakes: 0, compromises: 0 }
     }
 
     /// A member that could do a step of this kind.
@@ -69,7 +70,15 @@ impl<'w> Generator<'w> {
             return None;
         }
         let robbed = self.model.robbed.contains(&by) && kind != StepKind::Rejoin;
-        if robbed || self.model.out.contains(&by) {
+        if robbed || self.model.out.contains(&by) || is_member && self.model.lags(by) {
+            return None;
+        }
+        let possible = match kind {
+            StepKind::Update | StepKind::Send => true,
+            StepKind::Add | StepKind::Remove => self.model.is_at_rest(),
+            _ => self.model.is_calm(),
+        };
+        if !possible {
             return None;
         }
         let others: Vec<_> = self.model.group.iter().copied().filter(|member| *member != by).collect();
@@ -92,11 +101,7 @@ impl<'w> Generator<'w> {
             StepKind::Commit => self.model.can_commit(by).then_some(Action::Commit { by: name }),
             StepKind::Join => Some(Action::Join { who: vec![name] }),
             StepKind::Rejoin if !self.model.leaving.contains(&by) => Some(Action::Rejoin { who: vec![name] }),
-            StepKind::Send if !self.model.something_waits() => {
-                self.messages += 1;
-                let id = MessageId::new(format!("m{}", self.messages));
-                Some(Action::Send { by: name, id, body: MessageBody::Size(self.message_size()) })
-            }
+            StepKind::Send if !self.model.something_waits() => Some(self.message(by)),
             _ => None,
         }
     }
@@ -118,6 +123,13 @@ impl<'w> Generator<'w> {
             2 if !self.model.waits_from(by, ProposedChange::Update) => Some(Proposal::Update),
             _ => None,
         }
+    }
+
+    /// A new message of this member.
+    pub(super) fn message(&mut self, by: MemberNumber) -> Action {
+        self.messages += 1;
+        let id = MessageId::new(format!("m{}", self.messages));
+        Action::Send { by: self.name(by), id, body: MessageBody::Size(self.message_size()) }
     }
 
     fn message_size(&mut self) -> u32 {

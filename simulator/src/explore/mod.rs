@@ -12,9 +12,11 @@
 //! The same seed gives the same scenarios and the same finding, on any number of threads. The
 //! caller decides how a scenario is run: with the correct system, or with a fault in it.
 
+mod disturbance;
 mod failure_kind;
 mod generate;
 mod generator;
+mod lags;
 mod model;
 mod race;
 mod search;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lags::{Disturbance, REST};
 use crate::scenario::{Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope, ThiefAction};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -18,6 +19,9 @@ const MOST_AWAY: u64 = 25 * DAY;
 /// The time for which key packages are usable if nobody replaces them: less than their lifetime of
 /// 90 days.
 const KEY_PACKAGES_GOOD: u64 = 80 * DAY;
+
+/// The time for which a proposed addition can be committed: less than the seven days of a claim.
+const CLAIM_GOOD: u64 = 6 * DAY;
 
 /// A time that is longer than all retention times.
 pub(super) const AGES: u64 = 100 * DAY;
@@ -61,11 +65,14 @@ pub(super) struct Model {
     waiting: Vec<Waiting>,
     key_packages: Vec<usize>,
     /// For how many seconds each member has been offline.
-    away: Vec<u64>,
+    pub(super) away: Vec<u64>,
     /// For how many seconds the oldest key package may have been waiting.
     waited: u64,
+    /// For how many seconds the oldest proposal may have been waiting.
+    proposed: u64,
     /// The messages that are held back from at least one member.
     pub(super) held: Vec<MessageId>,
+    pub(super) disturbance: Disturbance,
 }
 
 /// True if each step of a scenario can be done when it comes, as far as the model can tell.
@@ -101,7 +108,9 @@ impl Model {
             key_packages: vec![KEY_PACKAGES; count],
             away: vec![0; count],
             waited: 0,
+            proposed: 0,
             held: Vec::new(),
+            disturbance: Disturbance::default(),
         }
     }
 
@@ -112,17 +121,23 @@ impl Model {
     /// The members of the group that can act: they are online, and no thief has acted in their
     /// name.
     pub(super) fn present(&self) -> Vec<MemberNumber> {
-        self.group.intersection(&self.online).filter(|member| !self.robbed.contains(member)).copied().collect()
+        let acts = |member: &&MemberNumber| !self.robbed.contains(member) && !self.lags(**member);
+        self.group.intersection(&self.online).filter(acts).copied().collect()
     }
 
     /// The devices that can join by external commit.
     pub(super) fn joiners(&self) -> Vec<MemberNumber> {
         let outside = self.online.difference(&self.group);
-        outside.filter(|member| !self.out.contains(member)).copied().collect()
+        outside.filter(|member| !self.out.contains(member) && !self.lags(**member)).copied().collect()
     }
 
     pub(super) fn offline(&self) -> Vec<MemberNumber> {
         self.all().filter(|member| !self.online.contains(member)).collect()
+    }
+
+    /// The members that the service does not reach.
+    fn unreachable(&self) -> Vec<MemberNumber> {
+        self.all().filter(|member| !self.online.contains(member) || self.disturbance.cut.contains(member)).collect()
     }
 
     /// The devices that can be added: they are not members, and the service has a key package of
@@ -162,14 +177,32 @@ impl Model {
     pub(super) fn permits(&self, action: &Action) -> bool {
         let acts = |name: &MemberName| {
             let member = self.member(name);
-            self.group.contains(&member) && self.online.contains(&member) && !self.robbed.contains(&member)
+            let is_there = self.group.contains(&member) && self.online.contains(&member);
+            is_there && !self.robbed.contains(&member) && !self.lags(member)
         };
         let outside = |name: &MemberName| {
             let member = self.member(name);
             !self.group.contains(&member) && self.key_packages[member] > 0
         };
         let other = |by: &MemberName, name: &MemberName| name != by && self.group.contains(&self.member(name));
-        match action {
+        let alone = |name: &MemberName| self.isolated().any(|member| member == self.member(name));
+        match action.unnamed() {
+            Action::Update { by, .. } if alone(by) => !self.has_queued(self.member(by)),
+            Action::Send { by, .. } if alone(by) => true,
+            Action::Add { .. } | Action::Remove { .. } if !self.is_at_rest() => false,
+            Action::Leave { .. }
+            | Action::Propose { .. }
+            | Action::Commit { .. }
+            | Action::Join { .. }
+            | Action::Rejoin { .. }
+            | Action::Impersonate { .. }
+                if !self.is_calm() =>
+            {
+                false
+            }
+            Action::Network(change) => self.permits_network(change),
+            // The submissions of a member that is cut off wait for its connection.
+            Action::Offline { who } => who.iter().all(|name| !self.disturbance.cut.contains(&self.member(name))),
             Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
@@ -207,13 +240,14 @@ impl Model {
 
     /// True if a wait of this length breaks no guarantee: nothing that a device needs is deleted.
     fn can_wait(&self, seconds: u64) -> bool {
-        let offline = self.offline();
+        let offline = self.unreachable();
         if seconds >= AGES {
             // All devices are online, and publish new key packages then.
             return offline.is_empty() && !self.something_waits();
         }
         let longest_away = offline.into_iter().map(|member| self.away[member]).max().unwrap_or_default();
-        longest_away + seconds < MOST_AWAY && self.waited + seconds < KEY_PACKAGES_GOOD
+        let claims_last = !self.something_waits() || self.proposed + seconds < CLAIM_GOOD;
+        longest_away + seconds < MOST_AWAY && self.waited + seconds < KEY_PACKAGES_GOOD && claims_last
     }
 
     /// Applies a race to the group. Its removals come last, because a removed member is out in the
@@ -226,8 +260,11 @@ impl Model {
 
     /// Applies the action to the group.
     pub(super) fn apply(&mut self, action: &Action) {
+        if self.queue(action) {
+            return;
+        }
         let before = self.group.clone();
-        match action {
+        match action.unnamed() {
             Action::Create { by, with } => {
                 self.group.insert(self.member(by));
                 for added in self.members(with) {
@@ -269,16 +306,28 @@ impl Model {
                     self.away[member] = 0;
                 }
             }
-            Action::Online { who } => self.online.extend(self.members(who)),
+            Action::Online { who } => {
+                let who = self.members(who);
+                self.disturbance.lag_if_disturbed(&who);
+                self.online.extend(who);
+            }
             Action::Wait(time) => {
                 let seconds = time.as_secs();
                 self.waited = if seconds >= AGES { 0 } else { self.waited + seconds };
-                for member in self.offline() {
+                self.proposed += seconds;
+                for member in self.unreachable() {
                     self.away[member] += seconds;
                 }
+                if seconds >= REST {
+                    self.disturbance.come_to_rest();
+                }
             }
+            Action::Network(change) => self.change_network(change),
+            Action::Hold(what) => self.disturbance.hold(what),
+            Action::Release(what) => self.disturbance.release(what),
             _ => {}
         }
+        self.note_lags(action, &before);
         self.out.extend(before.difference(&self.group));
         self.out.retain(|member| !self.group.contains(member));
         self.robbed.retain(|member| self.group.contains(member));
@@ -321,13 +370,16 @@ impl Model {
     /// Does the work of all online devices at the end of a step: they renew their proposals to
     /// leave, and publish key packages.
     fn come_to_rest(&mut self) {
+        if !self.something_waits() {
+            self.proposed = 0;
+        }
         for leaver in self.leaving.intersection(&self.online) {
             let waiting = Waiting { by: *leaver, what: ProposedChange::Remove(*leaver) };
             if !self.waiting.contains(&waiting) {
                 self.waiting.push(waiting);
             }
         }
-        for member in &self.online {
+        for member in self.online.difference(&self.disturbance.cut) {
             self.key_packages[*member] = KEY_PACKAGES;
         }
     }
@@ -336,11 +388,11 @@ impl Model {
         self.key_packages[of] = self.key_packages[of].saturating_sub(1);
     }
 
-    fn member(&self, name: &MemberName) -> MemberNumber {
+    pub(super) fn member(&self, name: &MemberName) -> MemberNumber {
         self.names.iter().position(|known| known == name).unwrap_or_default()
     }
 
-    fn members(&self, names: &[MemberName]) -> Vec<MemberNumber> {
+    pub(super) fn members(&self, names: &[MemberName]) -> Vec<MemberNumber> {
         names.iter().map(|name| self.member(name)).collect()
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn race(generator: &mut Generator<'_>, with: Option<MemberNumber>) ->
 /// Draws actions of different members in the same epoch, one of them by the member `with`.
 pub(super) fn contenders(generator: &mut Generator<'_>, with: Option<MemberNumber>) -> Option<Contenders> {
     // A commit that loses the race would make some of the waiting proposals void, and others not.
-    if generator.model.something_waits() {
+    if generator.model.something_waits() || !generator.model.is_calm() {
         return None;
     }
     for _ in 0..ATTEMPTS {

@@ -52,11 +52,15 @@ pub enum StepKind {
     Impersonate,
     /// Time passes.
     Wait,
+    /// The members' connections change, or a member that is cut off acts.
+    Network,
+    /// A device's clock becomes wrong.
+    Clock,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 20] = [
+    const ALL: [(Self, &'static str, u32); 22] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -77,6 +81,8 @@ impl StepKind {
         (Self::Compromise, "compromise", 6),
         (Self::Impersonate, "impersonate", 4),
         (Self::Wait, "wait", 3),
+        (Self::Network, "network", 4),
+        (Self::Clock, "clock", 2),
     ];
 }
 

@@ -129,6 +129,7 @@ impl<'s> Player<'s> {
     }
 
     fn act(&mut self, action: &Action) -> Result<(), StepFailure> {
+        let action = action.unnamed();
         match action {
             Action::Create { by, with } => self.create(by, with),
             Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => who.iter().try_for_each(|name| {

@@ -48,6 +48,7 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         told: BTreeSet::new(),
         members: scenario.members.iter().map(MemberName::as_str).collect(),
         messages: BTreeMap::new(),
+        handshakes: BTreeSet::new(),
         compromises: BTreeMap::new(),
         impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
@@ -92,6 +93,8 @@ struct Check<'r, 'a, 's> {
     told: BTreeSet<String>,
     members: BTreeSet<&'s str>,
     messages: BTreeMap<MessageId, Defined>,
+    /// The ids among them that name handshakes.
+    handshakes: BTreeSet<MessageId>,
     compromises: BTreeMap<CompromiseId, Defined>,
     /// The compromises with which a thief has acted so far.
     impersonated: BTreeSet<CompromiseId>,
@@ -165,14 +168,19 @@ impl Check<'_, '_, '_> {
 
     fn definition(&mut self, index: usize, place: &Place, action: &Action) {
         let defined = || Defined { index, place: place.clone() };
-        let (field, first) = match action {
-            Action::Send { id, .. } => ("send.id", insert_new(&mut self.messages, id, defined)),
-            Action::Impersonate { id: Some(id), .. } => ("impersonate.id", insert_new(&mut self.messages, id, defined)),
-            Action::Compromise { id, .. } => ("compromise.id", insert_new(&mut self.compromises, id, defined)),
+        let first = match action {
+            Action::Named { id, .. } => {
+                self.handshakes.insert(id.clone());
+                insert_new(&mut self.messages, id, defined)
+            }
+            Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. } => {
+                insert_new(&mut self.messages, id, defined)
+            }
+            Action::Compromise { id, .. } => insert_new(&mut self.compromises, id, defined),
             _ => return,
         };
         if let Some((id, first)) = first {
-            self.note(place, field, |_| {
+            self.note(place, &format!("{}.id", action.name()), |_| {
                 let hint = if first.number == place.number { "; put `{i}` into it" } else { "" };
                 format!("`{}` is the id of {first} already{hint}", shown(&id))
             });
@@ -183,7 +191,7 @@ impl Check<'_, '_, '_> {
         match &step.item {
             Step::Do(action) => {
                 self.action(index, &step.place, action);
-                self.before = match action {
+                self.before = match action.unnamed() {
                     Action::Create { .. } => Before::CanFail,
                     action if !action.submitters().is_empty() => Before::CanFail,
                     _ => Before::CannotFail,
@@ -195,7 +203,8 @@ impl Check<'_, '_, '_> {
                     self.action(index, &contender.place, &contender.item);
                 }
                 // A proposal that loses the race is made again in the next epoch.
-                let proposes = |action: &Action| matches!(action, Action::Leave { .. } | Action::Propose { .. });
+                let proposes =
+                    |action: &Action| matches!(action.unnamed(), Action::Leave { .. } | Action::Propose { .. });
                 self.proposed |= contenders.iter().any(|contender| proposes(&contender.item));
                 self.before = Before::Race;
             }
@@ -252,6 +261,7 @@ impl Check<'_, '_, '_> {
     }
 
     fn action(&mut self, index: usize, place: &Place, action: &Action) {
+        let action = action.unnamed();
         let needs_group = !action.submitters().is_empty();
         match action {
             Action::Create { by, with } => {
@@ -298,7 +308,14 @@ impl Check<'_, '_, '_> {
                 self.group(place, "impersonate");
                 self.impersonated.insert(compromise.clone());
             }
-            Action::Wait(_) => {}
+            Action::Clock { who, .. } => self.members(place, "clock.who", who),
+            Action::Network(change) => {
+                self.members(place, "network.who", change.who.as_deref().unwrap_or_default());
+                for (side, members) in change.partition.iter().flatten().enumerate() {
+                    self.members(place, &format!("network.partition[{side}]"), members);
+                }
+            }
+            Action::Named { .. } | Action::Wait(_) => {}
             Action::Expect(expect) => self.expect(index, place, expect),
         }
         if needs_group {
@@ -412,6 +429,12 @@ impl Check<'_, '_, '_> {
         for (field, ids) in [("expect.reads", reads), ("expect.cannot_read", cannot_read)] {
             for (number, id) in ids.iter().enumerate() {
                 let field = format!("{field}[{number}]");
+                if self.handshakes.contains(id) {
+                    self.note(place, &field, |_| {
+                        format!("`{}` is a handshake; only messages can be read", shown(id.as_str()))
+                    });
+                    continue;
+                }
                 if self.sent(place, &field, id).is_some_and(|sent| sent > index) {
                     self.note(place, &field, |check| {
                         let when = check.messages.get(id).map(|at| at.place.to_string()).unwrap_or_default();

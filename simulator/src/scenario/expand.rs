@@ -7,6 +7,7 @@ use super::{
         Action, Delivery, Expect, MessageBody, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, WrittenStep,
     },
     name::{self, MemberName, MessageId},
+    network::NetworkChange,
 };
 use crate::{
     churn::{Churn, ChurnSteps, Group, Roster},
@@ -192,6 +193,9 @@ impl Action {
         let one = |name: &MemberName| name.at_turn(turn);
         let all = |names: &[MemberName]| members(names, turn);
         match self {
+            Self::Named { id, action } => {
+                Self::Named { id: id.at_turn(turn), action: Box::new(action.at_turn(Some(turn))) }
+            }
             Self::Create { by, with } => Self::Create { by: one(by), with: all(with) },
             Self::Add { by, who } => Self::Add { by: one(by), who: all(who) },
             Self::Remove { by, who } => Self::Remove { by: one(by), who: all(who) },
@@ -218,6 +222,8 @@ impl Action {
                 act: *act,
                 id: id.as_ref().map(|id| id.at_turn(turn)),
             },
+            Self::Network(change) => Self::Network(change.at_turn(turn)),
+            Self::Clock { who, change } => Self::Clock { who: all(who), change: *change },
             Self::Wait(time) => Self::Wait(*time),
             Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
         }
@@ -246,6 +252,14 @@ impl MessageBody {
 impl Delivery {
     fn at_turn(&self, turn: u32) -> Self {
         Self { id: self.id.at_turn(turn), to: self.to.as_ref().map(|names| members(names, turn)) }
+    }
+}
+
+impl NetworkChange {
+    fn at_turn(&self, turn: u32) -> Self {
+        let side = |names: &Vec<MemberName>| members(names, turn);
+        let partition = self.partition.as_ref().map(|sides| sides.iter().map(side).collect());
+        Self { who: self.who.as_ref().map(side), partition, ..self.clone() }
     }
 }
 

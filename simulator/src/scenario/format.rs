@@ -10,6 +10,7 @@ use regrow_engine::HandshakeMode;
 
 use super::{
     name::{CompromiseId, MemberName, MessageId},
+    network::{ClockChange, NetworkChange},
     word::word,
 };
 use crate::{churn::Churn, trace::Replay};
@@ -195,6 +196,13 @@ pub enum Step {
 /// field says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// An action whose commit or proposals have a name, for the delivery rules.
+    Named {
+        /// The name of the commit and its welcome, or of each proposal.
+        id: MessageId,
+        /// The action, which is not named itself.
+        action: Box<Action>,
+    },
     /// Creates the group, and adds members in one commit.
     Create {
         /// The creator.
@@ -309,6 +317,15 @@ pub enum Action {
         /// The id of the thief's message. Only a message can have an id, and it need not have one.
         id: Option<MessageId>,
     },
+    /// Changes the members' connections to the delivery service.
+    Network(NetworkChange),
+    /// Changes the clocks of devices.
+    Clock {
+        /// The members whose devices have the clocks.
+        who: Vec<MemberName>,
+        /// The change.
+        change: ClockChange,
+    },
     /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
     /// Fails the scenario if an expectation does not hold here.
@@ -335,10 +352,10 @@ pub enum MessageBody {
     Text(String),
 }
 
-/// Deliveries of one message that have not happened yet.
+/// Deliveries of one message or handshake that have not happened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// The message; a later step may send it.
+    /// The message or handshake; a later step may send it.
     pub id: MessageId,
     /// The receivers; all members if not set.
     pub to: Option<Vec<MemberName>>,
@@ -449,6 +466,8 @@ pub enum FailCode {
     CommitPending,
     /// The delivery service has no key package of the device that should be added.
     NoKeyPackage,
+    /// A key package is expired, by the clock of the acting device.
+    KeyPackageExpired,
     /// The delivery service has no group info for the device that joins.
     NoGroupInfo,
     /// The delivery service is in a later epoch, and the step was not tried again.
@@ -460,10 +479,38 @@ pub enum FailCode {
 }
 
 impl Action {
+    /// The action, with a name for its commit or proposals if there is one.
+    #[must_use]
+    pub fn named(self, id: Option<MessageId>) -> Self {
+        match id {
+            Some(id) => Self::Named { id, action: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// The action without the name of its commit or proposals.
+    #[must_use]
+    pub fn unnamed(&self) -> &Self {
+        match self {
+            Self::Named { action, .. } => action,
+            other => other,
+        }
+    }
+
+    /// The name of the action's commit or proposals.
+    #[must_use]
+    pub fn handshake_id(&self) -> Option<&MessageId> {
+        match self {
+            Self::Named { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// The name of the step in a file.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Named { action, .. } => action.name(),
             Self::Create { .. } => "create",
             Self::Add { .. } => "add",
             Self::Remove { .. } => "remove",
@@ -484,6 +531,8 @@ impl Action {
             Self::Crash { .. } => "crash",
             Self::Compromise { .. } => "compromise",
             Self::Impersonate { .. } => "impersonate",
+            Self::Network(_) => "network",
+            Self::Clock { .. } => "clock",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
         }
@@ -493,7 +542,10 @@ impl Action {
     #[must_use]
     pub fn has_model(&self) -> bool {
         match self {
-            Self::Hold(_)
+            Self::Named { action, .. } => action.has_model(),
+            Self::Network(_)
+            | Self::Clock { .. }
+            | Self::Hold(_)
             | Self::Release(_)
             | Self::Drop(_)
             | Self::Duplicate(_)
@@ -510,6 +562,7 @@ impl Action {
     #[must_use]
     pub fn submitters(&self) -> &[MemberName] {
         match self {
+            Self::Named { action, .. } => action.submitters(),
             Self::Add { by, .. }
             | Self::Remove { by, .. }
             | Self::Update { by, .. }

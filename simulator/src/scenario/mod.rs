@@ -9,6 +9,7 @@
 //! | `json`, `fields`, `names`, `word` | values of a file, with their positions |
 //! | `parse` | the file: its top, and the structure of its steps |
 //! | `step` | the steps, and durations |
+//! | `network` | the changes of connections and clocks, as types |
 //! | `expect` | the expectations of a step `expect` |
 //! | `trace` | the trace that a scenario replays |
 //! | `churn`, `write_churn` | reads and writes the step `churn` |
@@ -31,6 +32,7 @@ pub(crate) mod json;
 mod load;
 mod name;
 mod names;
+mod network;
 mod numbers;
 mod parse;
 mod problem;
@@ -48,9 +50,10 @@ pub use format::{
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
+pub use network::{ClockChange, ClockOffset, NetworkChange};
 pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
-pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration};
+pub use step::{MAX_CLOCK_OFFSET, MAX_CLOCK_RATE, MAX_LATENCY_MS, MAX_MESSAGE_SIZE, MAX_WAIT, duration};
 pub use write::write;
 
 pub(crate) use load::{history, text};

@@ -46,7 +46,7 @@ const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
 /// Steps of format 1 that this version knows only by name.
-const NOT_SUPPORTED: &[&str] = &["network", "service"];
+const NOT_SUPPORTED: &[&str] = &["service"];
 
 /// Reads a scenario from the text of a file, and checks it.
 ///

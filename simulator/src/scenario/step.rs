@@ -1,14 +1,18 @@
 //! Reads the steps that do one thing: the fields of each become an [`Action`].
 
+mod network;
+
 use std::time::Duration;
 
 use super::{
     expect,
-    fields::{At, FileReader},
+    fields::{At, Fields, FileReader},
     format::{Action, DEFAULT_MESSAGE_SIZE, Delivery, MessageBody, Proposal, TheftScope, ThiefAction},
     name::{CompromiseId, MemberName, MessageId},
     names::{member, members},
 };
+
+pub use network::{MAX_CLOCK_OFFSET, MAX_CLOCK_RATE, MAX_LATENCY_MS};
 
 /// The size of the largest message, in bytes of plaintext. One step cannot fill the memory.
 pub const MAX_MESSAGE_SIZE: u32 = 1_048_576;
@@ -28,11 +32,11 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("add", add),
     ("remove", remove),
     ("update", update),
-    ("leave", |reader, at| Some(Action::Leave { who: only_who(reader, at)? })),
+    ("leave", |reader, at| handshake_of_several(reader, at, |who| Action::Leave { who })),
     ("propose", propose),
     ("commit", commit),
-    ("join", |reader, at| Some(Action::Join { who: only_who(reader, at)? })),
-    ("rejoin", |reader, at| Some(Action::Rejoin { who: only_who(reader, at)? })),
+    ("join", |reader, at| handshake_of_several(reader, at, |who| Action::Join { who })),
+    ("rejoin", |reader, at| handshake_of_several(reader, at, |who| Action::Rejoin { who })),
     ("send", send),
     ("offline", |reader, at| Some(Action::Offline { who: only_who(reader, at)? })),
     ("online", |reader, at| Some(Action::Online { who: only_who(reader, at)? })),
@@ -44,48 +48,78 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("crash", crash),
     ("compromise", compromise),
     ("impersonate", impersonate),
+    ("network", network::network),
+    ("clock", network::clock),
     ("wait", wait),
     ("expect", expect::expect),
 ];
 
 fn create<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.object(at, &["by", "with"])?;
+    let fields = reader.object(at, &["by", "with", "id"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
     let with = members(reader, fields.get("with")).unwrap_or_default();
-    Some(Action::Create { by: by?, with })
+    let id = handshake_id(reader, &fields);
+    if let (Some(at), true) = (fields.get("id"), with.is_empty()) {
+        reader.note(&at, "a group of one member begins without a commit, so there is nothing to name");
+    }
+    Some(Action::Create { by: by?, with }.named(id))
 }
 
-fn by_and_who<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<(MemberName, Vec<MemberName>)> {
-    let fields = reader.object(at, &["by", "who"])?;
+/// Reads the name of the commit or the proposals that a step makes.
+fn handshake_id<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>) -> Option<MessageId> {
+    fields.get("id").and_then(|at| reader.name(&at)).map(MessageId::new)
+}
+
+fn by_and_who<'a>(
+    reader: &mut FileReader<'a>,
+    at: At<'a>,
+    make: fn(MemberName, Vec<MemberName>) -> Action,
+) -> Option<Action> {
+    let fields = reader.object(at, &["by", "who", "id"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
     let who = fields.required(reader, "who");
     let who = members(reader, who);
-    Some((by?, who?))
+    let id = handshake_id(reader, &fields);
+    Some(make(by?, who?).named(id))
 }
 
 fn add<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    by_and_who(reader, at).map(|(by, who)| Action::Add { by, who })
+    by_and_who(reader, at, |by, who| Action::Add { by, who })
 }
 
 fn remove<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    by_and_who(reader, at).map(|(by, who)| Action::Remove { by, who })
+    by_and_who(reader, at, |by, who| Action::Remove { by, who })
+}
+
+fn handshake_of_several<'a>(
+    reader: &mut FileReader<'a>,
+    at: At<'a>,
+    make: fn(Vec<MemberName>) -> Action,
+) -> Option<Action> {
+    let fields = reader.object(at, &["who", "id"])?;
+    let who = fields.required(reader, "who");
+    let who = members(reader, who);
+    let id = handshake_id(reader, &fields);
+    Some(make(who?).named(id))
 }
 
 fn update<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.object(at, &["by", "signature_key"])?;
+    let fields = reader.object(at, &["by", "signature_key", "id"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
     let signature_key = fields.get("signature_key").and_then(|at| reader.truth(&at));
-    Some(Action::Update { by: by?, signature_key: signature_key.unwrap_or_default() })
+    let id = handshake_id(reader, &fields);
+    Some(Action::Update { by: by?, signature_key: signature_key.unwrap_or_default() }.named(id))
 }
 
 fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     const KINDS: [&str; 3] = ["add", "remove", "update"];
-    let fields = reader.object(at, &["by", KINDS[0], KINDS[1], KINDS[2]])?;
+    let fields = reader.object(at, &["by", KINDS[0], KINDS[1], KINDS[2], "id"])?;
     let by = fields.required(reader, "by");
     let by = member(reader, by);
+    let id = handshake_id(reader, &fields);
     let given: Vec<_> = KINDS.iter().filter_map(|kind| Some((*kind, fields.get(kind)?))).collect();
     let [(kind, at)] = <[_; 1]>::try_from(given)
         .map_err(|given| {
@@ -98,13 +132,15 @@ fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         "remove" => members(reader, Some(at)).map(Proposal::Remove),
         _ => reader.just_true(&at).map(|()| Proposal::Update),
     };
-    Some(Action::Propose { by: by?, what: what? })
+    Some(Action::Propose { by: by?, what: what? }.named(id))
 }
 
 fn commit<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.object(at, &["by"])?;
+    let fields = reader.object(at, &["by", "id"])?;
     let by = fields.required(reader, "by");
-    Some(Action::Commit { by: member(reader, by)? })
+    let by = member(reader, by);
+    let id = handshake_id(reader, &fields);
+    Some(Action::Commit { by: by? }.named(id))
 }
 
 fn only_who<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Vec<MemberName>> {

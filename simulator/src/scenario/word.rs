@@ -78,6 +78,7 @@ impl Word for FailCode {
         ("nothing_to_commit", Self::NothingToCommit),
         ("commit_pending", Self::CommitPending),
         ("no_key_package", Self::NoKeyPackage),
+        ("key_package_expired", Self::KeyPackageExpired),
         ("no_group_info", Self::NoGroupInfo),
         ("stale", Self::Stale),
         ("rejected", Self::Rejected),

@@ -8,6 +8,8 @@ use super::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
         Protocol, ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
     },
+    name::MemberName,
+    network::NetworkChange,
     word::word,
     write_churn::{churn, updates},
 };
@@ -145,6 +147,10 @@ fn proposal(fields: &mut LineFields, what: &Proposal) {
 fn fields(action: &Action) -> LineFields {
     let mut fields = LineFields::default();
     match action {
+        Action::Named { id, action } => {
+            fields = self::fields(action);
+            fields.text("id", id.as_str());
+        }
         Action::Create { by, with } => {
             fields.text("by", by.as_str());
             if !with.is_empty() {
@@ -205,10 +211,48 @@ fn fields(action: &Action) -> LineFields {
                 fields.text("id", id.as_str());
             }
         }
+        Action::Network(change) => network(&mut fields, change),
+        Action::Clock { who, change } => {
+            fields.names("who", who.iter().map(|name| name.as_str()));
+            if let Some(offset) = change.offset {
+                fields.text("offset", &offset.to_string());
+            }
+            if let Some(rate) = change.rate {
+                fields.add("rate", rate);
+            }
+        }
         Action::Wait(_) => {}
         Action::Expect(expect) => expected(&mut fields, expect),
     }
     fields
+}
+
+fn network(fields: &mut LineFields, change: &NetworkChange) {
+    let NetworkChange { who, heal, latency_ms, jitter_ms, loss, duplicate, reorder, partition } = change;
+    if let Some(who) = who {
+        fields.names("who", who.iter().map(|name| name.as_str()));
+    }
+    if *heal {
+        fields.add("heal", true);
+    }
+    for (name, time) in [("latency_ms", latency_ms), ("jitter_ms", jitter_ms)] {
+        if let Some(time) = time {
+            fields.add(name, time);
+        }
+    }
+    for (name, share) in [("loss", loss), ("duplicate", duplicate), ("reorder", reorder)] {
+        if let Some(share) = share {
+            fields.add(name, share);
+        }
+    }
+    if let Some(sides) = partition {
+        let names = |side: &Vec<MemberName>| {
+            let names: Vec<_> = side.iter().map(|name| text(name.as_str())).collect();
+            format!("[{}]", names.join(", "))
+        };
+        let sides: Vec<_> = sides.iter().map(names).collect();
+        fields.add("partition", format_args!("[{}]", sides.join(", ")));
+    }
 }
 
 fn delivery(fields: &mut LineFields, what: &Delivery) {

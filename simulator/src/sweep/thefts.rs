@@ -16,7 +16,11 @@ use crate::scenario::{
 pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenario {
     let steps: Vec<Placed<Step>> = scenario.expand_with_seed(seed).collect();
     let mut choices = Choices::new(&format!("regrow sweep thefts {seed}"));
-    let created = steps.iter().position(|step| matches!(step.item, Step::Do(Action::Create { .. })));
+    let creates = |step: &Step| match step {
+        Step::Do(action) => matches!(action.unnamed(), Action::Create { .. }),
+        Step::Race(_) => false,
+    };
+    let created = steps.iter().position(|step| creates(&step.item));
     // A theft is between two steps, or after the last one. An expectation of a failure must follow
     // its step directly.
     let places: Vec<usize> = (created.map_or(0, |create| create + 1)..=steps.len())
@@ -61,7 +65,7 @@ impl Roster {
     }
 
     fn act(&mut self, action: &Action) {
-        match action {
+        match action.unnamed() {
             Action::Create { by, with } => {
                 self.add(std::slice::from_ref(by));
                 self.add(with);

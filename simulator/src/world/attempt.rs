@@ -56,6 +56,7 @@ impl World<'_> {
         group: &GroupId,
         device: usize,
     ) -> Result<PendingCommit, StepFailure> {
+        self.ask(device)?;
         let info = self.service.endpoint.group_info(group)?;
         let missing = || {
             let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
@@ -75,7 +76,7 @@ impl World<'_> {
         device: usize,
         what: WantedProposal,
     ) -> Result<Submission, StepFailure> {
-        let now = self.clock.now();
+        let now = self.now_of(device);
         let proposal = self.devices[device].persist(&mut self.recorder, Operation::Proposal, |client| {
             let mut group = client.group(group)?;
             match &what {
@@ -185,7 +186,11 @@ impl World<'_> {
         if self.crashes_at(device, CrashPoint::BeforeSubmit)? {
             return self.recover(device, submission);
         }
-        let outcome = match self.submit(device, &submission) {
+        if self.devices[device].cut_off {
+            self.submit_later(device, submission);
+            return Ok(Attempted::Done);
+        }
+        let outcome = match self.exchange(device, &submission) {
             Ok(outcome) => outcome,
             Err(failure) => return self.give_up(device, &submission, failure),
         };
@@ -206,7 +211,8 @@ impl World<'_> {
         }
     }
 
-    fn submit(&mut self, device: usize, submission: &Submission) -> Result<SubmissionOutcome, StepFailure> {
+    /// Submits once, and the service answers.
+    pub(super) fn submit(&mut self, device: usize, submission: &Submission) -> Result<SubmissionOutcome, StepFailure> {
         let (devices, recorder, now) = (&self.devices, &mut self.recorder, self.clock.now());
         match submission {
             Submission::Commit(pending) => self.service.submit_commit(devices, device, pending, now, recorder),
@@ -220,7 +226,7 @@ impl World<'_> {
     /// Merges a commit that the service has accepted. The device enters the new epoch.
     fn confirm(&mut self, device: usize, pending: PendingCommit) -> Result<Attempted, StepFailure> {
         self.deliver_before(device, pending.commit())?;
-        let (now, group, committer) = (self.clock.now(), pending.group().clone(), &mut self.devices[device]);
+        let (now, group, committer) = (self.now_of(device), pending.group().clone(), &mut self.devices[device]);
         committer.log.begin(Operation::Confirm);
         match committer.client.confirm(pending.clone(), now) {
             Ok(change) => {
@@ -230,6 +236,7 @@ impl World<'_> {
                     committer.in_group(&group).joined(change.epoch.0);
                 }
                 committer.in_group(&group).resume |= change.resume;
+                committer.in_group(&group).reached = change.epoch.0;
                 if let Some(present) = committer.present_epoch(&group) {
                     committer.tell_epoch(&group, self.service.label(&group), &present, &mut self.recorder);
                 }
@@ -249,7 +256,13 @@ impl World<'_> {
         device: usize,
         submission: Submission,
     ) -> Result<Option<Submission>, StepFailure> {
+        self.ask(device)?;
         self.deliver_to(device)?;
+        if self.devices[device].is_behind(submission.group()) {
+            let detail = "the handshake that ended the epoch is held back from the device";
+            let failure = StepFailure::new(FailCode::Stale, detail);
+            return self.give_up(device, &submission, failure).map(|_| None);
+        }
         self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
         match submission {
             Submission::Commit(pending) if pending.is_external() => {

@@ -3,7 +3,7 @@
 use super::{state::World, step_failure::StepFailure};
 use crate::{
     cost::{ChangeCounts, Operation},
-    scenario::{Action, CrashPoint, GroupName, MemberName},
+    scenario::{Action, CrashPoint, GroupName, MemberName, MessageId},
 };
 
 impl World<'_> {
@@ -13,10 +13,12 @@ impl World<'_> {
         name: &GroupName,
         by: &MemberName,
         with: &[MemberName],
+        commit: Option<&MessageId>,
     ) -> Result<(), StepFailure> {
         let creator = self.devices.find(by)?;
         self.refuse_if_offline(creator)?;
-        let (id, now) = (self.service.id_of(name)?, self.clock.now());
+        self.ask(creator)?;
+        let (id, now) = (self.service.id_of(name)?, self.now_of(creator));
         let info = self.devices[creator].persist(&mut self.recorder, Operation::Create, |client| {
             if !client.groups()?.contains(&id) {
                 client.create_group(id.clone(), now)?;
@@ -40,6 +42,7 @@ impl World<'_> {
         }
         let add = Action::Add { by: by.clone(), who: with.to_vec() };
         let (device, submission) = self.prepare(&id, &add)?;
+        self.devices[device].naming = commit.cloned();
         self.carry_through(device, submission)
     }
 

@@ -3,22 +3,22 @@
 //! Devices read and process in parallel. They share only the delivery service, and read it. The
 //! world records the results in the order of the devices.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
 use regrow_engine::{Error, GroupId, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
+    clock::VirtualClock,
     cost_recorder::{DeliveryCost, DeliveryRole},
     delivery_check::{ArrivingDelivery, DeliveryResult, describe, is_noticed},
-    delivery_rules::{DeliveryRule, DeliveryRules},
-    device::{Device, ReadStatus},
+    delivery_rules::DeliveryRules,
+    device::Device,
     device_group::PresentEpoch,
+    devices::Devices,
     event::{TranscriptEvent, of_group},
+    network::{Network, Reading},
     service_under_test::ServiceUnderTest,
     state::World,
     step_failure::StepFailure,
@@ -30,11 +30,8 @@ use crate::{
     scenario::{CrashPoint, MessageId},
 };
 
-/// The number of entries that a device reads from the service at once.
-const PAGE: usize = 64;
-
 /// The world's record of one delivery.
-struct Delivered {
+pub(super) struct Delivered {
     group: GroupId,
     kind: DeliveryKind,
     sequence: Sequence,
@@ -52,12 +49,13 @@ struct Delivered {
     breach: Option<&'static str>,
     /// True if a thief submitted the entry, and the device noticed it.
     detected: bool,
-    cost: DeliveryCost,
+    /// The cost. [`None`] if the entry waits for a handshake, and the device tries again.
+    cost: Option<DeliveryCost>,
 }
 
 /// The world's record of the deliveries that one device has processed together.
 #[derive(Default)]
-struct CaughtUp {
+pub(super) struct CaughtUp {
     deliveries: Vec<Delivered>,
     /// The device's epochs after them, in the groups in which one of them made the epoch.
     epochs: BTreeMap<GroupId, PresentEpoch>,
@@ -73,53 +71,86 @@ enum StateChange {
 }
 
 /// The parts of the world that all devices read while they process.
-struct DeliveryContext<'w, 's> {
-    service: &'w ServiceUnderTest<'s>,
-    rules: &'w DeliveryRules,
+pub(super) struct DeliveryContext<'w, 's> {
+    pub(super) service: &'w ServiceUnderTest<'s>,
+    pub(super) rules: &'w DeliveryRules,
+    pub(super) network: &'w Network,
     forged: &'w Forgeries,
     policy: &'w Policy,
     progress: &'w Progress,
-    now: Timestamp,
+    clock: &'w VirtualClock,
+    /// The time by the service's clock.
+    pub(super) now: Timestamp,
+    /// The same time, in milliseconds since the scenario began.
+    pub(super) ms: u64,
     /// The number of devices that keep their group in memory.
     keep: usize,
 }
 
-impl World<'_> {
-    /// Delivers to all devices that are online.
+/// The manner in which a delivery reaches a device.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived {
+    /// True if it may arrive after later entries.
+    pub(super) late: bool,
+    /// True if a handshake before it is missing, so that the device cannot process it yet.
+    pub(super) early: bool,
+    /// True if the device has had the entry before.
+    pub(super) copy: bool,
+}
+
+impl<'t> World<'t> {
+    /// Delivers to all devices that are connected.
     pub(super) fn deliver_to_all(&mut self) -> Result<(), StepFailure> {
-        let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
-        let keep = self.loaded_groups.devices(service.member_count());
-        let (policy, progress, now) = (&self.policy, &*self.progress, self.clock.now());
-        let context = DeliveryContext { service, rules, forged, policy, progress, now, keep };
-        let devices = self.devices.as_mut_slice().par_iter_mut();
-        let results: Vec<_> = devices
-            .map(|device| if device.online { device.catch_up(&context, None) } else { Ok(CaughtUp::default()) })
-            .collect();
+        let (context, devices) = self.delivery_context();
+        let devices = devices.as_mut_slice().par_iter_mut();
+        let catch_up = |device: &mut Device| match device.is_connected() {
+            true => device.catch_up(&context, Reading::default()),
+            false => Ok(CaughtUp::default()),
+        };
+        let results: Vec<_> = devices.map(catch_up).collect();
         for (device, result) in results.into_iter().enumerate() {
             self.record(device, result?);
         }
         Ok(())
     }
 
-    /// Delivers to one device, which has to be up to date before it continues.
+    /// Delivers to one device, which asks the service because it has to be up to date before it
+    /// continues.
     pub(super) fn deliver_to(&mut self, device: usize) -> Result<(), StepFailure> {
-        self.deliver_until(device, None)
+        self.deliver_until(device, Reading { until: None, fetches: true })
     }
 
     /// Delivers to one device the entries before its own commit. In the next epoch the device could
     /// not read them.
     pub(super) fn deliver_before(&mut self, device: usize, commit: &[u8]) -> Result<(), StepFailure> {
-        self.deliver_until(device, Some(commit))
+        self.deliver_until(device, Reading { until: Some(commit), fetches: true })
     }
 
-    fn deliver_until(&mut self, device: usize, commit: Option<&[u8]>) -> Result<(), StepFailure> {
-        let (service, rules, forged) = (&self.service, &self.delivery_rules, &self.thieves.forged);
-        let keep = self.loaded_groups.devices(service.member_count());
-        let (policy, progress, now) = (&self.policy, &*self.progress, self.clock.now());
-        let context = DeliveryContext { service, rules, forged, policy, progress, now, keep };
-        let caught_up = self.devices[device].catch_up(&context, commit)?;
+    fn deliver_until(&mut self, device: usize, reading: Reading<'_>) -> Result<(), StepFailure> {
+        if self.devices[device].cut_off {
+            return Ok(());
+        }
+        let (context, devices) = self.delivery_context();
+        let caught_up = devices[device].catch_up(&context, reading)?;
         self.record(device, caught_up);
         Ok(())
+    }
+
+    /// The parts of the world that devices read while they process, and the devices.
+    fn delivery_context(&mut self) -> (DeliveryContext<'_, 't>, &mut Devices) {
+        let context = DeliveryContext {
+            service: &self.service,
+            rules: &self.delivery_rules,
+            network: &self.network,
+            forged: &self.thieves.forged,
+            policy: &self.policy,
+            progress: &self.progress,
+            clock: &self.clock,
+            now: self.clock.now(),
+            ms: self.clock.ms(),
+            keep: self.loaded_groups.devices(self.service.member_count()),
+        };
+        (context, &mut self.devices)
     }
 
     fn record(&mut self, device: usize, caught_up: CaughtUp) {
@@ -129,9 +160,11 @@ impl World<'_> {
             let Delivered { forgot, change, breach, detected, cost, .. } = delivered;
             let label = self.service.label(&group);
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
-            recorder.costs.delivered(&group, sequence, kind, cost);
-            if kind == DeliveryKind::Message {
-                self.service.sent.delivered(cost.bytes);
+            if let Some(cost) = cost {
+                recorder.costs.delivered(&group, sequence, kind, cost);
+                if kind == DeliveryKind::Message {
+                    self.service.sent.delivered(cost.bytes);
+                }
             }
             let to = device.name.clone();
             if crashed {
@@ -167,29 +200,15 @@ impl World<'_> {
 }
 
 impl Device {
-    /// Processes new deliveries and released ones; up to this commit, if there is one.
-    fn catch_up(&mut self, context: &DeliveryContext<'_, '_>, until: Option<&[u8]>) -> Result<CaughtUp, StepFailure> {
-        let endpoint = &context.service.endpoint;
-        let mut deliveries = Vec::new();
-        'pages: loop {
-            let page = endpoint.read(&self.address, self.cursor, PAGE)?;
-            let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
-            for delivery in page {
-                if until.is_some_and(|commit| delivery.kind == DeliveryKind::Commit && delivery.bytes[..] == *commit) {
-                    break 'pages;
-                }
-                let cursor = delivery.cursor;
-                self.take(delivery, false, context, &mut deliveries)?;
-                self.cursor = cursor;
-            }
-            endpoint.acknowledge(&self.address, last)?;
-        }
-        for delivery in mem::take(&mut self.held) {
-            self.take(delivery, true, context, &mut deliveries)?;
-        }
+    /// Ends the processing of deliveries.
+    pub(super) fn end_catching_up(
+        &mut self,
+        context: &DeliveryContext<'_, '_>,
+        deliveries: Vec<Delivered>,
+    ) -> Result<CaughtUp, StepFailure> {
         let joined = deliveries.iter().filter(|delivered| matches!(delivered.change, Some(StateChange::Joined)));
         for group in joined.map(|delivered| &delivered.group).collect::<BTreeSet<_>>() {
-            endpoint.accept(group, &self.address, context.now)?;
+            context.service.endpoint.accept(group, &self.address, context.now)?;
         }
         let new_epochs = deliveries.iter().filter(|delivered| delivered.new_epoch);
         let groups: BTreeSet<_> = new_epochs.map(|delivered| &delivered.group).collect();
@@ -198,50 +217,18 @@ impl Device {
         Ok(CaughtUp { deliveries, epochs })
     }
 
-    /// Takes one delivery, in order or late, and applies the delivery rules to it.
-    fn take(
-        &mut self,
-        delivery: Delivery,
-        late: bool,
-        context: &DeliveryContext<'_, '_>,
-        delivered: &mut Vec<Delivered>,
-    ) -> Result<(), StepFailure> {
-        if !late {
-            self.in_group(&delivery.group).note_entry(&delivery, context.now.0);
-        }
-        let message = context.service.message_at(&delivery.group, delivery.receipt.sequence);
-        let own = delivery.sender == self.address;
-        let (rule, number) = match message {
-            Some((number, message)) if !own => (context.rules.rule(&message.id, &self.name), number),
-            _ => (DeliveryRule::Deliver, 0),
-        };
-        match rule {
-            DeliveryRule::Drop => _ = self.read_status.insert(number, ReadStatus::Dropped),
-            DeliveryRule::Hold => {
-                self.read_status.insert(number, ReadStatus::Held);
-                self.held.push(delivery);
-            }
-            DeliveryRule::Deliver => delivered.push(self.process(&delivery, late, context)?),
-            DeliveryRule::Repeat => {
-                delivered.push(self.process(&delivery, late, context)?);
-                delivered.push(self.process(&delivery, late, context)?);
-            }
-        }
-        Ok(())
-    }
-
     /// Gives a delivery to the engine, and compares the result with the expected one.
-    fn process(
+    pub(super) fn process(
         &mut self,
         delivery: &Delivery,
-        late: bool,
+        arrived: Arrived,
         context: &DeliveryContext<'_, '_>,
     ) -> Result<Delivered, StepFailure> {
         let (group, sequence) = (&delivery.group, delivery.receipt.sequence);
         let message = context.service.message_at(group, sequence).filter(|_| delivery.kind == DeliveryKind::Message);
         let forgery = context.forged.get(group, sequence);
         let epoch = self.epoch(group);
-        let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
+        let arrival = ArrivingDelivery { delivery, message, forgery, arrived, epoch, policy: context.policy };
         let forgot = self.is_locked_out(group) && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
         let counts = self.log.present();
@@ -260,12 +247,12 @@ impl Device {
         };
         let role = role(change.as_ref(), delivery.sender == self.address);
         Ok(Delivered {
-            cost: DeliveryCost { role, bytes: delivery.bytes.len() as u64, counts },
+            cost: (!arrived.early).then_some(DeliveryCost { role, bytes: delivery.bytes.len() as u64, counts }),
             group: group.clone(),
             kind: delivery.kind,
             sequence,
-            id: message.map(|(_, message)| message.id.clone()),
-            meaning: describe(&result),
+            id: context.service.name_of(group, sequence).cloned(),
+            meaning: if arrived.early { "waits for its epoch".to_owned() } else { describe(&result) },
             crashed,
             new_epoch,
             forgot,
@@ -293,13 +280,14 @@ impl Device {
                 return Err(StepFailure::rejected(problem));
             }
         };
+        let now = self.clock.now(context.clock);
         let mark = self.mark_if_crash_armed();
         let mut crashed = false;
         loop {
             self.log.begin(operation);
             let result = match delivery.kind {
-                DeliveryKind::Welcome => self.join(delivery, context.now).map(|()| None),
-                _ => self.client.receive(&delivery.bytes, context.now).map(|received| Some(received.event)),
+                DeliveryKind::Welcome => self.join(delivery, now).map(|()| None),
+                _ => self.client.receive(&delivery.bytes, now).map(|received| Some(received.event)),
             };
             // The application has the text now, and a thief does not find it on the device.
             let result = result.and_then(|event| self.client.acknowledge().map(|()| event));
@@ -333,10 +321,15 @@ impl Device {
                 self.in_group(group).joined(joined);
                 true
             }
+            Ok(Some(ReceivedEvent::Removed { epoch, .. })) => {
+                self.in_group(group).reached = epoch.0;
+                false
+            }
             Ok(Some(ReceivedEvent::Commit(change))) => {
                 let added = change.added().any(|added| added == self.client.device());
                 let state = self.in_group(group);
                 state.resume |= change.resume;
+                state.reached = change.epoch.0;
                 if added {
                     state.joined(change.epoch.0);
                 }

@@ -4,7 +4,9 @@ use regrow_delivery_service::{Delivery, DeliveryKind};
 use regrow_engine::{DeviceId, Error, Ignored, Lost, Policy, ReceivedEvent};
 
 use super::{
+    deliver::Arrived,
     device::{Device, ReadStatus},
+    network::made_in,
     service_under_test::OrderedMessage,
     thieves::Forgery,
 };
@@ -19,8 +21,7 @@ pub(super) struct ArrivingDelivery<'a> {
     pub(super) message: Option<(usize, &'a OrderedMessage)>,
     /// The forgery, if a thief has submitted the entry.
     pub(super) forgery: Option<&'a Forgery>,
-    /// True if the message was held, and arrives after later entries.
-    pub(super) late: bool,
+    pub(super) arrived: Arrived,
     /// The device's epoch before the delivery, if it was in the group.
     pub(super) epoch: Option<u64>,
     pub(super) policy: &'a Policy,
@@ -78,7 +79,13 @@ impl Device {
         sent: &OrderedMessage,
         result: &DeliveryResult,
     ) -> Option<&'static str> {
-        let ArrivingDelivery { late, epoch, policy, .. } = *arrival;
+        let ArrivingDelivery { arrived: Arrived { late, early, .. }, epoch, policy, .. } = *arrival;
+        if early {
+            return match result {
+                Err(Error::FutureEpoch { .. } | Error::UnknownGroup { .. } | Error::Removed { .. }) => None,
+                _ => Some("the device refuses it until its epoch begins"),
+            };
+        }
         let state = self.groups.entry(arrival.delivery.group.clone()).or_default();
         // A message that arrives in order arrives in its own epoch.
         let may = epoch
@@ -103,7 +110,10 @@ impl Device {
 
     /// Checks the delivery of a commit, proposal, welcome, or own message.
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
+        let clock_was_wrong = self.clock.was_wrong();
         let state = self.in_group(&arrival.delivery.group);
+        // The device has no use for the entry: it has had the entry, or is past its epoch.
+        let is_past = arrival.arrived.copy || arrival.arrived.late && made_in(arrival.delivery) < state.reached;
         match result {
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.
@@ -113,6 +123,16 @@ impl Device {
             }
             Ok(Some(ReceivedEvent::Lost(_))) => Some("the device processes it"),
             Ok(_) => None,
+            Err(Error::NotInvited | Error::GroupExists { .. } | Error::Removed { .. } | Error::UnknownGroup { .. })
+                if is_past =>
+            {
+                None
+            }
+            // The device's own clock has erased the key package before its time.
+            Err(Error::NotInvited) if clock_was_wrong => {
+                state.locked_out = true;
+                None
+            }
             // The device has lost its state, and has not rejoined yet.
             Err(Error::UnknownGroup { .. }) if arrival.epoch.is_none() => None,
             Err(Error::Removed { .. }) if state.locked_out => None,

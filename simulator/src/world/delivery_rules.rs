@@ -1,4 +1,4 @@
-//! The delivery rules of a scenario: application messages that are held, dropped or repeated.
+//! The delivery rules of a scenario: messages and handshakes that are held, dropped or repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,10 +11,12 @@ use regrow_engine::{
 #[cfg(test)]
 use super::shared_values::StoredValue;
 use super::{
+    clock::DeviceClock,
     crashable_store::{CrashableStore, StoredRecords},
     device_group::{DeviceGroup, PresentEpoch},
     event::TranscriptEvent,
     fault_injection::FaultInjection,
+    network::Inbox,
     randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
     shared_values::SharedValues,
@@ -24,7 +26,7 @@ use super::{
 use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
-    scenario::{CrashPoint, GroupName, MemberName, TheftScope},
+    scenario::{CrashPoint, GroupName, MemberName, MessageId, TheftScope},
 };
 
 /// The device's name: each member of a scenario is a user with one device.
@@ -55,8 +57,13 @@ pub(super) struct Device {
     pub(super) cursor: ds::Cursor,
     /// The point at which the process crashes next.
     pub(super) crash: Option<CrashPoint>,
-    /// The held deliveries, oldest first.
-    pub(super) held: Vec<ds::Delivery>,
+    /// True if a partition of the network separates the device from the service.
+    pub(super) cut_off: bool,
+    /// The deliveries that have not reached the engine.
+    pub(super) inbox: Inbox,
+    pub(super) clock: DeviceClock,
+    /// The name of the handshake that the device makes.
+    pub(super) naming: Option<MessageId>,
     /// The state in each group that the device has had to do with.
     pub(super) groups: BTreeMap<GroupId, DeviceGroup>,
     /// The read status of each application message that reached the device, by the message's index.
@@ -134,7 +141,10 @@ impl Device {
             online: true,
             cursor: ds::Cursor::START,
             crash: None,
-            held: Vec::new(),
+            cut_off: false,
+            inbox: Inbox::default(),
+            clock: DeviceClock::right(),
+            naming: None,
             groups: BTreeMap::new(),
             read_status: BTreeMap::new(),
         })
@@ -162,9 +172,9 @@ impl Device {
         self.groups.get(group).is_some_and(|group| group.locked_out)
     }
 
-    /// The first group in which the engine has intents left.
+    /// The first group in which the engine has intents left, and can take them up.
     pub(super) fn group_to_resume(&self) -> Option<&GroupId> {
-        self.groups.iter().find(|(_, group)| group.resume).map(|(id, _)| id)
+        self.groups.iter().find(|(id, group)| group.resume && !self.is_behind(id)).map(|(id, _)| id)
     }
 
     /// Arms a crash.

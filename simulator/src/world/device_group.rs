@@ -12,6 +12,8 @@ pub(super) struct DeviceGroup {
     pub(super) generations: GenerationCounter,
     /// True if the engine has intents left that the device has to take up again.
     pub(super) resume: bool,
+    /// The epoch that the device has reached. It stays when the device is removed.
+    pub(super) reached: u64,
     /// True if the device knows that another device acts in its name. It makes nothing until it has
     /// rejoined.
     pub(super) lost: bool,
@@ -34,6 +36,7 @@ impl DeviceGroup {
     /// Records that the device is in the group from this epoch on, with a state of its own.
     pub(super) fn joined(&mut self, epoch: u64) {
         self.window.joined(epoch);
+        self.reached = epoch;
         self.lost = false;
         self.locked_out = false;
     }

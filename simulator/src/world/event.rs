@@ -55,6 +55,10 @@ pub(super) enum TranscriptEvent {
     },
     /// A device published key packages.
     KeyPackages { of: MemberName, count: usize, sha256: String },
+    /// The service refused key packages of a device whose clock is wrong.
+    KeyPackagesRefused { of: MemberName, why: String },
+    /// A device is cut off from the service, and submits later.
+    Waits { who: MemberName },
     /// The process of a device crashed and started again.
     Crashed { who: MemberName, at: CrashPoint },
     /// A device has to make its change again on a newer epoch.
@@ -148,6 +152,8 @@ impl TranscriptEvent {
                 format!("{to} got the {kind} {id}{}: {meaning}", of_group(group.as_ref()))
             }
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
+            Self::KeyPackagesRefused { of, why } => format!("the service refused {of}'s key packages: {why}"),
+            Self::Waits { who } => format!("{who} is cut off, and submits later"),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),

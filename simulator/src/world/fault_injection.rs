@@ -38,10 +38,26 @@ pub trait FaultInjection: Send + Sync {
         crypto
     }
 
+    /// The treatment of an entry that reaches a device before a handshake that it needs.
+    fn early_entry(&self) -> EarlyEntry {
+        EarlyEntry::Waits
+    }
+
     /// Wraps the delivery service's records, as one of its transactions sees them.
     fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
         records
     }
+}
+
+/// The treatment of an entry that reaches a device before a handshake that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyEntry {
+    /// The entry waits for the handshake.
+    Waits,
+    /// A fault: the device skips the entry.
+    IsSkipped,
+    /// A fault: the device processes the entry at once.
+    IsProcessed,
 }
 
 /// No faults: every layer stays unchanged.

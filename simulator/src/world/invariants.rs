@@ -54,7 +54,7 @@ impl World<'_> {
         for index in roster {
             let device = &mut self.devices[index];
             // A device that a thief has locked out knows it, and differs until it has rejoined.
-            if !device.online || device.is_locked_out(group) {
+            if !device.keeps_up(group) || device.is_locked_out(group) {
                 continue;
             }
             let (name, own) = (device.name.clone(), device.epoch(group));
@@ -95,7 +95,7 @@ impl World<'_> {
             let Some(readers) = readers else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];
-                if device.online && !device.read_status.contains_key(&number) {
+                if device.keeps_up(&message.group) && !device.read_status.contains_key(&number) {
                     failures.push(self.recorder.failure(
                         format!("{} has every message of its membership", device.name),
                         format!("{} was not delivered to it", message.id),

@@ -6,6 +6,7 @@ use regrow_delivery_service::ClaimOutcome;
 use regrow_engine::{GroupId, KeyPackageBytes, Timestamp};
 
 use super::{
+    clock::VirtualClock,
     device::Device,
     devices::Devices,
     event::{TranscriptEvent, fingerprint},
@@ -44,6 +45,11 @@ impl KeyPackageStock {
     /// Has the stock of all devices checked at the next [`replenish`](Self::replenish).
     pub(super) fn check_all(&mut self, devices: &Devices) {
         self.to_check = (0..devices.len()).collect();
+    }
+
+    /// Has the stock of a device checked at the next [`replenish`](Self::replenish).
+    pub(super) fn check(&mut self, device: usize) {
+        self.to_check.insert(device);
     }
 
     /// Takes a key package of each member from the service, in the name of the device `by`. The
@@ -86,21 +92,22 @@ impl KeyPackageStock {
         &mut self,
         service: &ServiceUnderTest<'_>,
         devices: &mut Devices,
-        now: Timestamp,
+        clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
         for device in std::mem::take(&mut self.to_check) {
-            if !devices[device].online {
+            if !devices[device].is_connected() {
                 self.to_check.insert(device);
                 continue;
             }
             let owner = &mut devices[device];
-            let left = service.endpoint.key_packages_left(&owner.address, now)?.left;
+            let left = service.endpoint.key_packages_left(&owner.address, clock.now())?.left;
+            let now = owner.clock.now(clock);
             let missing = KEY_PACKAGES.saturating_sub(left);
             owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
             if missing > 0 {
-                self.publish(service, owner, Publication::Add(missing), now, recorder)?;
+                self.publish(service, owner, Publication::Add(missing), clock, recorder)?;
             }
         }
         Ok(())
@@ -111,10 +118,10 @@ impl KeyPackageStock {
         &self,
         service: &ServiceUnderTest<'_>,
         owner: &mut Device,
-        now: Timestamp,
+        clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), now, recorder)
+        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), clock, recorder)
     }
 
     /// Makes and publishes new key packages of a device.
@@ -123,10 +130,11 @@ impl KeyPackageStock {
         service: &ServiceUnderTest<'_>,
         owner: &mut Device,
         publication: Publication,
-        now: Timestamp,
+        clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
         let (Publication::Add(count) | Publication::ReplaceAll(count)) = publication;
+        let now = owner.clock.now(clock);
         let make = |client: &mut regrow_engine::Client| client.key_packages(count, now);
         let made = owner.persist(recorder, Operation::KeyPackages, make)?;
         let expires = Timestamp(now.0.saturating_add(self.lifetime));
@@ -134,11 +142,20 @@ impl KeyPackageStock {
             recorder.facts.key_package_made(owner.index, key_package.as_bytes(), expires);
         }
         let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
+        let at_service = clock.now();
         let uploaded = match publication {
-            Publication::Add(_) => service.endpoint.upload_key_packages(&owner.address, &bytes, None, now)?,
-            Publication::ReplaceAll(_) => service.endpoint.replace_key_packages(&owner.address, &bytes, None, now)?,
+            Publication::Add(_) => service.endpoint.upload_key_packages(&owner.address, &bytes, None, at_service)?,
+            Publication::ReplaceAll(_) => {
+                service.endpoint.replace_key_packages(&owner.address, &bytes, None, at_service)?
+            }
         };
         if let Some(refused) = uploaded.refused.first() {
+            if owner.clock.was_wrong() {
+                // The device makes new ones when its clock is right again.
+                let why = refused.reason.to_string();
+                recorder.tell(TranscriptEvent::KeyPackagesRefused { of: owner.name.clone(), why });
+                return Ok(());
+            }
             return Err(StepFailure::rejected(&refused.reason));
         }
         let of = owner.name.clone();

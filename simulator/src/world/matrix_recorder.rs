@@ -68,7 +68,7 @@ fn title(step: &Step) -> String {
         [first, ..] => format!("{name} {first}"),
         [] => name.to_owned(),
     };
-    match action {
+    match action.unnamed() {
         Action::Create { by, .. } | Action::Update { by, .. } | Action::Commit { by } => format!("{name} {by}"),
         Action::Propose { what: Proposal::Add(who), .. } => several("propose add", who),
         Action::Propose { what: Proposal::Remove(who), .. } => several("propose remove", who),
@@ -82,6 +82,7 @@ fn title(step: &Step) -> String {
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
         Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
-        Action::Wait(_) | Action::Expect(_) => name.to_owned(),
+        Action::Clock { who, .. } => several(name, who),
+        Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => name.to_owned(),
     }
 }

@@ -20,8 +20,9 @@
 //! | `run_record` | the record of a run, for a report |
 //! | [`matrix`] | a run that steals every device after every step |
 //! | **parts of the world** | |
-//! | `clock` | virtual time |
+//! | `clock` | virtual time, and the clocks of the devices |
 //! | `delivery_rules` | held, dropped and repeated deliveries |
+//! | `network` | connections with latency and losses, partitions, and the inboxes of devices |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
 //! | `device_group` | the state of one device in one group |
@@ -76,6 +77,7 @@ mod key_packages;
 mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
+mod network;
 mod prepare;
 mod race;
 pub mod randomness;

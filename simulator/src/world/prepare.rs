@@ -20,13 +20,13 @@ impl World<'_> {
         let name = name.ok_or_else(|| StepFailure::rejected("the step submits nothing"))?;
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
-        if self.devices[device].is_locked_out(group) && !matches!(action, Action::Rejoin { .. }) {
+        if self.devices[device].is_locked_out(group) && !matches!(action.unnamed(), Action::Rejoin { .. }) {
             return Err(StepFailure::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")));
         }
-        let submission = match action {
+        let submission = match action.unnamed() {
             Action::Add { who, .. } => {
                 let key_packages = self.claim_key_packages(group, device, who)?;
-                let now = self.clock.now();
+                let now = self.now_of(device);
                 let add = |client: &mut Client| client.group(group)?.add(&key_packages, now);
                 Submission::Commit(self.make_commit(device, add)?)
             }
@@ -77,6 +77,7 @@ impl World<'_> {
         if !self.service.roster(group).contains(&device) {
             return Err(StepFailure::new(FailCode::NotAMember, format!("{name} has no leaf to replace")));
         }
+        self.refuse_if_cut_off(device)?;
         // The device loses its state of the group, and keeps its identity.
         let housekeeping = Operation::Housekeeping;
         self.devices[device].persist(&mut self.recorder, housekeeping, |client| client.forget(group))?;
@@ -111,6 +112,7 @@ impl World<'_> {
         device: usize,
         who: &[MemberName],
     ) -> Result<Vec<regrow_engine::KeyPackageBytes>, StepFailure> {
+        self.ask(device)?;
         let now = self.clock.now();
         self.key_packages.claim(&self.service, group, &self.devices, device, who, now)
     }

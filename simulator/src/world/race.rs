@@ -10,40 +10,57 @@ use super::{
     step_failure::{StepFailure, unless_void},
     submission::Submission,
 };
-use crate::scenario::{Action, MemberName, Placed};
+use crate::scenario::{Action, MemberName, MessageId, Placed};
+
+/// A prepared submission of a device.
+pub(super) struct Contender {
+    pub(super) device: usize,
+    /// The name of the handshake, if it has one.
+    pub(super) id: Option<MessageId>,
+    pub(super) submission: Submission,
+}
 
 impl World<'_> {
     /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
     pub(super) fn race(&mut self, group: &GroupId, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
-        let mut submissions = Vec::with_capacity(contenders.len());
-        for contender in contenders {
-            submissions.push(self.prepare(group, &contender.item)?);
+        let mut prepared = Vec::with_capacity(contenders.len());
+        for Placed { item: action, .. } in contenders {
+            let (device, submission) = self.prepare(group, action)?;
+            prepared.push(Contender { device, id: action.handshake_id().cloned(), submission });
         }
-        submissions.sort_by_cached_key(|(device, _)| self.turn(*device));
+        prepared.sort_by_cached_key(|contender| self.turn(contender.device));
+        self.compete(prepared)
+    }
+
+    /// Submits in this order. Then the losers try again.
+    pub(super) fn compete(&mut self, contenders: Vec<Contender>) -> Result<(), StepFailure> {
         let mut losers = Vec::new();
-        for (device, submission) in submissions {
+        for Contender { device, id, submission } in contenders {
+            self.devices[device].naming.clone_from(&id);
             let attempted = self.attempt(device, submission);
             if let Attempted::Stale(stale) = unless_void(attempted, Attempted::Done)? {
-                losers.push((device, stale));
+                losers.push(Contender { device, id, submission: stale });
             }
         }
         // A device sends nothing while proposals wait (RFC 9420, 12.4). So messages go first,
         // before a loser proposes again.
-        losers.sort_by_key(|(_, submission)| !matches!(submission, Submission::Message(_)));
-        for (device, submission) in losers {
+        losers.sort_by_key(|loser| !matches!(loser.submission, Submission::Message(_)));
+        for Contender { device, id, submission } in losers {
+            self.devices[device].naming = id;
+            let group = submission.group().clone();
             let again = self.make_again(device, submission);
             if let Some(submission) = unless_void(again, None)? {
                 unless_void(self.carry_through(device, submission), ())?;
             }
             // If the intent was carried out, it is no longer open, and this changes nothing.
-            self.recorder.costs.void(group, device);
+            self.recorder.costs.void(&group, device);
         }
         Ok(())
     }
 
     /// The sort key of a device's turn. It follows from the seed and the race, not from the race's
     /// place in the scenario.
-    fn turn(&self, device: usize) -> [u8; 32] {
+    pub(super) fn turn(&self, device: usize) -> [u8; 32] {
         let Device { name, step, .. } = &self.devices[device];
         turn_in_race(self.seed, step, name)
     }

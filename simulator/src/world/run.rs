@@ -89,6 +89,9 @@ impl World<'_> {
             }
         }
         self.recorder.set_place(None);
+        if let (None, Err(failure)) = (&failed, self.await_arrivals()) {
+            return vec![self.recorder.with_events(failure.into_failure(None))];
+        }
         failed.map(|(place, failure)| self.failed_at(place, failure)).into_iter().collect()
     }
 

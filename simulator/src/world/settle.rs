@@ -15,10 +15,11 @@ impl World<'_> {
         for _ in 0..ROUNDS {
             self.deliver_to_all()?;
             let Some((device, group)) = self.intent_left() else {
-                let now = self.clock.now();
-                return self.key_packages.replenish(&self.service, &mut self.devices, now, &mut self.recorder);
+                let (service, clock) = (&self.service, &self.clock);
+                return self.key_packages.replenish(service, &mut self.devices, clock, &mut self.recorder);
             };
             self.devices[device].in_group(&group).resume = false;
+            self.devices[device].naming = None;
             if let Some(submission) = self.make_from_intents(&group, device)? {
                 self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
                 self.carry_through(device, submission)?;
@@ -27,9 +28,9 @@ impl World<'_> {
         Err(StepFailure::new(FailCode::Stale, "the members do not come to rest"))
     }
 
-    /// The first device that is online and has intents left, and their group.
+    /// The first device that is connected and has intents left, and their group.
     fn intent_left(&self) -> Option<(usize, GroupId)> {
-        let mut online = self.devices.iter().filter(|device| device.online);
-        online.find_map(|device| Some((device.index, device.group_to_resume()?.clone())))
+        let mut connected = self.devices.iter().filter(|device| device.is_connected());
+        connected.find_map(|device| Some((device.index, device.group_to_resume()?.clone())))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regrow_engine::Policy;
+use regrow_engine::{Policy, Timestamp};
 
 use super::{
     clock::VirtualClock,
@@ -14,6 +14,7 @@ use super::{
     key_packages::KeyPackageStock,
     loaded_groups::LoadedGroups,
     matrix_recorder::MatrixRecorder,
+    network::{Network, Outbox},
     randomness::SharedResults,
     recorder::Recorder,
     service_under_test::{Endpoint, ServiceUnderTest},
@@ -35,6 +36,8 @@ pub(super) struct World<'t> {
     pub(super) shared_results: Arc<SharedResults>,
     pub(super) clock: VirtualClock,
     pub(super) delivery_rules: DeliveryRules,
+    pub(super) network: Network,
+    pub(super) outbox: Outbox,
     pub(super) service: ServiceUnderTest<'t>,
     pub(super) devices: Devices,
     pub(super) loaded_groups: LoadedGroups,
@@ -69,6 +72,8 @@ impl<'t> World<'t> {
             shared_results: Arc::default(),
             clock: VirtualClock::start(),
             delivery_rules: DeliveryRules::default(),
+            network: Network::new(options.seed_of(scenario), scenario.members.len(), faults),
+            outbox: Outbox::default(),
             service: ServiceUnderTest::new(endpoint),
             devices: Devices::default(),
             loaded_groups: LoadedGroups::default(),
@@ -81,9 +86,8 @@ impl<'t> World<'t> {
             policy,
         };
         world.add_devices(scenario, faults)?;
-        let now = world.clock.now();
         world.key_packages.check_all(&world.devices);
-        world.key_packages.replenish(&world.service, &mut world.devices, now, &mut world.recorder)?;
+        world.key_packages.replenish(&world.service, &mut world.devices, &world.clock, &mut world.recorder)?;
         Ok(world)
     }
 
@@ -104,6 +108,11 @@ impl<'t> World<'t> {
             self.devices.push(device);
         }
         Ok(())
+    }
+
+    /// The time by a device's own clock.
+    pub(super) fn now_of(&self, device: usize) -> Timestamp {
+        self.devices[device].clock.now(&self.clock)
     }
 
     /// Gives every device and thief its randomness for this step.

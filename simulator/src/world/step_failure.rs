@@ -87,6 +87,7 @@ impl From<Error> for StepFailure {
                 FailCode::AlreadyAMember
             }
             Error::UnknownMember { .. } => FailCode::UnknownMember,
+            Error::Refused(Refusal::Lifetime { .. }) => FailCode::KeyPackageExpired,
             Error::ProposalsWait => FailCode::ProposalsWait,
             Error::NothingToCommit => FailCode::NothingToCommit,
             Error::CommitPending { .. } | Error::NotPending => FailCode::CommitPending,

@@ -103,7 +103,9 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
         TranscriptEvent::Detected { .. } => StepEventKind::Detected,
         TranscriptEvent::Failed { .. } => StepEventKind::Failed,
-        TranscriptEvent::Delivered { .. }
+        TranscriptEvent::Waits { .. } => StepEventKind::Again,
+        TranscriptEvent::KeyPackagesRefused { .. }
+        | TranscriptEvent::Delivered { .. }
         | TranscriptEvent::KeyPackages { .. }
         | TranscriptEvent::Epoch { .. }
         | TranscriptEvent::Unordered { .. }
@@ -131,7 +133,8 @@ impl World<'_> {
     /// Records the state of the world after the last step.
     fn record_state(&mut self) {
         let epoch = self.service.groups.values().next().map(GroupRecord::epoch);
-        let offline = self.devices.iter().filter(|device| !device.online).map(|device| device.name.clone()).collect();
+        let offline =
+            self.devices.iter().filter(|device| !device.is_connected()).map(|device| device.name.clone()).collect();
         let time = self.recorder.elapsed();
         if let Some(step) = self.recorder.steps.steps.last_mut() {
             (step.epoch, step.offline, step.time) = (epoch, offline, time);

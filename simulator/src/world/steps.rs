@@ -5,7 +5,7 @@ use std::time::Duration;
 use regrow_engine::GroupId;
 
 use super::{state::World, step_failure::StepFailure};
-use crate::scenario::{Action, GroupName, MemberName, Placed, Proposal, Step};
+use crate::scenario::{Action, GroupName, MemberName, MessageId, Placed, Proposal, Step};
 
 impl World<'_> {
     /// Carries out a step. Other devices learn of it when the world [settles](World::settle).
@@ -18,16 +18,17 @@ impl World<'_> {
     }
 
     fn act(&mut self, group: &GroupId, action: &Action) -> Result<(), StepFailure> {
-        match action {
-            Action::Create { by, with } => self.create_group(&GroupName::default(), by, with),
-            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() > 1 => {
-                self.one_after_the_other(group, action, who)
+        let id = action.handshake_id();
+        match action.unnamed() {
+            Action::Create { by, with } => self.create_group(&GroupName::default(), by, with, id),
+            action @ (Action::Leave { who } | Action::Join { who } | Action::Rejoin { who }) if who.len() > 1 => {
+                self.one_after_the_other(group, action, who, id)
             }
             Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
-                self.each(group, who, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
+                self.each(group, who, id, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
             }
             Action::Propose { by, what: Proposal::Remove(who) } if who.len() > 1 => {
-                self.each(group, who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
+                self.each(group, who, id, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
             }
             Action::Offline { who } => self.set_online(who, false),
             Action::Online { who } => self.set_online(who, true),
@@ -55,17 +56,26 @@ impl World<'_> {
             }
             Action::Compromise { who, id, scope } => self.compromise(who, id, *scope),
             Action::Impersonate { compromise, act, id } => self.impersonate(group, compromise, *act, id.as_ref()),
+            Action::Network(change) => self.change_network(change),
+            Action::Clock { who, change } => self.change_clocks(who, change),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) => Ok(()),
             submitted => {
                 let (device, submission) = self.prepare(group, submitted)?;
+                self.devices[device].naming = id.cloned();
                 self.carry_through(device, submission)
             }
         }
     }
 
     /// Carries out an action of several members, each in the epoch that the member before has made.
-    fn one_after_the_other(&mut self, group: &GroupId, action: &Action, who: &[MemberName]) -> Result<(), StepFailure> {
+    fn one_after_the_other(
+        &mut self,
+        group: &GroupId,
+        action: &Action,
+        who: &[MemberName],
+        id: Option<&MessageId>,
+    ) -> Result<(), StepFailure> {
         for name in who {
             let who = vec![name.clone()];
             let action = match action {
@@ -73,7 +83,7 @@ impl World<'_> {
                 Action::Join { .. } => Action::Join { who },
                 _ => Action::Rejoin { who },
             };
-            self.act(group, &action)?;
+            self.act(group, &action.named(id.cloned()))?;
             self.settle()?;
         }
         Ok(())
@@ -84,24 +94,27 @@ impl World<'_> {
         &mut self,
         group: &GroupId,
         who: &[MemberName],
+        id: Option<&MessageId>,
         action: impl Fn(Vec<MemberName>) -> Action,
     ) -> Result<(), StepFailure> {
-        who.iter().try_for_each(|name| self.act(group, &action(vec![name.clone()])))
+        who.iter().try_for_each(|name| self.act(group, &action(vec![name.clone()]).named(id.cloned())))
     }
 
     fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {
         for name in who {
             let device = self.devices.find(name)?;
             self.devices[device].online = online;
+            self.devices[device].inbox.open(self.clock.ms());
         }
-        Ok(())
+        // A member may have been offline when the network healed.
+        self.submit_waiting()
     }
 
     fn renew_key_packages(&mut self, name: &MemberName) -> Result<(), StepFailure> {
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
-        let now = self.clock.now();
-        self.key_packages.renew(&self.service, &mut self.devices[device], now, &mut self.recorder)
+        self.ask(device)?;
+        self.key_packages.renew(&self.service, &mut self.devices[device], &self.clock, &mut self.recorder)
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {

@@ -15,6 +15,17 @@ pub(super) enum Submission {
     Message(EncryptedMessage),
 }
 
+impl Submission {
+    /// The group of the submission.
+    pub(super) fn group(&self) -> &GroupId {
+        match self {
+            Self::Commit(pending) => pending.group(),
+            Self::Proposal(group, ..) => group,
+            Self::Message(message) => &message.group,
+        }
+    }
+}
+
 /// An application message, encrypted for one epoch.
 pub(super) struct EncryptedMessage {
     pub(super) id: MessageId,

@@ -258,21 +258,21 @@ fn commits_that_make_no_epoch_or_two() {
 fn message_that_is_read_twice() {
     let found = found(|world| {
         let before = world.devices[BOB].checkpoint();
-        let held = world.devices[BOB].held.clone();
+        let held = world.devices[BOB].inbox.clone();
         release_late(world);
         // Bob goes back to the state with the key of the late message, and gets the message again.
         world.devices[BOB].go_back(&before).unwrap();
-        world.devices[BOB].held = held;
+        world.devices[BOB].inbox = held;
         world.settle().unwrap();
     });
     // Without past epochs the message is too late to read, so the next world keeps one.
     assert_eq!(found, []);
     let found = found_with(r#""past_epochs": 1"#, |world| {
         let before = world.devices[BOB].checkpoint();
-        let held = world.devices[BOB].held.clone();
+        let held = world.devices[BOB].inbox.clone();
         release_late(world);
         world.devices[BOB].go_back(&before).unwrap();
-        world.devices[BOB].held = held;
+        world.devices[BOB].inbox = held;
         world.settle().unwrap();
     });
     assert_found(&found, "bob: delivery of the message late: it is unreadable", "read");

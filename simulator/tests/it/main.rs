@@ -23,6 +23,7 @@ mod impersonate;
 mod matrix;
 mod model;
 mod mutations;
+mod network;
 mod oracle_trees;
 mod races;
 mod report;

@@ -114,7 +114,7 @@ fn problems_at_the_top_of_a_file_are_reported() {
 fn problems_of_steps_and_fields_are_reported() {
     for (step, field, problem) in [
         (r#"{"sned": {}}"#, "steps[4].sned", "unknown step `sned`; did you mean `send`?"),
-        (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, churn, commit"),
+        (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, churn, clock"),
         (r#"{"network": {"loss": 1}}"#, "steps[4].network", "`network` is not supported by this version of regrow"),
         (r#"{"service": "restart"}"#, "steps[4].service", "`service` is not supported"),
         (r#"{}"#, "steps[4]", "found an empty one"),
@@ -229,6 +229,55 @@ fn problems_of_waits_and_deliveries_are_reported() {
     ] {
         assert_told(&with_step(step), 11, field, problem);
     }
+}
+
+#[test]
+fn problems_of_networks_and_clocks_are_reported() {
+    for (step, field, problem) in [
+        (r#"{"network": {}}"#, "steps[4].network", "this step changes nothing"),
+        (r#"{"network": {"who": "bbo", "loss": 0.1}}"#, "steps[4].network.who[0]", "did you mean `bob`?"),
+        (r#"{"network": {"loss": 1}}"#, "steps[4].network.loss", "expected a number from 0 to 0.9"),
+        (r#"{"network": {"latency_ms": 0.5}}"#, "steps[4].network.latency_ms", "expected a whole number"),
+        (r#"{"network": {"latncy_ms": 5}}"#, "steps[4].network.latncy_ms", "did you mean `latency_ms`?"),
+        (r#"{"network": {"partition": ["bob"]}}"#, "steps[4].network.partition", "at least two lists of members"),
+        (
+            r#"{"network": {"partition": [["bob"], ["alice", "bob"]]}}"#,
+            "steps[4].network.partition[1]",
+            "`bob` is on two sides",
+        ),
+        (
+            r#"{"network": {"partition": [["bob"], ["zoe"]]}}"#,
+            "steps[4].network.partition[1][0]",
+            "no member is called `zoe`",
+        ),
+        (
+            r#"{"network": {"who": "bob", "partition": [["bob"], ["alice"]]}}"#,
+            "steps[4].network.who",
+            "a partition names the members itself",
+        ),
+        (r#"{"clock": {"who": "bob"}}"#, "steps[4].clock", "this step changes nothing"),
+        (r#"{"clock": {"offset": "+1h"}}"#, "steps[4].clock.who", "field `who` is missing"),
+        (r#"{"clock": {"who": "bob", "offset": "1h"}}"#, "steps[4].clock.offset", "a difference with its sign"),
+        (r#"{"clock": {"who": "bob", "offset": ""}}"#, "steps[4].clock.offset", "a difference with its sign"),
+        (r#"{"clock": {"who": "bob", "offset": "-3651d"}}"#, "steps[4].clock.offset", "at most 3650 days"),
+        (r#"{"clock": {"who": "bob", "rate": 11}}"#, "steps[4].clock.rate", "from 0 to 10"),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn problems_of_handshake_ids_are_reported() {
+    for (step, field, problem) in [
+        (r#"{"update": {"by": "bob", "id": "m1"}}"#, "steps[4].update.id", "`m1` is the id of step 2 (line 8) already"),
+        (r#"{"update": {"by": "bob", "id": "a b"}}"#, "steps[4].update.id", "a name has no spaces"),
+        (r#"{"offline": {"who": "bob", "id": "o1"}}"#, "steps[4].offline.id", "unknown field `id`"),
+    ] {
+        assert_told(&with_step(step), 11, field, problem);
+    }
+    let read = GOOD.replace(r#""create": { "by": "alice","#, r#""create": { "id": "c1", "by": "alice","#);
+    let read = read.replace(r#""id": "m1" } }"#, r#""id": "m1" } }, { "expect": { "who": "bob", "reads": "c1" } }"#);
+    assert_told(&read, 8, "steps[2].expect.reads[0]", "`c1` is a handshake; only messages can be read");
 }
 
 #[test]

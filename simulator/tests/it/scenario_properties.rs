@@ -3,9 +3,13 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
-use regrow_simulator::scenario::{
-    Action, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS, MemberName, MessageBody, MessageId,
-    Proposal, ReadingExpectation, Step, TheftScope, ThiefAction, read,
+use regrow_simulator::{
+    churn::Decimal,
+    scenario::{
+        Action, ClockChange, ClockOffset, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS,
+        MemberName, MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, Step, TheftScope, ThiefAction,
+        read,
+    },
 };
 use serde_json::{Value, json};
 
@@ -68,12 +72,33 @@ fn action() -> impl Strategy<Value = Action> {
         (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
         prop::sample::select(&[ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin][..])
             .prop_map(|act| Action::Impersonate { compromise: CompromiseId::new("stolen"), act, id: None }),
+        network().prop_map(Action::Network),
+        (names(), any::<bool>(), 0_u64..100_000, prop::option::of(share())).prop_map(|(who, behind, seconds, rate)| {
+            let offset = ClockOffset { behind: behind && seconds > 0, by: Duration::from_secs(seconds) };
+            Action::Clock { who, change: ClockChange { offset: Some(offset), rate } }
+        }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
 }
 
 const CRASH_POINTS: [CrashPoint; 4] =
     [CrashPoint::BeforeSubmit, CrashPoint::AfterSubmit, CrashPoint::BeforeConfirm, CrashPoint::DuringWrite];
+
+fn share() -> impl Strategy<Value = Decimal> {
+    (1000_u32..900_000).prop_map(|millionths| Decimal::parse(&format!("0.{millionths:06}")).unwrap())
+}
+
+fn network() -> impl Strategy<Value = NetworkChange> {
+    let times = (prop::option::of(0_u32..600_000), prop::option::of(0_u32..600_000));
+    let shares = (prop::option::of(share()), prop::option::of(share()), prop::option::of(share()));
+    let change = (prop::option::of(names()), times, shares).prop_map(|(who, times, shares)| {
+        let ((latency_ms, jitter_ms), (loss, duplicate, reorder)) = (times, shares);
+        NetworkChange { who, heal: true, latency_ms, jitter_ms, loss, duplicate, reorder, partition: None }
+    });
+    let sides = Just(vec![vec![MemberName::new(MEMBERS[0])], vec![MemberName::new(MEMBERS[1])]]);
+    let partition = sides.prop_map(|sides| NetworkChange { partition: Some(sides), ..NetworkChange::default() });
+    prop_oneof![change, partition]
+}
 
 fn body() -> impl Strategy<Value = MessageBody> {
     prop_oneof![(0_u32..1000).prop_map(MessageBody::Size), "\\PC{0,20}".prop_map(MessageBody::Text)]
@@ -130,6 +155,38 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 
 fn written(action: &Action) -> Value {
     let value = match action {
+        Action::Named { id, action: named } => {
+            let mut value = written(named)[named.name()].take();
+            value["id"] = json!(id);
+            value
+        }
+        Action::Network(change) => {
+            let NetworkChange { who, heal, latency_ms, jitter_ms, loss, duplicate, reorder, partition } = change;
+            let mut fields = serde_json::Map::new();
+            let all = [
+                ("who", json!(who)),
+                ("heal", json!(heal.then_some(true))),
+                ("latency_ms", json!(latency_ms)),
+                ("jitter_ms", json!(jitter_ms)),
+                ("loss", json!(loss.map(Decimal::value))),
+                ("duplicate", json!(duplicate.map(Decimal::value))),
+                ("reorder", json!(reorder.map(Decimal::value))),
+                ("partition", json!(partition)),
+            ];
+            fields
+                .extend(all.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, it)| (name.to_owned(), it)));
+            fields.into()
+        }
+        Action::Clock { who, change } => {
+            let mut fields = json!({ "who": who });
+            if let Some(ClockOffset { behind, by }) = change.offset {
+                fields["offset"] = json!(format!("{}{}s", if behind { '-' } else { '+' }, by.as_secs()));
+            }
+            if let Some(rate) = change.rate {
+                fields["rate"] = json!(rate.value());
+            }
+            fields
+        }
         Action::Create { by, with } => json!({ "by": by, "with": with }),
         Action::Add { by, who } | Action::Remove { by, who } => json!({ "by": by, "who": who }),
         Action::Update { by, signature_key } => json!({ "by": by, "signature_key": signature_key }),

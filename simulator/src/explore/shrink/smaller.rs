@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::{
     churn::{Churn, Commits, CommitterPolicy, StayLength, Updates},
     scenario::{
-        Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Placed, Proposal, WrittenStep,
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, NetworkChange, Placed, Proposal,
+        WrittenStep,
     },
 };
 
@@ -40,7 +41,9 @@ pub(super) fn sensible(mut steps: Vec<Placed<WrittenStep>>) -> Vec<Placed<Writte
 
 fn sent_in(node: &WrittenStep) -> Vec<MessageId> {
     match node {
-        WrittenStep::Do(Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. }) => vec![id.clone()],
+        WrittenStep::Do(
+            Action::Named { id, .. } | Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. },
+        ) => vec![id.clone()],
         WrittenStep::Do(_) | WrittenStep::Churn(_) => Vec::new(),
         WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => {
             nodes.iter().flat_map(|node| sent_in(&node.item)).collect()
@@ -98,6 +101,9 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Some(Delivery { id: what.id.clone(), to })
     };
     Some(match action {
+        Action::Named { id, action } => action_without(action, name)?.named(Some(id.clone())),
+        Action::Network(change) => Action::Network(network_without(change, name)?),
+        Action::Clock { who, change } => Action::Clock { who: without(who)?, change: *change },
         Action::Create { by, with } => Action::Create { by: of_others(by)?, with: without(with).unwrap_or_default() },
         Action::Add { by, who } => Action::Add { by: of_others(by)?, who: without(who)? },
         Action::Remove { by, who } => Action::Remove { by: of_others(by)?, who: without(who)? },
@@ -123,6 +129,33 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Crash { who, .. } | Action::Compromise { who, .. } if who == name => return None,
         other => other.clone(),
     })
+}
+
+/// A change of the network without a member. [`None`] if it concerns nobody else.
+fn network_without(change: &NetworkChange, name: &MemberName) -> Option<NetworkChange> {
+    let without = |names: &Vec<MemberName>| names.iter().filter(|other| *other != name).cloned().collect::<Vec<_>>();
+    let who = change.who.as_ref().map(without);
+    let partition = change.partition.as_ref().map(|sides| sides.iter().map(without).collect::<Vec<_>>());
+    let empties = who.as_ref().is_some_and(Vec::is_empty) || partition.iter().flatten().any(Vec::is_empty);
+    (!empties).then(|| NetworkChange { who, partition, ..change.clone() })
+}
+
+/// Returns copies of a change of the network, each without one of its faults.
+fn simpler_networks(change: &NetworkChange) -> Vec<NetworkChange> {
+    let changes: [&dyn Fn(&mut NetworkChange); 5] = [
+        &|change| change.loss = None,
+        &|change| change.duplicate = None,
+        &|change| change.reorder = None,
+        &|change| change.jitter_ms = None,
+        &|change| change.latency_ms = None,
+    ];
+    let changed = changes.iter().map(|simplify| {
+        let mut changed = change.clone();
+        simplify(&mut changed);
+        changed
+    });
+    let nothing = |it: &NetworkChange| NetworkChange { who: None, ..it.clone() } == NetworkChange::default();
+    changed.filter(|changed| changed != change && !nothing(changed)).collect()
 }
 
 /// Returns simpler replacements for a step, the simplest first.
@@ -197,6 +230,12 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
         std::iter::once(everyone).chain(some).collect()
     };
     match action {
+        Action::Named { id, action } => {
+            let unnamed = std::iter::once((**action).clone());
+            unnamed.chain(simpler_actions(action).into_iter().map(|it| it.named(Some(id.clone())))).collect()
+        }
+        Action::Network(change) => simpler_networks(change).into_iter().map(Action::Network).collect(),
+        Action::Clock { who, change } => fewer(who, &|who| Action::Clock { who, change: *change }),
         Action::Create { by, with } => {
             shorter(with).into_iter().map(|with| Action::Create { by: by.clone(), with }).collect()
         }

@@ -17,7 +17,7 @@ impl Player<'_> {
         let name = name.ok_or_else(|| StepFailure::rejected("the step submits nothing"))?;
         let device = self.device(name)?;
         self.refuse_if_offline(device)?;
-        let submission = match action {
+        let submission = match action.unnamed() {
             Action::Add { who, .. } => {
                 let who = self.devices(who)?;
                 self.prepare_commit(device, Intent::Add(who))?

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_delivery_service::Sequence;
 
-use crate::scenario::GroupName;
+use crate::scenario::{GroupName, MessageId};
 
 /// The record of one group.
 pub(in crate::world) struct GroupRecord {
@@ -13,14 +13,22 @@ pub(in crate::world) struct GroupRecord {
     pub(in crate::world) rosters: Vec<BTreeSet<usize>>,
     /// The application messages by their log entries: their indices in all messages.
     pub(super) messages: BTreeMap<Sequence, usize>,
+    /// The names of the handshakes by their log entries.
+    pub(super) handshakes: BTreeMap<Sequence, MessageId>,
     /// The sequence of the latest log entry that the world knows.
-    pub(super) last_sequence: Sequence,
+    pub(in crate::world) last_sequence: Sequence,
 }
 
 impl GroupRecord {
     /// A group whose creator is alone.
     pub(super) fn new(name: GroupName, creator: usize) -> Self {
-        Self { name, rosters: vec![[creator].into()], messages: BTreeMap::new(), last_sequence: Sequence(0) }
+        Self {
+            name,
+            rosters: vec![[creator].into()],
+            messages: BTreeMap::new(),
+            handshakes: BTreeMap::new(),
+            last_sequence: Sequence(0),
+        }
     }
 
     /// The epoch of the group.

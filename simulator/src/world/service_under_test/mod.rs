@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     adversary::{Traffic, TrafficKind},
-    scenario::{FailCode, GroupName},
+    scenario::{FailCode, GroupName, MessageId},
 };
 
 pub(super) use endpoint::Endpoint;
@@ -138,7 +138,7 @@ impl<'s> ServiceUnderTest<'s> {
             by: devices[by].name.clone(),
             kind: TrafficKind::Commit,
             group: self.label(pending.group()),
-            id: None,
+            id: devices[by].naming.clone(),
             epoch: pending.epoch().0,
             answer: outcome.name(),
             bytes: pending.commit().len(),
@@ -147,6 +147,7 @@ impl<'s> ServiceUnderTest<'s> {
             group_info: pending.group_info().map(fingerprint),
         });
         if outcome == SubmissionOutcome::Accepted {
+            self.name_handshake(pending.group(), sequence, &devices[by]);
             self.commit_ordered(devices, by, pending, sequence, recorder)?;
         }
         Ok(outcome)
@@ -213,7 +214,11 @@ impl<'s> ServiceUnderTest<'s> {
         let outcome = self.endpoint.submit_proposal(group, &sender.address, bytes, now)?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         let (kind, label) = (TrafficKind::Proposal, self.label(group));
-        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, None, epoch, outcome, bytes));
+        let id = sender.naming.as_ref();
+        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, id, epoch, outcome, bytes));
+        if outcome == SubmissionOutcome::Accepted {
+            self.name_handshake(group, sequence, sender);
+        }
         if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence) {
             let ordered_by = self.ordered_by(group, sender, recorder.elapsed());
             recorder.costs.proposal_ordered(group, &ordered_by, sequence, epoch, bytes);
@@ -267,6 +272,9 @@ impl<'s> ServiceUnderTest<'s> {
         if !self.is_new(&message.group, sequence) {
             return;
         }
+        if self.sent.number(&message.id).is_some() {
+            recorder.breach("the service orders each message once", format!("it has ordered {} twice", message.id));
+        }
         let (number, epoch) = (self.sent.list.len(), message.at.epoch);
         let sender = devices[message.at.sender].client.device();
         let entry = Traffic::new(&message.group, TrafficKind::Message, epoch, Some(number), bytes);
@@ -276,6 +284,19 @@ impl<'s> ServiceUnderTest<'s> {
             group.messages.insert(sequence, number);
         }
         self.sent.push(message, bytes.len() as u64);
+    }
+
+    /// Records the name that the scenario gives to a handshake.
+    fn name_handshake(&mut self, group: &GroupId, sequence: Sequence, maker: &Device) {
+        if let (Some(id), Some(group)) = (&maker.naming, self.groups.get_mut(group)) {
+            group.handshakes.insert(sequence, id.clone());
+        }
+    }
+
+    /// The name of the message or handshake in a log entry of a group.
+    pub(super) fn name_of(&self, group: &GroupId, sequence: Sequence) -> Option<&MessageId> {
+        let message = self.message_at(group, sequence).map(|(_, message)| &message.id);
+        message.or_else(|| self.groups.get(group)?.handshakes.get(&sequence))
     }
 
     /// The moment and the sender of the entry that the service has just ordered.

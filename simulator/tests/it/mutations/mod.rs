@@ -5,6 +5,7 @@
 //! the code that ships.
 
 mod crypto;
+mod network;
 mod service;
 mod stores;
 
@@ -13,12 +14,13 @@ use regrow_simulator::{
     report::{RunOptions, RunOutcome, Transcript},
     scenario::{Scenario, write},
     world::{
-        fault_injection::{FaultInjection, NoFaults},
+        fault_injection::{EarlyEntry, FaultInjection, NoFaults},
         run_in,
     },
 };
 
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
+use network::Inbox;
 use service::Service;
 use stores::{Keeps, RecordKind, Rereads, When};
 
@@ -27,7 +29,9 @@ const MOST: u64 = 40;
 
 /// A plan with steps of all kinds, in small groups.
 fn everything() -> Plan {
-    let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8 }"#;
+    let weights = r#"{
+        "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8, "network": 0, "clock": 0
+    }"#;
     plan(9420, Size { members: 4, steps: 16 }, weights)
 }
 
@@ -37,9 +41,18 @@ fn thefts() -> Plan {
     let weights = r#"{
         "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
         "join": 1, "leave": 0, "offline": 0, "online": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0, "race": 0,
-        "crash": 0, "wait": 0
+        "crash": 0, "wait": 0, "network": 0, "clock": 0
     }"#;
     plan(2, Size { members: 2, steps: 30 }, weights)
+}
+
+/// A plan with bad connections, held handshakes and wrong clocks.
+fn networks() -> Plan {
+    let weights = r#"{
+        "network": 25, "clock": 8, "hold": 15, "release": 10, "drop": 5, "duplicate": 5, "update": 20, "wait": 10,
+        "compromise": 2, "impersonate": 0
+    }"#;
+    plan(600, Size { members: 4, steps: 16 }, weights)
 }
 
 fn plan(seed: u64, size: Size, weights: &str) -> Plan {
@@ -76,7 +89,7 @@ macro_rules! found_within {
 
 #[test]
 fn nothing_is_found_without_a_fault() {
-    for plan in [everything(), thefts()] {
+    for plan in [everything(), thefts(), networks()] {
         let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
@@ -114,6 +127,15 @@ found_within! {
     key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "the device processes it"];
     welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
     entry_lost: Service::LostEntries, everything, ["every message of its membership", "the device processes it"];
+    /// A device does not keep what comes before a commit that it lacks.
+    early_entry_skipped: Inbox(EarlyEntry::IsSkipped), networks,
+        ["like the service", "every message of its membership", "the step succeeds"];
+    /// A device processes entries in the order of their arrival.
+    early_entry_processed_at_once: Inbox(EarlyEntry::IsProcessed), networks,
+        ["the step succeeds", "the device processes it", "the device ignores it", "the device reads it"];
+    /// The answer is lost, so the device submits the same bytes again.
+    outcomes_forgotten: Service::ForgottenOutcomes, networks,
+        ["the service repeats its outcome", "each message once", "the step succeeds", "the device"];
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 

@@ -20,6 +20,8 @@ pub enum Service {
     KeyPackagesTwice,
     /// Welcomes are not stored.
     LostWelcomes,
+    /// The outcomes of accepted submissions are not stored.
+    ForgottenOutcomes,
     /// Every fifth log entry is not stored.
     LostEntries,
     /// The unread entries of a reader are not stored. An entry is deleted after the others have
@@ -65,6 +67,7 @@ impl Transaction for Faulty<'_> {
                     value = rmp_serde::to_vec(&open).unwrap_or(value);
                 }
             }
+            (Service::ForgottenOutcomes, Table::RememberedOutcomes) => return Ok(()),
             (Service::LostWelcomes, Table::Welcomes) | (Service::ForgottenReaders, Table::Unread) => return Ok(()),
             // A key ends with the entry's position.
             (Service::LostEntries, Table::Log) if key.last().is_some_and(|position| position % 5 == 0) => return Ok(()),
