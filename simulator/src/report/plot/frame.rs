@@ -147,7 +147,9 @@ impl Frame {
             let half = width(&text) / 2.0;
             // A label that would touch the label before it is left out. Its tick remains.
             if x - half >= free_from {
-                self.canvas.text((x, bottom + 3.0 + FONT), Anchor::Middle, &text);
+                // The label of the last tick stays inside of the picture.
+                let middle = x.min(WIDTH - half);
+                self.canvas.text((middle, bottom + 3.0 + FONT), Anchor::Middle, &text);
                 free_from = x + half + 3.0;
             }
         }
