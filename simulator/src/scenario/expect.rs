@@ -15,6 +15,7 @@ const FIELDS: &[&str] = &[
     "compromise",
     "reads",
     "cannot_read",
+    "healed",
     "heals_within",
     "accepted",
     "detected",
@@ -23,6 +24,7 @@ const FIELDS: &[&str] = &[
 
 /// The fields that need a `compromise`, each with the problem to note if there is none.
 const OF_A_THIEF: &[(&str, &str)] = &[
+    ("healed", "`healed` needs a `compromise`"),
     ("heals_within", "`heals_within` needs a `compromise`"),
     ("accepted", "`accepted` needs a `compromise`"),
     ("detected", "`detected` needs a `compromise`"),
@@ -54,9 +56,10 @@ fn go_together<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>) {
             (asked, "the reader is missing: name members with `who`, or a thief with `compromise`")
         }
         (Some(who), None, None) => (who, "the messages are missing: add `reads` or `cannot_read`"),
-        (None, Some(thief), None) => {
-            (thief, "the result is missing: add `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`")
-        }
+        (None, Some(thief), None) => (
+            thief,
+            "the result is missing: add `reads`, `cannot_read`, `healed`, `heals_within`, `accepted` or `detected`",
+        ),
         (Some(_), None, Some(_)) => {
             let asked = OF_A_THIEF.iter().find_map(|(name, problem)| Some((fields.get(name)?, *problem)));
             let Some(asked) = asked else { return };
@@ -72,6 +75,7 @@ fn reading<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>) -> Option<Readi
     let compromise = fields.get("compromise").and_then(|at| reader.name(&at)).map(CompromiseId::new);
     let reads = messages(reader, fields.get("reads")).unwrap_or_default();
     let cannot_read = messages(reader, fields.get("cannot_read")).unwrap_or_default();
+    let healed = fields.get("healed").and_then(|at| reader.truth(&at));
     let heals_within = fields.get("heals_within").and_then(|at| reader.number(&at, 0, u64::MAX));
     let accepted = fields.get("accepted").and_then(|at| reader.truth(&at));
     let detected = fields.get("detected").and_then(|at| reader.truth(&at));
@@ -82,7 +86,7 @@ fn reading<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>) -> Option<Readi
     match (who, compromise) {
         (Some(who), _) => Some(ReadingExpectation::Member { who, reads, cannot_read }),
         (None, Some(compromise)) => {
-            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected })
         }
         (None, None) => None,
     }

@@ -46,7 +46,7 @@ pub use format::{
     MessageBody, Place, Placed, Proposal, Protocol, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction,
     WrittenStep,
 };
-pub use load::{MAX_FILE_SIZE, load};
+pub use load::{MAX_FILE_SIZE, is_other_json, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
 pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};

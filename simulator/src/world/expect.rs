@@ -35,8 +35,17 @@ impl World<'_> {
                     failures.extend(self.member_reads(name, reads, cannot_read));
                 }
             }
-            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => {
+            Some(ReadingExpectation::Thief {
+                compromise,
+                reads,
+                cannot_read,
+                healed,
+                heals_within,
+                accepted,
+                detected,
+            }) => {
                 failures.extend(self.thief_reads(compromise, reads, cannot_read));
+                failures.extend(self.thief_healed(compromise, *healed));
                 failures.extend(self.thief_heals(compromise, *heals_within));
                 failures.extend(self.thief_acted(compromise, *accepted, *detected));
             }
@@ -94,6 +103,16 @@ impl World<'_> {
             }
         }
         failures
+    }
+
+    fn thief_healed(&mut self, id: &CompromiseId, expected: Option<bool>) -> Option<Failure> {
+        let (thief, expected) = (self.thieves.find(id)?, expected?);
+        let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+        let seen = self.thieves[thief].healed_after(answers.exposure.reach, self.service.epoch()).is_some();
+        let words =
+            ["the thief still has secrets of the present epoch", "the thief has no secret of the present epoch"];
+        let [is, other] = if expected { ["has healed", words[0]] } else { ["has not healed", words[1]] };
+        (seen != expected).then(|| self.recorder.failure(format!("the group {is} from {id}"), other))
     }
 
     fn thief_heals(&mut self, id: &CompromiseId, within: Option<u64>) -> Option<Failure> {

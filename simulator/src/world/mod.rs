@@ -16,6 +16,7 @@
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
 //! | [`matrix`] | a run that steals every device after every step |
@@ -92,12 +93,14 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod warnings;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use run::{run, run_in};
+pub use service_under_test::{UnusableService, check_service};
 
 pub(crate) use device::identity_size;
 pub(crate) use key_packages::KEY_PACKAGES;

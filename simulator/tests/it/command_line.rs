@@ -112,7 +112,7 @@ fn parallel_runs_give_the_same_results_in_order() {
     };
     let (results, transcript) = run("1");
     assert_eq!(results.lines().count(), 4);
-    assert!(transcript.lines().all(|line| line.starts_with(r#"{"scenario":"scenario "#)), "{transcript}");
+    assert!(transcript.lines().all(|line| line.starts_with(r#"{"file":""#)), "{transcript}");
     assert_eq!(run("4"), (results, transcript));
 }
 

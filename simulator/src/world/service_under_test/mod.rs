@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub(super) use endpoint::Endpoint;
+pub use endpoint::{UnusableService, check_service};
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
 pub(super) use write_counter::{WriteCounter, WrittenBytes};
 
