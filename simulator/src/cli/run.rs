@@ -146,3 +146,53 @@ fn of_status(status: Status) -> Ending {
         Status::Unusable => Ending::Unusable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser as _;
+    use regrow_simulator::{
+        report::{RunOutcome, Transcript},
+        scenario::Scenario,
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+
+    /// Panics after the last step of one scenario.
+    fn panics(scenario: &Scenario, options: &RunOptions, transcript: &mut Transcript) -> RunOutcome {
+        let outcome = world::run(scenario, options, transcript);
+        assert_ne!(scenario.name, "panics", "a test panics");
+        outcome
+    }
+
+    #[test]
+    fn panic_is_a_failure_of_its_scenario_with_its_place() {
+        let folder = TempDir::new().unwrap();
+        for name in ["a", "panics", "z"] {
+            let text = format!(
+                r#"{{"regrow": 1, "name": "{name}", "members": ["a", "b"], "steps": [
+                {{"create": {{"by": "a", "with": "b"}}}},
+                {{"expect": {{"converged": true}}}}]}}"#
+            );
+            fs::write(folder.path().join(format!("{name}.json")), text).unwrap();
+        }
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (junit, transcript) = (path("r.xml"), path("t.jsonl"));
+        let arguments = ["regrow", "run", &path(""), "--junit", &junit, "--transcript", &transcript, "-j", "2"];
+        let Command::Run(args) = Cli::parse_from(arguments).command else { panic!("it is run") };
+        let mut out = Vec::new();
+        let files = selection::load(&args).unwrap();
+        let ending = run_once(&mut out, &args, panics, Outputs::begin(&args).unwrap(), &files).unwrap();
+        assert_eq!(ending, Ending::Failed);
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("panics.json:3: step 2\n      expected  the run comes to an end\n"), "{out}");
+        assert!(out.contains("a bug in regrow: ") && out.contains("a test panics"), "{out}");
+        assert!(out.contains("\n2 passed, 1 failed, 0 unusable in "), "{out}");
+        let junit = fs::read_to_string(junit).unwrap();
+        assert!(junit.contains(r#"failures="0" errors="1""#) && junit.contains(r#"<error type="bug""#), "{junit}");
+        assert!(fs::read_to_string(transcript).unwrap().contains(r#""scenario":"z""#));
+    }
+}
