@@ -32,6 +32,7 @@ pub const MAX_TURNS: u32 = 1_000_000;
 
 /// The top of a file.
 pub(super) const TOP: Object = Object::new(&[
+    Field::optional("$schema", Kind::Line, "The address of the JSON Schema, for an editor. The reader ignores it."),
     Field::required("regrow", Kind::Format, "The format: 1."),
     Field::required("name", Kind::Line, "The scenario's name in reports."),
     Field::optional("about", Kind::Line, "One sentence that says why the behaviour matters to a product."),

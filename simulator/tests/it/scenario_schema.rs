@@ -296,6 +296,8 @@ fn schema_and_parser_agree_on_the_top_level() {
         (scenario(json!({ "prefix": "m", "count": 100_000 }), steps.clone()), true),
         (with("seed", json!(u64::MAX)), true),
         (with("about", json!("Because.")), true),
+        (with("$schema", json!("https://example.org/regrow.schema.json")), true),
+        (with("$schema", json!(1)), false),
         (with("tags", json!(["smoke", "nightly"])), true),
         (with("tags", json!([])), true),
         (with("tags", json!("smoke")), false),
