@@ -42,9 +42,9 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Sweep(args) => sweep::sweep(&args, runner)?,
         Command::Schema(args) => {
             let schema = match (args.sweep, args.results) {
-                (true, _) => sweep_schema::SCHEMA,
-                (_, true) => results_schema::SCHEMA,
-                _ => schema::SCHEMA,
+                (true, _) => sweep_schema::SCHEMA.to_owned(),
+                (_, true) => results_schema::SCHEMA.to_owned(),
+                _ => schema(),
             };
             output::stdout().write_all(schema.as_bytes())?;
             Ending::Passed

@@ -78,13 +78,17 @@ pub(super) struct RunArgs {
     /// same. Several --filter choose the scenarios that match one of them
     #[arg(long, value_name = "TEXT")]
     pub(super) filter: Vec<String>,
-    /// Print the names and files of the scenarios that would run, and run none of them
+    /// Run only the scenarios with this tag. Several --tag choose the scenarios with one of them
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Vec<String>,
+    /// Print the files, names and tags of the scenarios that would run, and run none of them
     #[arg(long)]
     pub(super) list: bool,
-    /// A scenario fails if it has a warning
+    /// A scenario fails if it has a warning; the field `strict` of a file does the same for this file
     #[arg(long)]
     pub(super) strict: bool,
-    /// A scenario fails if it runs longer than this time, such as 90s, 15m or 3h
+    /// A scenario fails if it runs longer than this time, such as 90s, 15m or 3h. If the file has a
+    /// `timeout.real` too, the shorter time counts
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     pub(super) timeout: Option<Duration>,
     /// Stop after the first scenario that does not pass

@@ -73,7 +73,9 @@ struct ToldWarning<'a> {
 #[derive(Serialize)]
 struct Listed<'a> {
     file: String,
+    /// Not set if the file is unusable.
     name: Option<&'a str>,
+    tags: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -136,7 +138,8 @@ pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problem
 ///
 /// Errors of the writer.
 pub fn write_listed(out: &mut dyn Write, file: &Path, scenario: Option<&Scenario>) -> io::Result<()> {
-    write_line(out, &Listed { file: shown(file), name: scenario.map(|scenario| scenario.name.as_str()) })
+    let tags = scenario.map_or([].as_slice(), |scenario| &scenario.run.tags);
+    write_line(out, &Listed { file: shown(file), name: scenario.map(|scenario| scenario.name.as_str()), tags })
 }
 
 /// A scenario that a search has found and shrunk.

@@ -19,7 +19,7 @@ pub(super) struct Job {
     /// The options of every run. Each run has its own progress.
     pub(super) options: RunOptions,
     pub(super) keep_lines: bool,
-    /// True if a warning is a failure.
+    /// True if a warning is a failure in every file.
     pub(super) is_strict: bool,
     /// The time on the wall clock after which a scenario fails.
     pub(super) timeout: Option<Duration>,
@@ -34,9 +34,11 @@ pub(super) struct Done {
 }
 
 impl Job {
-    /// The time after which this file fails.
-    pub(super) fn limit(&self, _loaded: &LoadedFile) -> Option<Duration> {
-        self.timeout
+    /// The time after which this file fails: the shorter of the limits of the command line and of the
+    /// file.
+    pub(super) fn limit(&self, loaded: &LoadedFile) -> Option<Duration> {
+        let own = loaded.scenario.as_ref().ok().and_then(|scenario| scenario.run.timeout.real);
+        own.into_iter().chain(self.timeout).min()
     }
 
     /// Runs a file.
@@ -59,7 +61,7 @@ impl Job {
         for failure in outcome.failures.iter_mut().filter(|failure| failure.cause == Cause::Bug) {
             failure.place = progress.place();
         }
-        if self.is_strict {
+        if self.is_strict || scenario.run.strict {
             outcome = outcome.into_strict();
         }
         let (hash, lines) = match transcript.finish() {

@@ -21,7 +21,13 @@ pub(super) fn list(out: &mut dyn Write, args: &RunArgs) -> Result<Ending> {
         }
         match (args.json, scenario) {
             (true, scenario) => json::write_listed(out, &loaded.file, scenario.ok())?,
-            (false, Ok(scenario)) => writeln!(out, "{file:width$}  {}", scenario.name)?,
+            (false, Ok(scenario)) => {
+                let tags = match scenario.run.tags.as_slice() {
+                    [] => String::new(),
+                    tags => format!(" [{}]", tags.join(", ")),
+                };
+                writeln!(out, "{file:width$}  {}{tags}", scenario.name)?;
+            }
             (false, Err(_)) => writeln!(out, "{file:width$}  (unusable)")?,
         }
     }

@@ -10,7 +10,8 @@ use crate::cli::{
 };
 
 /// Loads the files of the paths, and keeps those that the options choose. An unusable file stays,
-/// because nobody knows its name.
+/// because nobody knows its name and its
+/// tags.
 pub(super) fn load(args: &RunArgs) -> Result<Vec<Arc<LoadedFile>>> {
     let mut files = files::load_all(&args.paths);
     let all = files.len();
@@ -25,5 +26,6 @@ fn is_chosen(loaded: &LoadedFile, args: &RunArgs) -> bool {
     let Ok(scenario) = &loaded.scenario else { return true };
     let (name, path) = (scenario.name.to_lowercase(), loaded.file.display().to_string().to_lowercase());
     let matches = |text: &String| name.contains(&text.to_lowercase()) || path.contains(&text.to_lowercase());
-    args.filter.is_empty() || args.filter.iter().any(matches)
+    let filtered = args.filter.is_empty() || args.filter.iter().any(matches);
+    filtered && (args.tag.is_empty() || args.tag.iter().any(|tag| scenario.run.tags.contains(tag)))
 }

@@ -77,6 +77,40 @@ fn scenario_that_exceeds_its_time_fails_and_the_others_run() {
     assert_eq!(results[0]["transcript"], Value::Null);
 }
 
+/// Adds fields to the top of a scenario.
+fn add_fields(folder: &TempDir, file: &str, fields: &str) {
+    let path = folder.path().join(file);
+    let scenario = fs::read_to_string(&path).unwrap();
+    fs::write(path, scenario.replacen("{\n", &format!("{{\n  {fields},\n"), 1)).unwrap();
+}
+
+#[test]
+fn tag_chooses_scenarios() {
+    let folder = three();
+    add_fields(&folder, "a.json", r#""tags": ["smoke", "fast"]"#);
+    add_fields(&folder, "c.json", r#""tags": ["nightly"]"#);
+    assert_eq!(names(&["--tag", "smoke"], &folder), ["./a.json"]);
+    assert_eq!(names(&["--tag", "fast", "--tag", "nightly"], &folder), ["./a.json", "./c.json"]);
+    assert_eq!(names(&["--tag", "fast", "--filter", "other"], &folder), Vec::<String>::new());
+    let output = regrow(&["run", "--tag", "fastt", "."], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("none of the 3 scenarios is chosen"), "{}", text(&output.stderr));
+    let output = regrow(&["run", "--list", "--tag", "smoke", "."], folder.path());
+    assert_eq!(text(&output.stdout), "./a.json  Alice talks [smoke, fast]\n");
+    let listed = lines(&regrow(&["run", "--list", "--json", "--tag", "nightly", "."], folder.path()));
+    assert_eq!(listed[0]["tags"], json!(["nightly"]));
+}
+
+#[test]
+fn file_can_be_strict_and_limit_its_time() {
+    let folder = folder(&[("a.json", "forgot", talk()[..2].to_vec()), ("b.json", "slow", long())]);
+    add_fields(&folder, "a.json", r#""strict": true"#);
+    add_fields(&folder, "b.json", r#""timeout": { "real": "1s" }"#);
+    let results = lines(&regrow(&["run", "--json", "--timeout", "1h", "."], folder.path()));
+    assert_eq!(results[0]["failures"][0]["cause"], "warning");
+    assert_eq!(results[1]["failures"][0]["cause"], "timeout");
+}
+
 #[test]
 fn colours_follow_the_option() {
     let folder = three();
