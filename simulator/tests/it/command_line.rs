@@ -144,20 +144,6 @@ fn costs_are_written_in_the_order_of_the_files() {
     assert_eq!(run("4"), costs);
 }
 
-/// The device `/dev/full` refuses every byte, like a full disk.
-#[test]
-#[cfg(target_os = "linux")]
-fn full_disk_is_an_error_with_status_2() {
-    let folder = scenarios();
-    for (option, what) in [("--costs", "costs"), ("--html", "page")] {
-        let output = regrow(&["run", option, "/dev/full", "."], folder.path());
-        assert_eq!(output.status.code(), Some(2));
-        let told = text(&output.stderr);
-        assert!(told.starts_with(&format!("regrow: cannot write the {what}: ")), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
-    }
-}
-
 #[test]
 fn junit_is_written_beside_the_report() {
     let folder = scenarios();

@@ -112,7 +112,7 @@ fn wrong_paths() {
     assert_answer(&folder, &["run", "absent.json"], 2, &["absent.json: cannot be read"]);
     assert_answer(&folder, &["run", "empty"], 2, &["empty: no scenario in this folder", "name such a folder"]);
     fs::write(folder.path().join("notes.txt"), "notes").unwrap();
-    assert_answer(&folder, &["run", "notes.txt"], 2, &["notes.txt:1:1: this is not JSON"]);
+    assert_answer(&folder, &["run", "notes.txt"], 2, &["notes.txt:1:", "this is not JSON"]);
     assert_answer(&folder, &["run"], 2, &["required arguments were not provided", "<PATH>"]);
 }
 
