@@ -12,7 +12,7 @@ use crate::scenario::Place;
 pub struct Progress {
     all_steps: AtomicU64,
     steps: AtomicU64,
-    epoch: AtomicU64,
+    epochs: AtomicU64,
     joined: AtomicU64,
     place: Mutex<Option<Place>>,
     stopped: AtomicBool,
@@ -34,9 +34,9 @@ impl Progress {
         self.steps.load(Ordering::Relaxed)
     }
 
-    /// The epoch of the group after the last finished step.
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
+    /// The number of commits that the service had ordered after the last finished step.
+    pub fn epochs(&self) -> u64 {
+        self.epochs.load(Ordering::Relaxed)
     }
 
     /// The number of devices that have joined by a welcome.
@@ -63,8 +63,8 @@ impl Progress {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place.clone());
     }
 
-    pub(crate) fn end_step(&self, epoch: u64) {
-        self.epoch.store(epoch, Ordering::Relaxed);
+    pub(crate) fn end_step(&self, epochs: u64) {
+        self.epochs.store(epochs, Ordering::Relaxed);
     }
 
     pub(crate) fn join(&self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     event::TranscriptEvent,
     fault_injection::{FaultInjection, NoFaults},
-    service_under_test::Endpoint,
+    service_under_test::{Endpoint, GroupRecord},
     state::World,
     step_failure::{FailedStep, StepFailure, unexpected},
     virtual_timeout::virtual_timeout,
@@ -95,7 +95,7 @@ impl World<'_> {
             match self.play_step(&step) {
                 Ok(step_failed) => {
                     failed = step_failed;
-                    self.progress.end_step(self.service.epoch());
+                    self.progress.end_step(self.service.groups.values().map(GroupRecord::epoch).sum());
                 }
                 Err(failure) => return vec![self.failed_at(step.place, failure)],
             }

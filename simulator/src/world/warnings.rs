@@ -79,8 +79,10 @@ impl World<'_> {
     }
 
     fn is_alone(&self) -> Option<String> {
-        let online = self.service.roster().into_iter().filter(|device| self.devices[*device].online).count();
-        (online < 2).then(|| "fewer than two members are online".to_owned())
+        let is_shared =
+            |roster: &BTreeSet<usize>| roster.iter().filter(|device| self.devices[**device].online).count() > 1;
+        let shared = self.service.groups.values().filter_map(|group| group.rosters.last()).any(is_shared);
+        (!shared).then(|| "fewer than two members are online".to_owned())
     }
 
     fn all_own(&self, who: &[MemberName], messages: &[MessageId]) -> Option<String> {
@@ -99,7 +101,8 @@ impl World<'_> {
         }
         let was_member = |name: &MemberName| {
             let device = self.devices.find(name).ok();
-            device.is_some_and(|device| self.service.rosters.iter().any(|roster| roster.contains(&device)))
+            let mut rosters = self.service.groups.values().flat_map(|group| &group.rosters);
+            device.is_some_and(|device| rosters.any(|roster| roster.contains(&device)))
         };
         (!who.iter().any(was_member)).then(|| {
             let names: Vec<_> = who.iter().take(NAMED).map(MemberName::as_str).collect();
@@ -170,7 +173,7 @@ impl World<'_> {
 
     fn theft_warnings(&mut self, places: &Places) -> Vec<Warning> {
         let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
-        let (epoch, nothing) = (self.service.epoch(), BTreeSet::new());
+        let nothing = BTreeSet::new();
         let mut warnings = Vec::new();
         for (number, answers) in answers.iter().enumerate() {
             let thief = &self.thieves[number];
@@ -190,7 +193,7 @@ impl World<'_> {
                     remedy: format!("add the messages to the `reads` of an `expect` with `compromise` {id}"),
                 });
             }
-            if thief.healed_after(answers.exposure.reach, epoch).is_none() && !self.questions.unhealed.contains(id) {
+            if self.healed_after(thief, &answers.exposure).is_none() && !self.questions.unhealed.contains(id) {
                 warnings.push(Warning {
                     kind: WarningKind::NotHealed,
                     place: place.cloned(),

@@ -24,12 +24,12 @@ pub(super) fn text(files: &[Arc<LoadedFile>], ended: usize, running: &BTreeMap<u
     text
 }
 
-/// The progress of one run: its step, its epoch, and the time that the other steps may take.
+/// The progress of one run: its step, its epochs, and the time that the other steps may take.
 fn of_a_run(run: &Running) -> String {
     let (progress, elapsed) = (&run.progress, run.started.elapsed());
-    let (step, epoch) = (progress.steps(), progress.epoch());
-    let Some(all) = progress.all_steps() else { return format!("step {step}, epoch {epoch}") };
-    let mut text = format!("step {step} of {all}, epoch {epoch}");
+    let (step, epochs) = (progress.steps(), progress.epochs());
+    let Some(all) = progress.all_steps() else { return format!("step {step}, {epochs} epochs") };
+    let mut text = format!("step {step} of {all}, {epochs} epochs");
     // The present step has not ended.
     if let Some(done) = step.checked_sub(1).filter(|done| *done > 0) {
         let left = elapsed.as_secs_f64() / done as f64 * all.saturating_sub(done) as f64;
