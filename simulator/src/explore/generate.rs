@@ -13,7 +13,7 @@ use super::{
 use crate::choices::Choices;
 use crate::scenario::{
     Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, MemberName, NetworkChange, Protocol,
-    Scenario, Step, TheftScope, ThiefAction,
+    RunSettings, Scenario, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -49,6 +49,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     let mut scenario = Scenario {
         name: format!("scenario {number} of seed {seed}"),
         about: None,
+        run: RunSettings::default(),
         seed: scenario_seed,
         fidelity: Fidelity::Real,
         protocol: Protocol::Mls,

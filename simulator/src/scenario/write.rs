@@ -10,6 +10,7 @@ use super::{
     },
     name::MemberName,
     network::NetworkChange,
+    run_settings::{RunSettings, Timeout},
     word::word,
     write_churn::{churn, updates},
 };
@@ -42,6 +43,7 @@ pub fn write(scenario: &Scenario) -> String {
     let mut fields = vec![format!("\"regrow\": {FORMAT}"), format!("\"name\": {}", text(&scenario.name))];
     fields.extend(scenario.about.as_ref().map(|about| format!("\"about\": {}", text(about))));
     fields.push(format!("\"seed\": {}", scenario.seed));
+    fields.extend(run_settings(&scenario.run));
     if scenario.fidelity != Fidelity::default() {
         fields.push(format!("\"fidelity\": {}", text(word(scenario.fidelity))));
     }
@@ -63,6 +65,28 @@ pub fn write(scenario: &Scenario) -> String {
         fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
     }
     format!("{{\n  {}\n}}\n", fields.join(",\n  "))
+}
+
+fn run_settings(run: &RunSettings) -> Vec<String> {
+    let mut fields = Vec::new();
+    if !run.tags.is_empty() {
+        let tags: Vec<_> = run.tags.iter().map(|tag| text(tag)).collect();
+        fields.push(format!("\"tags\": [{}]", tags.join(", ")));
+    }
+    let Timeout { real, virtual_time } = run.timeout;
+    let mut times = LineFields::default();
+    for (name, time) in [("real", real), ("virtual", virtual_time)] {
+        if let Some(time) = time {
+            times.text(name, &duration(time));
+        }
+    }
+    if run.timeout != Timeout::default() {
+        fields.push(format!("\"timeout\": {}", times.object()));
+    }
+    if run.strict {
+        fields.push("\"strict\": true".to_owned());
+    }
+    fields
 }
 
 fn group(settings: &GroupSettings) -> String {
@@ -278,12 +302,12 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
                 fields.names("who", who.iter().map(|name| name.as_str()));
                 (reads, cannot_read)
             }
-            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+            ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected } => {
                 fields.text("compromise", compromise.as_str());
                 if let Some(epochs) = heals_within {
                     fields.add("heals_within", epochs);
                 }
-                for (name, expected) in [("accepted", accepted), ("detected", detected)] {
+                for (name, expected) in [("healed", healed), ("accepted", accepted), ("detected", detected)] {
                     if let Some(expected) = expected {
                         fields.add(name, expected);
                     }
@@ -303,7 +327,7 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
 }
 
 /// The duration in the longest unit that is exact.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
     let (length, unit) = fitting.copied().unwrap_or((1, 's'));

@@ -23,6 +23,7 @@ use super::{
     step_labels::StepLabels,
     step_recorder::StepRecorder,
     thieves::Thieves,
+    warnings::Questions,
 };
 use crate::{
     report::{RunOptions, Transcript, progress::Progress},
@@ -48,6 +49,8 @@ pub(super) struct World<'t> {
     /// The snapshots for an exposure matrix, if the run makes one.
     pub(super) matrix: Option<MatrixRecorder>,
     pub(super) progress: Arc<Progress>,
+    /// The questions of the `expect` steps, for warnings.
+    pub(super) questions: Questions,
 }
 
 impl<'t> World<'t> {
@@ -83,6 +86,7 @@ impl<'t> World<'t> {
             step_labels: StepLabels::default(),
             matrix,
             progress: Arc::default(),
+            questions: Questions::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;

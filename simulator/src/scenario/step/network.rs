@@ -1,122 +1,124 @@
-//! Reads the steps `network` and `clock`.
+//! Steps of the network: connections, key packages, deliveries and time.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use super::{DAY, duration};
-use crate::{
-    churn::Decimal,
-    scenario::{
-        fields::{At, Fields, FileReader, shown},
-        format::Action,
+use super::{
+    super::{
+        describe::{Field, Kind, Object},
+        fields::{At, FileReader},
+        format::{Action, Delivery},
         name::MemberName,
-        names::members,
-        network::{ClockChange, ClockOffset, NetworkChange},
     },
+    StepKind,
 };
 
-/// The longest latency or jitter, in milliseconds: ten minutes. A longer outage is a partition.
-pub const MAX_LATENCY_MS: u32 = 600_000;
+/// The longest `wait`: a century. Longer waits are typing errors, and their sum could overflow the
+/// clock.
+pub const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * DAY);
 
-/// The largest difference between the clock of a device and the delivery service's clock: ten
-/// years. OpenMLS compares lifetimes with the clock of this machine, and the lifetimes of a scenario
-/// are valid only in years after that clock.
-pub const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(3650 * DAY);
+const DAY: u64 = 24 * 60 * 60;
 
-/// The fastest clock: ten seconds in one second.
-pub const MAX_CLOCK_RATE: u32 = 10;
+const OFFLINE: Object = Object::new(&[Field::required("who", Kind::Names, "The members to disconnect.")]);
 
-/// The fields of `network` that describe connections.
-const CONDITIONS: [&str; 5] = ["latency_ms", "jitter_ms", "loss", "duplicate", "reorder"];
+const ONLINE: Object = Object::new(&[Field::required("who", Kind::Names, "The members to connect.")]);
 
-/// The largest probability of a loss. A network that loses everything is a partition.
-fn most_loss() -> Decimal {
-    Decimal::parse("0.9").unwrap_or_default()
+const KEY_PACKAGES: Object = Object::new(&[
+    Field::required("who", Kind::Names, "The members whose key packages are replaced."),
+    Field::required("renew", Kind::True, "Always true."),
+]);
+
+const DELIVERY: Object = Object::new(&[
+    Field::required("id", Kind::Name, "The message or handshake. The step that makes it may come later."),
+    Field::optional("for", Kind::Names, "The receiving members. Without it, everyone."),
+]);
+
+pub(super) const STEPS: &[StepKind] = &[
+    StepKind::action(
+        "offline",
+        Kind::Object(&OFFLINE),
+        |reader, at| Some(Action::Offline { who: only_who(reader, at, &OFFLINE)? }),
+        "Disconnects these members.",
+    ),
+    StepKind::action(
+        "online",
+        Kind::Object(&ONLINE),
+        |reader, at| Some(Action::Online { who: only_who(reader, at, &ONLINE)? }),
+        "Connects these members again. They catch up.",
+    ),
+    StepKind::action(
+        "key_packages",
+        Kind::Object(&KEY_PACKAGES),
+        renew_key_packages,
+        "Withdraws all key packages of these members from the delivery service, and publishes new ones.",
+    ),
+    StepKind::action(
+        "hold",
+        Kind::Object(&DELIVERY),
+        |reader, at| Some(Action::Hold(delivery(reader, at)?)),
+        "Holds the message or handshake back.",
+    ),
+    StepKind::action(
+        "release",
+        Kind::Object(&DELIVERY),
+        |reader, at| Some(Action::Release(delivery(reader, at)?)),
+        "Delivers what is held. A `hold` has to come before it.",
+    ),
+    StepKind::action(
+        "drop",
+        Kind::Object(&DELIVERY),
+        |reader, at| Some(Action::Drop(delivery(reader, at)?)),
+        "Loses the delivery. The receiver fetches a lost handshake later.",
+    ),
+    StepKind::action(
+        "duplicate",
+        Kind::Object(&DELIVERY),
+        |reader, at| Some(Action::Duplicate(delivery(reader, at)?)),
+        "Delivers the message or handshake twice.",
+    ),
+    StepKind::action(
+        "wait",
+        Kind::Duration,
+        wait,
+        "Virtual time passes: a number with `s`, `m`, `h` or `d`, such as `\"90s\"`, `\"15m\"`, `\"3h\"`, `\"7d\"`; \
+         from one second to 36,500 days.",
+    ),
+];
+
+fn only_who<'a>(reader: &mut FileReader<'a>, at: At<'a>, object: &'static Object) -> Option<Vec<MemberName>> {
+    reader.described(at, object)?.members(reader, "who")
 }
 
-/// Reads a step `network`.
-pub(in crate::scenario) fn network<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let known = [&["who", "heal", "partition"][..], &CONDITIONS].concat();
-    let fields = reader.object(at, &known)?;
-    let heal = fields.get("heal").map(|at| reader.just_true(&at)).is_some();
-    let partition = fields.get("partition").and_then(|at| sides(reader, at));
-    let who = fields.get("who");
-    if let (Some(at), Some(_)) = (&who, fields.get("partition")) {
-        reader.note(at, "a partition names the members itself; leave `who` out");
-    }
-    let latency =
-        |reader: &mut FileReader<'a>, name| fields.get(name).and_then(|at| reader.small_number(&at, 0, MAX_LATENCY_MS));
-    let share = |reader: &mut FileReader<'a>, name, most| {
-        fields.get(name).and_then(|at| reader.decimal(&at, Decimal::whole(0), most))
+fn renew_key_packages<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &KEY_PACKAGES)?;
+    fields.is_true(reader, "renew");
+    Some(Action::RenewKeyPackages { who: fields.members(reader, "who")? })
+}
+
+fn delivery<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Delivery> {
+    let fields = reader.described(at, &DELIVERY)?;
+    let (id, to) = (fields.message(reader, "id"), fields.members(reader, "for"));
+    Some(Delivery { id: id?, to })
+}
+
+fn wait<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    reader.duration(&at, Duration::from_secs(1)).map(Action::Wait)
+}
+
+/// Reads a duration as it is written in a file: `90s`, `15m`, `3h`, `7d`. A longer duration than
+/// possible becomes the longest possible one.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => DAY,
+        _ => return None,
     };
-    let change = NetworkChange {
-        who: members(reader, who),
-        heal,
-        latency_ms: latency(reader, "latency_ms"),
-        jitter_ms: latency(reader, "jitter_ms"),
-        loss: share(reader, "loss", most_loss()),
-        duplicate: share(reader, "duplicate", Decimal::whole(1)),
-        reorder: share(reader, "reorder", Decimal::whole(1)),
-        partition,
-    };
-    refuse_no_change(reader, &fields, &[&["heal", "partition"][..], &CONDITIONS].concat());
-    Some(Action::Network(change))
-}
-
-/// Notes a step that changes nothing.
-fn refuse_no_change<'a>(reader: &mut FileReader<'a>, fields: &Fields<'a>, changes: &[&str]) {
-    if changes.iter().all(|name| fields.get(name).is_none()) {
-        reader.note(fields.at(), format!("this step changes nothing: it needs one of `{}`", changes.join("`, `")));
-    }
-}
-
-/// Reads the sides of a partition: at least two lists, and each member on one side.
-fn sides<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Vec<Vec<MemberName>>> {
-    let elements = at.elements().unwrap_or_default();
-    if elements.len() < 2 {
-        let expected = r#"expected at least two lists of members, such as [["alice"], ["bob"]]"#;
-        reader.note(&at, expected);
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let mut seen = BTreeSet::new();
-    let mut sides = Vec::with_capacity(elements.len());
-    for element in elements {
-        let side = members(reader, Some(element.clone()))?;
-        if let Some(twice) = side.iter().find(|name| !seen.insert((*name).clone())) {
-            reader.note(&element, format!("`{}` is on two sides of the partition", shown(twice.as_str())));
-            return None;
-        }
-        sides.push(side);
-    }
-    Some(sides)
-}
-
-/// Reads a step `clock`.
-pub(in crate::scenario) fn clock<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.object(at, &["who", "offset", "rate"])?;
-    let who = fields.required(reader, "who");
-    let who = members(reader, who);
-    let offset = fields.get("offset").and_then(|at| offset(reader, &at));
-    let most = Decimal::whole(MAX_CLOCK_RATE);
-    let rate = fields.get("rate").and_then(|at| reader.decimal(&at, Decimal::whole(0), most));
-    refuse_no_change(reader, &fields, &["offset", "rate"]);
-    Some(Action::Clock { who: who?, change: ClockChange { offset, rate } })
-}
-
-fn offset<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<ClockOffset> {
-    let text = reader.text(at)?;
-    let (behind, rest) = match text.split_at_checked(1) {
-        Some(("+", rest)) => (false, rest),
-        Some(("-", rest)) => (true, rest),
-        _ => (false, ""),
-    };
-    let Some(by) = duration(rest) else {
-        reader.note(at, r#"expected a difference with its sign, such as "+1h", "-2d" or "+0s""#);
-        return None;
-    };
-    if by > MAX_CLOCK_OFFSET {
-        let days = MAX_CLOCK_OFFSET.as_secs() / DAY;
-        reader.note(at, format!("the clock of a device is at most {days} days ahead or behind"));
-        return None;
-    }
-    Some(ClockOffset { behind: behind && !by.is_zero(), by })
+    Some(Duration::from_secs(digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(seconds)))
 }
