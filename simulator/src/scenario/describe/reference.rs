@@ -110,6 +110,7 @@ fn phrase(kind: Kind) -> String {
         Kind::Difference => "difference, such as `\"+1h\"` or `\"-2d\"`".to_owned(),
         Kind::Rate => "rate".to_owned(),
         Kind::Object(_) => "object".to_owned(),
+        Kind::List(Kind::Names) => "list of lists of names".to_owned(),
         Kind::List(kind) => format!("list of {}s", phrase(*kind)),
         Kind::Steps => "list of steps".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(|kind| phrase(*kind)).collect::<Vec<_>>().join(", or "),
