@@ -5,9 +5,11 @@ mod calibrate;
 mod check;
 mod compare;
 mod ending;
+mod explain;
 mod explore;
 mod files;
 mod matrix;
+mod new;
 mod output;
 mod report;
 mod run;
@@ -31,7 +33,9 @@ use self::{
 pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
     let ending = match cli.command {
         Command::Run(args) => run::run(&args, runner)?,
+        Command::Explain(args) => explain::explain(&args, runner)?,
         Command::Explore(args) => explore::explore(&args, runner)?,
+        Command::New(args) => new::new(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Compare(args) => compare::compare(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     report::{
-        FileOutcome, RunOptions, RunOutcome, RunResult, Transcript,
+        FileOutcome, Focus, RunOptions, RunOutcome, RunResult, Transcript,
         costs::CostTable,
         html::RunPage,
         json, junit,
@@ -61,6 +61,7 @@ pub(super) fn run(args: &RunArgs, runner: Runner) -> Result<Ending> {
             service: args.service.clone(),
             costs: costs.is_some() || html.is_some(),
             record: html.is_some(),
+            focus: Focus::default(),
             progress: progress.clone(),
         },
         keep_lines: transcript.is_some(),

@@ -212,7 +212,7 @@ fn failure(file: &Path, failure: &Failure, events: bool) -> String {
 }
 
 /// A text as one line, without characters that a terminal would obey.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

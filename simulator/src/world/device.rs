@@ -25,6 +25,7 @@ use super::{
 use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
+    report::Unreadable,
     scenario::{CrashPoint, MemberName, TheftScope},
 };
 
@@ -105,8 +106,8 @@ pub(super) struct PresentEpoch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadStatus {
     Read,
-    /// The policy had already erased the keys.
-    Unreadable,
+    /// The device could not read it, for this reason.
+    Unreadable(Unreadable),
     Held,
     Dropped,
 }

@@ -17,7 +17,7 @@ use regrow_engine::{Change, DeviceId, MessageId, PendingCommit, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    adversary::{Answers, CallLog, Evidence, StolenBytes, Traffic, TrafficKind},
+    adversary::{Answers, CallLog, Derivation, Evidence, Goal, StolenBytes, Traffic, TrafficKind},
     cost::{CostCounts, Costs, Operation},
     oracle::{
         Commit, CommitId, DeviceNumber, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
@@ -144,6 +144,11 @@ impl FactRecorder {
         let predicted = predicted.map(|(number, _)| *number).collect();
         let why = |number| self.sent.get(&number).map(|message| reach.why(*message)).unwrap_or_default();
         Answers::compare(self.evidence.exposure(stolen), &predicted, replayed, why)
+    }
+
+    /// The derivations of these secrets from the stolen bytes.
+    pub(super) fn derivations(&self, stolen: &[StolenBytes], goals: &[Goal]) -> Vec<Option<Derivation>> {
+        if goals.is_empty() { Vec::new() } else { self.evidence.derivations(stolen, goals) }
     }
 
     /// The oracle's reasons for its answer about a message.

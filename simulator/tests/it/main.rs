@@ -17,6 +17,7 @@ mod determinism;
 mod docs;
 mod evidence;
 mod expectations;
+mod explain;
 mod explore;
 mod html;
 mod impersonate;
