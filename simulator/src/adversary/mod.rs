@@ -43,7 +43,7 @@ pub use disk::BreakInError;
 pub(crate) use evidence::Goal;
 pub use evidence::{Evidence, Exposure, StolenBytes};
 pub(crate) use graph::How;
-pub(crate) use naming::{SecretKind, SecretName};
+pub(crate) use naming::SecretKind;
 pub use replay::Adversary;
 pub use run_stolen::run_stolen;
 pub use stolen_state::{StolenFile, StolenState};

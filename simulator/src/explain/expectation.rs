@@ -150,11 +150,11 @@ fn thief_alone(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>, thie
     words.push(format!("The theft was in {}, in epoch {}.", story.step_words(thief.step), thief.epoch));
     let after = (thief.epoch..=story.epoch()).filter_map(|epoch| {
         let known = if thief.epochs.contains_key(&epoch) {
-            "the thief knows secrets of it"
+            "The thief knows secrets of this epoch."
         } else {
-            "the thief knows no secret of it"
+            "The thief knows no secret of this epoch."
         };
-        Some(format!("{} In this epoch, {known}.", story.epoch_sentence(epoch)?))
+        Some(format!("{} {known}", story.epoch_sentence(epoch)?))
     });
     words.extend(last_lines(after.collect()));
     words.push(thief::healing(story, thief));

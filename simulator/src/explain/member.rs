@@ -43,7 +43,7 @@ pub(super) fn explained(
         label,
         after: Some(after).filter(|after| *after != before),
         before,
-        note: word.and_then(|word| terms.note(word)).map(str::to_owned),
+        note: word.and_then(|word| Some(format!("{word}: {}", terms.note(word)?))),
     });
     let moment = match same {
         true => format!("before and after {}", step.place),

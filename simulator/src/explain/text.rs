@@ -12,7 +12,7 @@ use crate::report::{result::Status, terminal::plain};
 const WIDTH: usize = 100;
 
 /// The width of the labels of a state.
-const LABEL: usize = 16;
+const LABEL: usize = 17;
 
 /// Writes an explanation.
 ///
@@ -131,7 +131,7 @@ impl Page<'_> {
                 value += &format!("; then {after}");
             }
             if let Some(note) = &line.note {
-                value += &format!(" ({}: {note})", line.label);
+                value += &format!(" ({note})");
             }
             self.labelled(6, &format!("{:LABEL$}", line.label), &value)?;
         }

@@ -17,6 +17,9 @@ use crate::{
 /// The largest number of steps of a way. A way through many epochs repeats the same steps.
 const MAX_STEPS: usize = 60;
 
+/// The beginning of the names of the records that a thief has made itself.
+const OWN: &str = "the thief's own: ";
+
 /// The way of a thief to a secret. [`None`] if the record has no derivation of it.
 pub(super) fn way(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, goal: &Goal) -> Option<Way> {
     let derivation = story.record.derivations.get(&(thief.id.clone(), goal.clone()))?;
@@ -72,11 +75,12 @@ pub(super) fn cause(story: &Story<'_>, thief: &ThiefRecord, goal: &Goal) -> Opti
     }
     let records: Vec<_> = records.into_iter().map(|record| format!("`{record}`")).collect();
     let records = records.join(" and ");
+    let from = format!("The key follows from the stolen {records}");
     Some(match opened.len() {
-        0 => format!("its key follows from the stolen {records}"),
-        1..=3 => format!("its key follows from the stolen {records}, which opens {}", opened.join(", then ")),
+        0 => from,
+        1..=3 => format!("{from}. With it the thief opens {}", opened.join(", and then ")),
         count => {
-            format!("its key follows from the stolen {records}, which opens {}, then {} more", opened[0], count - 1)
+            format!("{from}. With it the thief opens {}, and then {} more commits", opened[0], count - 1)
         }
     })
 }
@@ -125,7 +129,10 @@ impl<'a> Teller<'a> {
         let (secret, section) = self.secret(terms, number, step);
         let text = match &step.source {
             Source::Public => format!("Everybody knows {secret}."),
-            Source::Stolen(record) => format!("The stolen record `{record}` contains {secret}."),
+            Source::Stolen(record) => match record.strip_prefix(OWN) {
+                Some(own) => format!("The thief's own record `{own}`, which it made when it acted, contains {secret}."),
+                None => format!("The stolen record `{record}` contains {secret}."),
+            },
             Source::From { how, steps } => {
                 let from: Vec<_> = steps.iter().map(|from| self.reference(*from)).collect();
                 let subject = from.join(" and ");

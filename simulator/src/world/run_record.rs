@@ -16,11 +16,11 @@ use crate::{
 impl World<'_> {
     /// Makes the record of the run so far.
     pub(super) fn take_record(&mut self, scenario: &Scenario) -> RunRecord {
+        let derivations = self.derivations();
         let steps = self.take_steps();
         let messages = self.message_records(&steps);
         let thieves = self.thief_records(&steps);
         let epochs = self.epoch_records(&steps);
-        let derivations = self.derivations();
         let RecordedSteps { steps, .. } = steps;
         let (about, members) = (scenario.about.clone(), scenario.members.clone());
         RunRecord { about, members, steps, epochs, messages, thieves, derivations }
