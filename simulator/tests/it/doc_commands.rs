@@ -43,7 +43,8 @@ fn blocks(page: &str) -> Vec<Block> {
 fn output_of(command: &str, folder: &Path) -> String {
     let words = command.strip_prefix("cargo run --release -- ").or_else(|| command.strip_prefix("regrow "));
     let words = words.unwrap_or_else(|| panic!("{command} does not run regrow"));
-    let output = Command::new(env!("CARGO_BIN_EXE_regrow")).args(words.split(' ')).current_dir(folder).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_regrow")).args(words.split(' ')).current_dir(folder).output().unwrap();
     assert!(output.stderr.is_empty(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     without_duration(&String::from_utf8(output.stdout).unwrap())
 }

@@ -392,7 +392,7 @@ fn a_scenario_that_passes_has_a_summary_of_its_thieves() {
             "regrow explain a.json --message m2 --compromise phone",
         ],
     );
-    let nothing_stolen = explained(json!({}), &["alice"], &[create(&[])]);
+    let nothing_stolen = explained(json!({}), &["alice", "bob"], &[create(&["bob"])]);
     assert_tells(&nothing_stolen, &["nothing was stolen. There is nothing to explain."]);
 }
 
@@ -405,7 +405,7 @@ fn questions_about_messages_and_thieves_are_answered() {
         &[
             "passed alice sent m2",
             "How the thief of phone reads m2:",
-            "alice's ratchet of epoch 1, at generation 1",
+            "alice's ratchet of epoch 1 (a chain of keys, one for each message of one sender), at generation 1",
             "decrypts m2.",
         ],
     );
