@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_delivery_service::Limits;
+use regrow_engine::GroupId;
 
 use super::{
     device::{Device, ReadStatus},
+    event::of_group,
     expect::names,
     service_under_test::OrderedMessage,
     state::World,
@@ -41,31 +43,37 @@ impl World<'_> {
             .collect()
     }
 
-    /// Online members that differ from the others, or from the service, in epoch, roster or state.
+    /// Online members that differ from the others in a group, or from the service, in epoch, roster
+    /// or state.
     pub(super) fn divergence(&mut self) -> Vec<Failure> {
-        let (epoch, roster) = (self.service.epoch(), self.service.roster());
-        let keep = self.loaded_groups.devices(roster.len());
+        let groups: Vec<_> = self.service.groups.keys().cloned().collect();
+        groups.iter().flat_map(|group| self.divergence_in(group)).collect()
+    }
+
+    fn divergence_in(&mut self, group: &GroupId) -> Vec<Failure> {
+        let (epoch, roster) = (self.service.epoch(group), self.service.roster(group));
+        let keep = self.loaded_groups.devices(self.service.member_count());
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
         let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
         let mut failures = Vec::new();
         for index in roster {
             let device = &mut self.devices[index];
             // A device that a thief has locked out knows it, and differs until it has rejoined.
-            if !device.online || device.locked_out {
+            if !device.online || device.is_locked_out(group) {
                 continue;
             }
-            let (name, own) = (device.name.clone(), device.epoch());
+            let (name, own) = (device.name.clone(), device.epoch(group));
             if own != Some(epoch) {
                 let seen = own.map_or("not in the group".to_owned(), |own| format!("in epoch {own}"));
                 let expected = format!("{name} is in epoch {epoch}, like the service");
                 failures.push(self.recorder.failure(expected, format!("{name} is {seen}")).about_member(&name));
             }
-            if own.is_some() && listed_members(device, self.service.group()).is_some_and(|listed| listed != expected) {
+            if own.is_some() && listed_members(device, group).is_some_and(|listed| listed != expected) {
                 let expected = format!("{name} and the service see the same members");
                 failures.push(self.recorder.failure(expected, "they do not").about_member(&name));
             }
-            states.entry(device.authenticator()).or_default().push(name);
-            device.unload_group(keep);
+            states.entry(device.authenticator(group)).or_default().push(name);
+            device.unload_groups(keep);
         }
         if states.len() > 1 {
             // The largest state comes first, because a reader looks for the devices that differ.
@@ -80,6 +88,8 @@ impl World<'_> {
             let one_of_each = states.iter().filter_map(|members| members.first());
             failures.push(one_of_each.fold(failure, Failure::about_member));
         }
+        let of_group = of_group(self.service.label(group).as_ref());
+        failures.iter_mut().for_each(|failure| failure.expected += &of_group);
         failures
     }
 
@@ -91,7 +101,9 @@ impl World<'_> {
         let kept = |message: &&OrderedMessage| message.time.0 + Limits::default().retention_seconds > now.0;
         let messages = self.service.sent.list.iter().enumerate();
         for (number, message) in messages.filter(|(_, message)| kept(message)) {
-            let Some(readers) = self.service.rosters.get(message.at.epoch as usize) else { continue };
+            let rosters = self.service.groups.get(&message.group).map(|group| &group.rosters);
+            let readers = rosters.and_then(|rosters| rosters.get(message.at.epoch as usize));
+            let Some(readers) = readers else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];
                 if device.online && !device.read_status.contains_key(&number) {
@@ -131,12 +143,17 @@ impl World<'_> {
     fn foreign(&self, number: usize, device: usize, thief: Option<&CompromiseId>) -> Option<Failure> {
         let who = thief.map_or_else(|| self.devices[device].name.to_string(), |id| format!("the thief of {id}"));
         let message = self.service.sent.list.get(number)?;
-        if self.service.was_member(device, message.at.epoch)? {
+        if self.service.was_member(device, &message.group, message.at.epoch)? {
             return None;
         }
         let failure = self.recorder.failure(
             format!("{who} reads no message of an epoch in which {} was not a member", self.devices[device].name),
-            format!("{who} reads {}, of epoch {}", message.id, message.at.epoch),
+            format!(
+                "{who} reads {}, of epoch {}{}",
+                message.id,
+                message.at.epoch,
+                of_group(self.service.label(&message.group).as_ref())
+            ),
         );
         let failure = failure.about_message(&message.id);
         Some(match thief {
@@ -178,7 +195,7 @@ impl World<'_> {
 }
 
 /// The users in the group, as a device's engine lists them.
-fn listed_members(device: &mut Device, group: &regrow_engine::GroupId) -> Option<BTreeSet<String>> {
+fn listed_members(device: &mut Device, group: &GroupId) -> Option<BTreeSet<String>> {
     let members = device.client.group(group).and_then(|mut group| group.roster()).ok()?;
     Some(members.into_iter().map(|member| member.device.user().to_string()).collect())
 }

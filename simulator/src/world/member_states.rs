@@ -24,20 +24,22 @@ impl World<'_> {
     fn member_state(&mut self, index: usize) -> MemberState {
         let group = self.group_view(index);
         let device = &self.devices[index];
+        let standing = self.service.groups.keys().next().and_then(|group| device.groups.get(group));
+        let lost = standing.is_some_and(|standing| standing.lost || standing.locked_out);
         let messages = (0..self.service.sent.list.len()).map(|number| self.message_status(device, number)).collect();
-        MemberState { online: device.online, group, lost: device.lost || device.locked_out, messages }
+        MemberState { online: device.online, group, lost, messages }
     }
 
     /// The group as the device sees it.
     fn group_view(&mut self, index: usize) -> Option<GroupView> {
         let keep = self.loaded_groups.devices(self.service.member_count());
-        let id = self.service.group().clone();
+        let id = self.service.groups.keys().next()?.clone();
         let device = &mut self.devices[index];
-        let epoch = device.epoch()?;
+        let epoch = device.epoch(&id)?;
         let members = device.client.group(&id).and_then(|mut group| group.roster()).unwrap_or_default();
         let pending_commit = device.client.pending().is_ok_and(|pending| !pending.is_empty());
         let proposals = device.waiting_proposals();
-        device.unload_group(keep);
+        device.unload_groups(keep);
         let members = members.into_iter().map(|member| member.device.user().to_string()).collect();
         Some(GroupView { epoch, members, pending_commit, proposals })
     }
@@ -52,7 +54,9 @@ impl World<'_> {
             Some(ReadStatus::Unreadable(reason)) => MessageStatus::Unreadable(*reason),
             Some(ReadStatus::Held) => MessageStatus::Held,
             Some(ReadStatus::Dropped) => MessageStatus::Dropped,
-            None if self.service.was_member(device.index, message.at.epoch) != Some(true) => MessageStatus::NotAMember,
+            None if self.service.was_member(device.index, &message.group, message.at.epoch) != Some(true) => {
+                MessageStatus::NotAMember
+            }
             None if !device.online => MessageStatus::Offline,
             None => MessageStatus::Missing,
         }

@@ -25,11 +25,13 @@
 //! | `delivery_rules` | held, dropped and repeated deliveries |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
+//! | `device_group` | the state of one device in one group |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
 //! | `key_packages` | the stock of key packages at the service |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
-//! | `fact_recorder` | the facts for the oracle, and the bytes for the evidence |
+//! | `fact_recorder` | the facts for the oracles, and the bytes for the evidence |
+//! | `group_facts` | the oracle of each group, and the facts that concern all groups |
 //! | `cost_recorder` | the costs of each entry of the log |
 //! | `step_recorder` | the steps and their events, for a report |
 //! | `matrix_recorder` | the snapshots of an exposure matrix |
@@ -61,12 +63,14 @@ mod deliver;
 mod delivery_check;
 mod delivery_rules;
 mod device;
+mod device_group;
 mod devices;
 mod event;
 mod expect;
 mod fact_recorder;
 pub mod fault_injection;
 mod generation_counter;
+mod group_facts;
 mod impersonate;
 mod invariants;
 mod key_packages;

@@ -1,5 +1,7 @@
 //! Brings the world to rest after a step.
 
+use regrow_engine::GroupId;
+
 use super::{event::TranscriptEvent, state::World, step_failure::StepFailure};
 use crate::scenario::FailCode;
 
@@ -12,17 +14,22 @@ impl World<'_> {
     pub(super) fn settle(&mut self) -> Result<(), StepFailure> {
         for _ in 0..ROUNDS {
             self.deliver_to_all()?;
-            let waiting = self.devices.iter().position(|device| device.online && device.resume);
-            let Some(device) = waiting else {
+            let Some((device, group)) = self.intent_left() else {
                 let now = self.clock.now();
                 return self.key_packages.replenish(&self.service, &mut self.devices, now, &mut self.recorder);
             };
-            self.devices[device].resume = false;
-            if let Some(submission) = self.make_from_intents(device)? {
+            self.devices[device].in_group(&group).resume = false;
+            if let Some(submission) = self.make_from_intents(&group, device)? {
                 self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
                 self.carry_through(device, submission)?;
             }
         }
         Err(StepFailure::new(FailCode::Stale, "the members do not come to rest"))
+    }
+
+    /// The first device that is online and has intents left, and their group.
+    fn intent_left(&self) -> Option<(usize, GroupId)> {
+        let mut online = self.devices.iter().filter(|device| device.online);
+        online.find_map(|device| Some((device.index, device.group_to_resume()?.clone())))
     }
 }

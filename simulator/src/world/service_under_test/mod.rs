@@ -5,12 +5,13 @@
 //! in this process, or a server over the network.
 
 mod endpoint;
+mod group_record;
 #[cfg(feature = "remote")]
 mod remote;
 mod sent_messages;
 mod write_counter;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_delivery_service::{
     CommitSubmission, DeviceId, HandshakeMode, Outcome, RejectReason, RosterChange, Sequence, StoreError, Timestamp,
@@ -28,69 +29,58 @@ use super::{
 };
 use crate::{
     adversary::{Traffic, TrafficKind},
-    scenario::FailCode,
+    scenario::{FailCode, GroupName},
 };
 
 pub(super) use endpoint::Endpoint;
+pub(super) use group_record::GroupRecord;
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
 pub(super) use write_counter::{WriteCounter, WrittenBytes};
-
-/// The name of the one group.
-const GROUP: &str = "group";
 
 /// The service, and the record of all that it has ordered.
 pub(super) struct ServiceUnderTest<'s> {
     pub(super) endpoint: Endpoint<'s>,
-    group: GroupId,
-    /// The members of each epoch.
-    pub(super) rosters: Vec<BTreeSet<usize>>,
-    /// All ordered entries, as an adversary sees them.
+    /// The groups that have been created.
+    pub(super) groups: BTreeMap<GroupId, GroupRecord>,
+    /// All ordered entries of all groups, as an adversary sees them.
     traffic: Vec<Traffic>,
     pub(super) sent: SentMessages,
-    /// The sequence of the latest log entry that the world knows.
-    last_sequence: Sequence,
 }
 
 impl<'s> ServiceUnderTest<'s> {
-    pub(super) fn new(endpoint: Endpoint<'s>) -> Result<Self, StepFailure> {
-        let group = GroupId::new(format!("{GROUP}{}", endpoint.suffix())).map_err(StepFailure::broken)?;
-        Ok(Self {
-            endpoint,
-            group,
-            rosters: Vec::new(),
-            traffic: Vec::new(),
-            sent: SentMessages::default(),
-            last_sequence: Sequence(0),
-        })
+    pub(super) fn new(endpoint: Endpoint<'s>) -> Self {
+        Self { endpoint, groups: BTreeMap::new(), traffic: Vec::new(), sent: SentMessages::default() }
     }
 
-    pub(super) fn group(&self) -> &GroupId {
-        &self.group
+    /// The identifier of the group with this name.
+    pub(super) fn id_of(&self, group: &GroupName) -> Result<GroupId, StepFailure> {
+        GroupId::new(format!("{group}{}", self.endpoint.suffix())).map_err(StepFailure::broken)
     }
 
-    /// The group's epoch at the service.
-    pub(super) fn epoch(&self) -> u64 {
-        self.rosters.len().saturating_sub(1) as u64
+    /// The epoch of a group at the service.
+    pub(super) fn epoch(&self, group: &GroupId) -> u64 {
+        self.groups.get(group).map_or(0, GroupRecord::epoch)
     }
 
-    /// True if the group has been created.
-    pub(super) fn has_group(&self) -> bool {
-        !self.rosters.is_empty()
+    /// The members of a group in its present epoch.
+    pub(super) fn roster(&self, group: &GroupId) -> BTreeSet<usize> {
+        self.groups.get(group).map(GroupRecord::roster).unwrap_or_default()
     }
 
-    /// The members of the group in its present epoch.
-    pub(super) fn roster(&self) -> BTreeSet<usize> {
-        self.rosters.last().cloned().unwrap_or_default()
-    }
-
-    /// The number of members in the present epoch.
+    /// The number of members in the present epochs of all groups together.
     pub(super) fn member_count(&self) -> usize {
-        self.rosters.last().map_or(0, BTreeSet::len)
+        self.groups.values().filter_map(|group| group.rosters.last()).map(BTreeSet::len).sum()
     }
 
-    /// True if the device was a member in that epoch; [`None`] if the epoch does not exist.
-    pub(super) fn was_member(&self, device: usize, epoch: u64) -> Option<bool> {
-        Some(self.rosters.get(epoch as usize)?.contains(&device))
+    /// True if the device was a member in that epoch of a group; [`None`] if the epoch does not
+    /// exist.
+    pub(super) fn was_member(&self, device: usize, group: &GroupId, epoch: u64) -> Option<bool> {
+        Some(self.groups.get(group)?.rosters.get(epoch as usize)?.contains(&device))
+    }
+
+    /// The name of a group. [`None`] for the group of the steps that name no group.
+    pub(super) fn label(&self, group: &GroupId) -> Option<GroupName> {
+        self.groups.get(group)?.label().cloned()
     }
 
     pub(super) fn traffic(&self) -> &[Traffic] {
@@ -98,33 +88,40 @@ impl<'s> ServiceUnderTest<'s> {
     }
 
     #[cfg(test)]
-    pub(super) fn last_sequence(&self) -> Sequence {
-        self.last_sequence
+    pub(super) fn last_sequence(&self, group: &GroupId) -> Sequence {
+        self.groups.get(group).map_or(Sequence(0), |group| group.last_sequence)
     }
 
-    pub(super) fn group_info(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.endpoint.group_info(&self.group)
+    /// The message of a log entry, with its index.
+    pub(super) fn message_at(&self, group: &GroupId, sequence: Sequence) -> Option<(usize, &OrderedMessage)> {
+        let number = *self.groups.get(group)?.messages.get(&sequence)?;
+        Some((number, self.sent.list.get(number)?))
     }
 
-    /// Creates the group.
+    /// Creates a group.
     pub(super) fn create_group(
         &mut self,
+        name: &GroupName,
         devices: &Devices,
         by: usize,
         group_info: &[u8],
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        let creator = &devices[by];
+        let (id, creator) = (self.id_of(name)?, &devices[by]);
         let mode: HandshakeMode = creator.handshake_mode();
         self.endpoint.count_writes();
-        let outcome = self.endpoint.create_group(&self.group, &creator.address, mode, group_info, now)?;
+        let outcome = self.endpoint.create_group(&id, &creator.address, mode, group_info, now)?;
         accepted_or_stale(outcome)?;
-        if self.rosters.is_empty() {
-            self.rosters.push([by].into());
-            recorder.costs.group_created(&self.ordered_by(creator, recorder.elapsed()), group_info);
+        if !self.groups.contains_key(&id) {
+            self.groups.insert(id.clone(), GroupRecord::new(name.clone(), by));
+            recorder.costs.group_created(&id, &self.ordered_by(&id, creator, recorder.elapsed()), group_info);
         }
-        recorder.tell(TranscriptEvent::Group { by: creator.name.clone(), group_info: fingerprint(group_info) });
+        recorder.tell(TranscriptEvent::Group {
+            by: creator.name.clone(),
+            group: self.label(&id),
+            group_info: fingerprint(group_info),
+        });
         Ok(())
     }
 
@@ -140,6 +137,7 @@ impl<'s> ServiceUnderTest<'s> {
         recorder.tell(TranscriptEvent::Submitted {
             by: devices[by].name.clone(),
             kind: TrafficKind::Commit,
+            group: self.label(pending.group()),
             id: None,
             epoch: pending.epoch().0,
             answer: outcome.name(),
@@ -162,7 +160,7 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let submission = CommitSubmission {
-            group: self.group.clone(),
+            group: pending.group().clone(),
             sender: sender.clone(),
             commit: pending.commit().to_vec(),
             welcome: pending.welcome().map(<[u8]>::to_vec),
@@ -185,22 +183,25 @@ impl<'s> ServiceUnderTest<'s> {
         sequence: Sequence,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        if !self.is_new(sequence) {
+        let group = pending.group();
+        if !self.is_new(group, sequence) {
             return Ok(());
         }
-        recorder.costs.commit_ordered(&self.ordered_by(&devices[by], recorder.elapsed()), sequence, pending);
-        self.begin_epoch(devices, recorder)?;
+        recorder.costs.commit_ordered(&self.ordered_by(group, &devices[by], recorder.elapsed()), sequence, pending);
+        self.begin_epoch(group, devices, recorder)?;
         recorder.facts.commit_ordered(sequence, pending);
         let (epoch, sender) = (pending.epoch().0, devices[by].client.device());
-        self.traffic.push(Traffic::new(TrafficKind::Commit, epoch, None, pending.commit()).sent_by(sender));
+        self.traffic.push(Traffic::new(group, TrafficKind::Commit, epoch, None, pending.commit()).sent_by(sender));
         if let Some(welcome) = pending.welcome() {
-            self.traffic.push(Traffic::new(TrafficKind::Welcome, epoch + 1, None, welcome).sent_by(sender));
+            let entry = Traffic::new(group, TrafficKind::Welcome, epoch + 1, None, welcome);
+            self.traffic.push(entry.sent_by(sender));
         }
         Ok(())
     }
 
     pub(super) fn submit_proposal(
         &mut self,
+        group: &GroupId,
         devices: &Devices,
         by: usize,
         proposal: &ProposalMessage,
@@ -209,13 +210,15 @@ impl<'s> ServiceUnderTest<'s> {
     ) -> Result<SubmissionOutcome, StepFailure> {
         let (sender, bytes, epoch) = (&devices[by], proposal.as_bytes(), proposal.epoch().0);
         self.endpoint.count_writes();
-        let outcome = self.endpoint.submit_proposal(&self.group, &sender.address, bytes, now)?;
+        let outcome = self.endpoint.submit_proposal(group, &sender.address, bytes, now)?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
-        recorder.tell(TranscriptEvent::submitted(&sender.name, TrafficKind::Proposal, None, epoch, outcome, bytes));
-        if outcome == SubmissionOutcome::Accepted && self.is_new(sequence) {
-            recorder.costs.proposal_ordered(&self.ordered_by(sender, recorder.elapsed()), sequence, epoch, bytes);
+        let (kind, label) = (TrafficKind::Proposal, self.label(group));
+        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, None, epoch, outcome, bytes));
+        if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence) {
+            let ordered_by = self.ordered_by(group, sender, recorder.elapsed());
+            recorder.costs.proposal_ordered(group, &ordered_by, sequence, epoch, bytes);
             recorder.facts.proposal_ordered(by, bytes);
-            let entry = Traffic::new(TrafficKind::Proposal, epoch, None, bytes);
+            let entry = Traffic::new(group, TrafficKind::Proposal, epoch, None, bytes);
             self.traffic.push(entry.sent_by(sender.client.device()));
         }
         Ok(outcome)
@@ -228,21 +231,28 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let EncryptedMessage { id, at, text, bytes } = message;
+        let EncryptedMessage { id, group, at, text, bytes } = message;
         let sender = &devices[at.sender];
-        let (outcome, sequence) = accepted_or_stale(self.offer_message(&sender.address, bytes, now)?)?;
-        let kind = TrafficKind::Message;
-        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, Some(id), at.epoch, outcome, bytes));
+        let (outcome, sequence) = accepted_or_stale(self.offer_message(group, &sender.address, bytes, now)?)?;
+        let (kind, label) = (TrafficKind::Message, self.label(group));
+        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, Some(id), at.epoch, outcome, bytes));
         if outcome == SubmissionOutcome::Accepted {
-            let message = OrderedMessage { id: id.clone(), at: *at, text: text.clone(), time: now, forged: false };
+            let (id, group, text) = (id.clone(), group.clone(), text.clone());
+            let message = OrderedMessage { id, group, at: *at, text, time: now, forged: false };
             self.message_ordered(devices, message, bytes, sequence, recorder);
         }
         Ok(outcome)
     }
 
     /// Submits an encrypted application message in the name of a device, and records nothing.
-    pub(super) fn offer_message(&self, sender: &DeviceId, bytes: &[u8], now: Timestamp) -> Result<Outcome, StoreError> {
-        self.endpoint.submit_message(&self.group, sender, bytes, now)
+    pub(super) fn offer_message(
+        &self,
+        group: &GroupId,
+        sender: &DeviceId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        self.endpoint.submit_message(group, sender, bytes, now)
     }
 
     /// Records an application message that the service has ordered. A known entry changes nothing.
@@ -254,19 +264,24 @@ impl<'s> ServiceUnderTest<'s> {
         sequence: Sequence,
         recorder: &mut Recorder<'_>,
     ) {
-        if !self.is_new(sequence) {
+        if !self.is_new(&message.group, sequence) {
             return;
         }
         let (number, epoch) = (self.sent.list.len(), message.at.epoch);
         let sender = devices[message.at.sender].client.device();
-        self.traffic.push(Traffic::new(TrafficKind::Message, epoch, Some(number), bytes).sent_by(sender));
+        let entry = Traffic::new(&message.group, TrafficKind::Message, epoch, Some(number), bytes);
+        self.traffic.push(entry.sent_by(sender));
         recorder.facts.message_ordered(number, bytes, &message.text);
-        self.sent.push(message, bytes.len() as u64, sequence);
+        if let Some(group) = self.groups.get_mut(&message.group) {
+            group.messages.insert(sequence, number);
+        }
+        self.sent.push(message, bytes.len() as u64);
     }
 
     /// The moment and the sender of the entry that the service has just ordered.
-    fn ordered_by<'d>(&self, sender: &'d Device, time: u64) -> OrderedBy<'d> {
+    fn ordered_by<'d>(&self, group: &GroupId, sender: &'d Device, time: u64) -> OrderedBy<'d> {
         OrderedBy {
+            group: self.label(group).unwrap_or_default(),
             time,
             who: &sender.name,
             device: &sender.address,
@@ -275,23 +290,27 @@ impl<'s> ServiceUnderTest<'s> {
         }
     }
 
-    /// True if the log entry was unknown. (The service gives the same bytes the same entry again.)
-    fn is_new(&mut self, sequence: Sequence) -> bool {
-        let new = sequence > self.last_sequence;
-        self.last_sequence = self.last_sequence.max(sequence);
-        new
+    /// True if the log entry of a group was unknown.
+    fn is_new(&mut self, group: &GroupId, sequence: Sequence) -> bool {
+        self.groups.get_mut(group).is_some_and(|group| group.is_new(sequence))
     }
 
-    /// Reads the roster of a new epoch from the service.
-    pub(super) fn begin_epoch(&mut self, devices: &Devices, recorder: &mut Recorder<'_>) -> Result<(), StepFailure> {
-        let roster = self.endpoint.roster(&self.group)?;
-        let roster = roster.ok_or_else(|| StepFailure::rejected("the service has lost the group"))?;
+    /// Reads the roster of a new epoch of a group from the service.
+    pub(super) fn begin_epoch(
+        &mut self,
+        group: &GroupId,
+        devices: &Devices,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<(), StepFailure> {
+        let lost = || StepFailure::rejected("the service has lost the group");
+        let roster = self.endpoint.roster(group)?.ok_or_else(lost)?;
+        let record = self.groups.get_mut(group).ok_or_else(lost)?;
         let members = devices.iter().filter(|device| roster.devices.contains(&device.address));
-        self.rosters.push(members.map(|device| device.index).collect());
-        if self.rosters.len() as u64 != roster.epoch.0 + 1 {
+        record.rosters.push(members.map(|device| device.index).collect());
+        if record.epoch() != roster.epoch.0 {
             recorder.breach(
                 "one commit makes one epoch",
-                format!("the service is in epoch {} after {} commits", roster.epoch.0, self.rosters.len() - 1),
+                format!("the service is in epoch {} after {} commits", roster.epoch.0, record.epoch()),
             );
         }
         Ok(())
