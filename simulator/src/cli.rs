@@ -42,7 +42,7 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Calibrate(args) => calibrate::calibrate(&args)?,
         Command::Sweep(args) => sweep::sweep(&args, runner)?,
         Command::Schema(args) => {
-            let schema = if args.sweep { sweep_schema::SCHEMA } else { schema::SCHEMA };
+            let schema = if args.sweep { sweep_schema::SCHEMA.to_owned() } else { schema() };
             output::stdout().write_all(schema.as_bytes())?;
             Ending::Passed
         }

@@ -19,7 +19,7 @@ use crate::{
     cost::Contention,
     report::{Failure, Figures, RunOutcome},
     scenario::{Action, Expect, MemberName, Place, Proposal, Protocol, Scenario, Step},
-    world::{FailedStep, StepFailure, StepLabels, identity_size, unexpected},
+    world::{FailedStep, StepFailure, StepLabels, identity_size, unexpected, virtual_timeout},
 };
 
 /// Plays a scenario, and returns the costs of each entry of the log.
@@ -96,6 +96,9 @@ impl<'s> Player<'s> {
                 if let Err(failure) = self.settle() {
                     return vec![failure.into_failure(Some(step.place))];
                 }
+            }
+            if let Some(failure) = virtual_timeout(scenario, self.elapsed, &step.place) {
+                return vec![failure];
             }
         }
         failed.map(|(place, failure)| failure.into_failure(Some(place))).into_iter().collect()

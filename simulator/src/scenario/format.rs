@@ -10,6 +10,7 @@ use regrow_engine::HandshakeMode;
 
 use super::{
     name::{CompromiseId, MemberName, MessageId},
+    run_settings::RunSettings,
     word::word,
 };
 use crate::{churn::Churn, trace::Replay};
@@ -27,6 +28,8 @@ pub struct Scenario {
     pub name: String,
     /// One sentence that says why the scenario matters to a product.
     pub about: Option<String>,
+    /// Tags, timeouts and strictness.
+    pub run: RunSettings,
     /// The seed of all random values.
     pub seed: u64,
     /// True devices, or the cost model.

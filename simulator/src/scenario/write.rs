@@ -8,6 +8,7 @@ use super::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
         Protocol, ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
     },
+    run_settings::{RunSettings, Timeout},
     word::word,
     write_churn::{churn, updates},
 };
@@ -40,6 +41,7 @@ pub fn write(scenario: &Scenario) -> String {
     let mut fields = vec![format!("\"regrow\": {FORMAT}"), format!("\"name\": {}", text(&scenario.name))];
     fields.extend(scenario.about.as_ref().map(|about| format!("\"about\": {}", text(about))));
     fields.push(format!("\"seed\": {}", scenario.seed));
+    fields.extend(run_settings(&scenario.run));
     if scenario.fidelity != Fidelity::default() {
         fields.push(format!("\"fidelity\": {}", text(word(scenario.fidelity))));
     }
@@ -61,6 +63,28 @@ pub fn write(scenario: &Scenario) -> String {
         fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
     }
     format!("{{\n  {}\n}}\n", fields.join(",\n  "))
+}
+
+fn run_settings(run: &RunSettings) -> Vec<String> {
+    let mut fields = Vec::new();
+    if !run.tags.is_empty() {
+        let tags: Vec<_> = run.tags.iter().map(|tag| text(tag)).collect();
+        fields.push(format!("\"tags\": [{}]", tags.join(", ")));
+    }
+    let Timeout { real, virtual_time } = run.timeout;
+    let mut times = LineFields::default();
+    for (name, time) in [("real", real), ("virtual", virtual_time)] {
+        if let Some(time) = time {
+            times.text(name, &duration(time));
+        }
+    }
+    if run.timeout != Timeout::default() {
+        fields.push(format!("\"timeout\": {}", times.object()));
+    }
+    if run.strict {
+        fields.push("\"strict\": true".to_owned());
+    }
+    fields
 }
 
 fn group(settings: &GroupSettings) -> String {
@@ -259,7 +283,7 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
 }
 
 /// The duration in the longest unit that is exact.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
     let (length, unit) = fitting.copied().unwrap_or((1, 's'));

@@ -10,6 +10,7 @@
 //! | `run` | plays the steps one after the other |
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
+//! | `virtual_timeout` | ends a scenario whose virtual time is over |
 //! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
 //! | `prepare` | makes the submission of a step |
 //! | `attempt` | one attempt of a device: make, submit, confirm, or start again |
@@ -98,6 +99,7 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod virtual_timeout;
 mod window;
 
 #[cfg(test)]
@@ -111,3 +113,4 @@ pub(crate) use race::turn_in_race;
 pub(crate) use settings::policy_without_suite;
 pub(crate) use step_failure::{FailedStep, StepFailure, unexpected, unless_void};
 pub(crate) use step_labels::StepLabels;
+pub(crate) use virtual_timeout::virtual_timeout;

@@ -1,11 +1,14 @@
 //! Runs a scenario, step by step.
 
+use std::time::Duration;
+
 use super::{
     event::TranscriptEvent,
     fault_injection::{FaultInjection, NoFaults},
     service_under_test::Endpoint,
     state::World,
     step_failure::{FailedStep, StepFailure, unexpected},
+    virtual_timeout::virtual_timeout,
 };
 use crate::{
     model,
@@ -86,6 +89,10 @@ impl World<'_> {
             match self.play_step(&step) {
                 Ok(step_failed) => failed = step_failed,
                 Err(failure) => return vec![self.failed_at(step.place, failure)],
+            }
+            let elapsed = Duration::from_secs(self.clock.elapsed());
+            if let Some(failure) = virtual_timeout(scenario, elapsed, &step.place) {
+                return vec![self.recorder.with_events(failure)];
             }
         }
         self.recorder.set_place(None);

@@ -254,7 +254,7 @@ fn failed_or_unusable_file_has_no_matrix() {
 #[test]
 fn schema_prints_the_schema() {
     let output = regrow(&["schema"], Path::new("."));
-    assert_eq!(text(&output.stdout), regrow_simulator::scenario::schema::SCHEMA);
+    assert_eq!(text(&output.stdout), regrow_simulator::scenario::schema());
 }
 
 #[test]

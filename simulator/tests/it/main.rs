@@ -29,6 +29,7 @@ mod oracle_trees;
 mod races;
 mod report;
 mod results;
+mod run_settings;
 mod scenario_format;
 mod scenario_properties;
 mod scenario_schema;

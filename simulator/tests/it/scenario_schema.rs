@@ -4,11 +4,11 @@ use std::{fs, path::PathBuf};
 
 use jsonschema::Validator;
 use proptest::{prelude::*, sample::Index};
-use regrow_simulator::scenario::{load, read, schema::SCHEMA};
+use regrow_simulator::scenario::{load, read, schema};
 use serde_json::{Value, json};
 
 fn validator() -> Validator {
-    jsonschema::draft202012::new(&serde_json::from_str(SCHEMA).unwrap()).unwrap()
+    jsonschema::draft202012::new(&serde_json::from_str(&schema()).unwrap()).unwrap()
 }
 
 /// Every scenario file of the repository, with its text.
@@ -68,7 +68,7 @@ fn reference_has_a_usable_example_and_all_names() {
     let reference = include_str!("../../../docs/scenario-format.md");
     let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     assert!(read(example).is_ok());
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
     let mut names: Vec<String> = Vec::new();
     for objects in [
         "",
@@ -296,6 +296,18 @@ fn schema_and_parser_agree_on_the_top_level() {
         (scenario(json!({ "prefix": "m", "count": 100_000 }), steps.clone()), true),
         (with("seed", json!(u64::MAX)), true),
         (with("about", json!("Because.")), true),
+        (with("$schema", json!("https://example.org/regrow.schema.json")), true),
+        (with("$schema", json!(1)), false),
+        (with("tags", json!(["smoke", "nightly"])), true),
+        (with("tags", json!([])), true),
+        (with("tags", json!("smoke")), false),
+        (with("tags", json!(["smoke", "smoke"])), false),
+        (with("timeout", json!({ "real": "90s", "virtual": "7d" })), true),
+        (with("timeout", json!({ "virtual": "7d" })), true),
+        (with("timeout", json!({})), false),
+        (with("timeout", json!({ "wall": "7d" })), false),
+        (with("strict", json!(true)), true),
+        (with("strict", json!("yes")), false),
         (with("group", json!({})), true),
         (with("group", json!({ "handshake": "opaque", "past_epochs": 1, "out_of_order": 0, "padding": 64 })), true),
         (with("group", json!({ "publish_group_info": true })), true),
