@@ -114,3 +114,78 @@ impl Closure {
             && matches!(graph.kind(node), Extracted | NodeSecret | RatchetAt(_) | TreeChild(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adversary::tape::{CryptoCall, RecordedCall};
+
+    fn secret(number: u8) -> Vec<u8> {
+        vec![number; 32]
+    }
+
+    fn graph(calls: impl IntoIterator<Item = CryptoCall>) -> Graph {
+        let mut graph = Graph::default();
+        let recorded = calls.into_iter().map(|call| RecordedCall { operation: Operation::default(), call });
+        graph.record(&"alice".into(), recorded.collect());
+        graph.settle();
+        graph
+    }
+
+    fn expand(prk: u8, label: &str, context: &[u8], out: u8) -> CryptoCall {
+        let label = format!("MLS 1.0 {label}");
+        let info = [&[0, 32, label.len() as u8], label.as_bytes(), &[context.len() as u8], context].concat();
+        CryptoCall::Expand { prk: secret(prk), info, out: secret(out) }
+    }
+
+    fn extract(salt: u8, ikm: u8, out: u8) -> CryptoCall {
+        CryptoCall::Extract { salt: secret(salt), ikm: secret(ikm), out: secret(out) }
+    }
+
+    /// The derivation of a secret from stolen secrets: for each step its secret, and the numbers of the
+    /// steps from which it follows.
+    fn derived(graph: &Graph, wanted: u8, stolen: &[u8]) -> Option<Vec<(String, Vec<usize>)>> {
+        let found = stolen.iter().filter_map(|number| Some((graph.lookup(&secret(*number))?, 0))).collect();
+        let node = graph.lookup(&secret(wanted))?;
+        let derivation = Closure::over(graph, &found).derivation(graph, node, &["record".to_owned()])?;
+        let step = |step: &DerivationStep| match &step.source {
+            Source::From { steps, .. } => (step.secret.to_string(), steps.clone()),
+            Source::Stolen(_) | Source::Public => (step.secret.to_string(), Vec::new()),
+        };
+        Some(derivation.steps.iter().map(step).collect())
+    }
+
+    #[test]
+    fn each_step_comes_after_the_steps_that_it_needs() {
+        let context = [&[0, 1, 0, 1, 3][..], b"abc", &5_u64.to_be_bytes(), &[0; 20]].concat();
+        let graph = graph([expand(1, "path", &[], 2), extract(9, 2, 3), expand(3, "joiner", &context, 4)]);
+        let steps = derived(&graph, 4, &[1, 9]).unwrap();
+        let expected = [
+            ("a value", vec![]),
+            ("commit_secret", vec![0]),
+            ("a value", vec![]),
+            ("joiner_secret of epoch 5", vec![1, 2]),
+        ];
+        assert_eq!(steps, expected.map(|(name, from)| (name.to_owned(), from)));
+        assert_eq!(derived(&graph, 4, &[1]), None, "the other input is not known");
+    }
+
+    #[test]
+    fn turns_of_a_ratchet_and_nodes_of_the_secret_tree_are_left_out() {
+        let generation = |number: u32| number.to_be_bytes();
+        let graph = graph([
+            expand(1, "encryption", &[], 2),
+            expand(2, "tree", b"left", 3),
+            expand(3, "tree", b"right", 4),
+            expand(4, "application", &[], 5),
+            expand(5, "secret", &generation(0), 6),
+            expand(6, "secret", &generation(1), 7),
+            expand(7, "key", &generation(2), 8),
+        ]);
+        let names =
+            |stolen| -> Vec<_> { derived(&graph, 8, stolen).unwrap().into_iter().map(|(name, _)| name).collect() };
+        assert_eq!(names(&[2]), ["encryption_secret", "application ratchet", "key of generation 2"]);
+        assert_eq!(names(&[6]), ["ratchet at generation 1", "key of generation 2"]);
+        assert_eq!(names(&[8]), ["key of generation 2"]);
+    }
+}

@@ -4,12 +4,21 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use regrow_simulator::{
-    explain::{Question, explain as explain_run, text},
+    explain::{Explanation, Question, explain as explain_run, text},
     report::{RunOutcome, Transcript, result::Status, terminal},
     scenario::{CompromiseId, MessageId},
 };
+use serde::Serialize;
 
 use super::{args::ExplainArgs, ending::Ending, files, output, runner::Runner};
+
+/// The output for programs.
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    file: String,
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+}
 
 /// Runs one file, and explains its failures, or how a thief reads a message.
 pub(super) fn explain(args: &ExplainArgs, runner: Runner) -> Result<Ending> {
@@ -37,7 +46,8 @@ pub(super) fn explain(args: &ExplainArgs, runner: Runner) -> Result<Ending> {
     };
     let mut out = output::stdout();
     if args.json {
-        serde_json::to_writer(&mut out, &explanation)?;
+        let line = JsonLine { file: loaded.file.display().to_string(), explanation: &explanation };
+        serde_json::to_writer(&mut out, &line)?;
         writeln!(out)?;
     } else {
         text::write(&mut out, &loaded.file, &explanation)?;

@@ -86,8 +86,17 @@ pub struct Way {
     pub theft: String,
     /// The steps of the way.
     pub steps: Vec<WayStep>,
-    /// The number of steps in the middle that are left out, and the number of the step before them.
-    pub left_out: Option<(usize, usize)>,
+    /// The steps in the middle that are left out, if the way is long.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Steps of a way that are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The number of the step before them.
+    pub after: usize,
+    /// The number of these steps.
+    pub steps: usize,
 }
 
 /// A step of a way.

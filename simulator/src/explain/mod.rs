@@ -41,8 +41,8 @@ use crate::{
 
 pub use self::{
     explanation::{
-        Answer, ExplainedFailure, ExplainedMember, ExplainedReading, ExplainedThief, Explanation, StateLine, Way,
-        WayStep,
+        Answer, ExplainedFailure, ExplainedMember, ExplainedReading, ExplainedThief, Explanation, LeftOut, StateLine,
+        Way, WayStep,
     },
     question::{CannotExplain, Question},
 };

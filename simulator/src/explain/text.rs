@@ -145,7 +145,8 @@ impl Page<'_> {
         for step in &way.steps {
             let label = format!("{:>4}  ", format!("[{}]", step.number));
             self.labelled(indent, &label, &format!("{} (RFC 9420, {})", step.text, step.rfc9420))?;
-            if let Some((count, _)) = way.left_out.filter(|(_, before)| *before == step.number) {
+            if let Some(left_out) = way.left_out.filter(|left_out| left_out.after == step.number) {
+                let count = left_out.steps;
                 self.line(indent + 6, &format!("… {count} steps are left out: the same for each epoch between."))?;
             }
         }

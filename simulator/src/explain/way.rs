@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    explanation::{Way, WayStep},
+    explanation::{LeftOut, Way, WayStep},
     story::Story,
     terms::Terms,
 };
@@ -36,8 +36,9 @@ pub(super) fn way(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, goa
         let (text, rfc9420) = teller.tell(terms, step);
         WayStep { number: step + 1, text, rfc9420 }
     });
+    let left_out = (tail > head).then_some(LeftOut { after: head, steps: tail - head });
     let steps = told.collect();
-    Some(Way { thief: thief.id.clone(), title, theft, steps, left_out: (tail > head).then_some((tail - head, head)) })
+    Some(Way { thief: thief.id.clone(), title, theft, steps, left_out })
 }
 
 /// The theft in a sentence.

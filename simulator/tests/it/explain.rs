@@ -524,6 +524,7 @@ fn json_has_the_same_parts() {
     let (status, out, _) = regrow(&["explain", "failing/another_member_is_no_cure.json", "--json"], scenarios());
     assert_eq!((status, out.lines().count()), (Some(1), 1));
     let explanation: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(explanation["file"], "failing/another_member_is_no_cure.json");
     assert_eq!((&explanation["status"], &explanation["failed"]), (&json!("failed"), &json!(2)));
     let failure = &explanation["failures"][0];
     assert_eq!((&failure["line"], &failure["expected"]), (&json!(11), &json!("the thief of stolen cannot read m1")));
