@@ -47,8 +47,11 @@ pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>)
         ],
         (Some(_), None, _) => same_state(terms),
         (None, _, Some(expect)) if located.asks_for_a_failure() => should_fail(expect),
-        (None, _, Some(_)) => history(story, terms),
-        (None, _, None) => vec!["This check belongs to every scenario. It protects the other results of the run.".to_owned()],
+        (None, _, Some(expect)) if expect.epoch.is_some() || expect.members.is_some() => history(story, terms),
+        (None, _, None) if failure.place.is_none() => {
+            vec!["This check belongs to every scenario. It protects the other results of the run.".to_owned()]
+        }
+        (None, _, _) => Vec::new(),
     }
 }
 

@@ -98,7 +98,9 @@ impl Page<'_> {
         }
         self.labelled(3, "expected  ", &failure.expected)?;
         self.labelled(3, "seen      ", &failure.seen)?;
-        self.blank()?;
+        if !failure.words.is_empty() {
+            self.blank()?;
+        }
         for words in &failure.words {
             self.line(3, words)?;
         }
