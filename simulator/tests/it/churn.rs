@@ -274,7 +274,7 @@ fn mistakes_of_a_churn_are_reported() {
         (
             json!({ "initial": 2, "for": "1d", "stay": {} }),
             "churn.stay",
-            "exactly one of exponential, lognormal, pareto",
+            "exactly one of `exponential`, `lognormal` and `pareto`",
         ),
         (json!({ "initial": 2, "for": "1d", "committer": "wantr" }), "churn.committer", "did you mean `wanter`?"),
         (json!({ "initial": 2, "for": "1d", "committer": { "fixed": "m9" } }), "churn.committer.fixed", "no member"),
