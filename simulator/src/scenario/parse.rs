@@ -146,6 +146,8 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         return None;
     }
     let top = reader.by_description(top, &TOP);
+    // An editor reads it.
+    top.line(reader, "$schema");
     let name = top.line(reader, "name");
     let about = top.line(reader, "about");
     let seed = top.number(reader, "seed");
