@@ -251,7 +251,7 @@ impl<'a> Teller<'a> {
             SecretKind::AeadPlaintext => ("a commit that was sent as a PrivateMessage".to_owned(), "6.3.1"),
             SecretKind::Ciphertext => ("an encrypted path secret".to_owned(), "7.6"),
             SecretKind::MessageText => ("the text of the message itself".to_owned(), "9.2"),
-            SecretKind::SignatureKey => (format!("{}", terms.first("signature key", "a signature key")), "5.1.2"),
+            SecretKind::SignatureKey => (terms.first("signature key", "a signature key"), "5.1.2"),
             other => (format!("the {other}{at}"), "8"),
         }
     }
