@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     adversary::{Derivation, DerivationStep, How, SecretKind, Source},
-    oracle::NodeIndex,
+    oracle::{KeyPair, NodeIndex},
     report::{Goal, record::ThiefRecord},
     scenario::{MemberName, TheftScope},
 };
@@ -186,9 +186,13 @@ impl<'a> Teller<'a> {
             SecretKind::PrivateKey => {
                 (format!("the private key of {}", terms.first("leaf", format!("{}'s leaf", self.owner(step)))), "7.2")
             }
-            SecretKind::NodePrivateKey => match self.node_below(step) {
-                Some(node) => (format!("the private key of {}", node_words(node)), "7.4"),
-                None => (format!("the private key of a node above {}'s leaf", self.thief.who), "7.1"),
+            SecretKind::NodePrivateKey => match (self.node_below(step), self.stolen_node(number)) {
+                (Some(node), _) => (format!("the private key of {}", node_words(node)), "7.4"),
+                (None, Some(node)) => {
+                    let above = format!("{}, a node above {}'s leaf", node_words(node), self.thief.who);
+                    (format!("the private key of {above}"), "7.1")
+                }
+                (None, None) => (format!("the private key of a node above {}'s leaf", self.thief.who), "7.1"),
             },
             SecretKind::PathSecret => {
                 let node = self.path_secrets.get(&number).and_then(|(_, node)| *node);
@@ -269,6 +273,24 @@ impl<'a> Teller<'a> {
     fn node_below(&self, step: &DerivationStep) -> Option<NodeIndex> {
         let Source::From { steps, .. } = &step.source else { return None };
         steps.iter().find_map(|from| self.path_secrets.get(from)?.1)
+    }
+
+    /// The node whose private key the thief stole: the key opens a path secret, which is sealed to it.
+    fn stolen_node(&self, number: usize) -> Option<NodeIndex> {
+        let is_opened = |step: &DerivationStep| match &step.source {
+            Source::From { how: How::Decrypted, steps } => steps.contains(&number),
+            _ => false,
+        };
+        let opened = self.derivation.steps.iter().position(is_opened)?;
+        let (epoch, node) = *self.path_secrets.get(&opened)?;
+        let made = usize::try_from(epoch).ok()?;
+        let epochs = &self.story.record.epochs;
+        let path = &epochs.get(made)?.commit.as_ref()?.path;
+        let sealed_to = &path.nodes.iter().find(|path| Some(path.node) == node)?.sealed_to;
+        let parents = epochs.get(made.checked_sub(1)?)?.tree.parents();
+        let is_stolen = |key: &KeyPair| sealed_to.contains(key) && self.thief.keys.contains(key);
+        let at = parents.iter().position(|parent| parent.as_ref().is_some_and(|parent| is_stolen(&parent.key)))?;
+        Some(NodeIndex(2 * u32::try_from(at).ok()? + 1))
     }
 
     /// The member that made a key. A thief also makes keys.

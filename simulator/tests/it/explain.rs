@@ -224,6 +224,28 @@ fn the_way_of_a_thief_is_told_step_by_step() {
     );
 }
 
+/// Carol's commit seals its path secret to the node above alice and bob, and bob's device has the key of
+/// that node.
+#[test]
+fn a_stolen_key_of_a_node_is_named_by_its_node() {
+    let steps = [
+        create(&["bob", "carol"]),
+        json!({ "compromise": { "who": "bob", "id": "phone" } }),
+        json!({ "update": { "by": "carol" } }),
+        send("alice", "m1"),
+    ];
+    let scenario = scenario_with(json!({}), &["alice", "bob", "carol"], &steps);
+    let told = told(&explained_with(&scenario, &question(Some("m1"), Some("phone")), &NoFaults));
+    assert_tells(
+        &told,
+        &[
+            "contains the private key of node 1, a node above bob's leaf. (RFC 9420, 7.1)",
+            "The private key [1] opens the path secret",
+            "of node 3 in carol's commit, which made epoch 2.",
+        ],
+    );
+}
+
 #[test]
 fn a_group_that_does_not_heal_is_explained() {
     let told = explained(
