@@ -41,7 +41,8 @@ pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>)
     match (subject.members.first(), &subject.message, located.expect()) {
         (Some(who), Some(id), _) => member_and_message(story, terms, located, who, id),
         (Some(_), None, None) if located.step.is_none() && failure.expected.contains("process dies") => vec![
-            "A `crash` step waits for the next operation that reaches its point. Without such an operation it tests nothing."
+            "A `crash` step waits for the next operation that reaches its point. \
+             Without such an operation it tests nothing."
                 .to_owned(),
             "Move the `crash` step before an operation of the member, or leave it out.".to_owned(),
         ],
@@ -115,7 +116,8 @@ fn thief_and_message(
         }
         Some(_) => vec![format!("The step expects that the {name} can read {id}.")],
         None => vec![format!(
-            "At the end of every scenario, the {name} can read exactly the messages that RFC 9420 and the settings predict. \
+            "At the end of every scenario, the {name} can read exactly the messages \
+             that RFC 9420 and the settings predict. \
              A difference is a fault in a device, in the service or in the simulator."
         )],
     };
@@ -193,11 +195,13 @@ fn acts(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
 fn same_state(terms: &mut Terms) -> Vec<String> {
     vec![
         format!(
-            "All online members have to be in the same {}, with the same members and the same keys. Then each member can read \
+            "All online members have to be in the same {}, with the same members and the same keys. \
+             Then each member can read \
              the messages of the others.",
             terms.word("epoch")
         ),
-        "Members differ if a commit, a proposal or a welcome did not reach one of them, or if a device or the service has a fault."
+        "Members differ if a commit, a proposal or a welcome did not reach one of them, \
+         or if a device or the service has a fault."
             .to_owned(),
     ]
 }

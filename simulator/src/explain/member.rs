@@ -144,11 +144,15 @@ pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecor
             )
         }
         MessageStatus::Unreadable(Unreadable::ReadBefore) => format!(
-            "{who} has used the key of {id} before. A key opens one message, and the member erases it at once (RFC 9420, 9.2)."
+            "{who} has used the key of {id} before. A key opens one message, \
+             and the member erases it at once (RFC 9420, 9.2)."
         ),
         MessageStatus::Unreadable(Unreadable::NotInEpoch) | MessageStatus::NotAMember => {
             let entered = first_epoch(story, who).filter(|first| *first > epoch).map(|first| {
-                format!(" {who} entered the group in epoch {first}. The keys of an earlier epoch do not follow from it (RFC 9420, 8).")
+                format!(
+                    " {who} entered the group in epoch {first}. \
+                         The keys of an earlier epoch do not follow from it (RFC 9420, 8)."
+                )
             });
             format!(
                 "{id} is of epoch {epoch}, and {who} was not a member in that epoch.{}",
