@@ -35,7 +35,8 @@ pub(super) fn explain(args: &ExplainArgs, runner: Runner) -> Result<Ending> {
         thief: args.compromise.as_deref().map(CompromiseId::new),
     };
     let explanation = explain_run(&scenario, &question, args.seed, &|options| {
-        RunOutcome::of(|| runner(&scenario, options, &mut Transcript::new(&scenario.name, false)))
+        let outcome = RunOutcome::of(|| runner(&scenario, options, &mut Transcript::new(&scenario.name, false)));
+        if scenario.run.strict { outcome.into_strict() } else { outcome }
     });
     let explanation = match explanation {
         Ok(explanation) => explanation,

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     report::{
-        MessageStatus, reason,
+        Cause, MessageStatus, reason,
         record::{Reading, StepEventKind, ThiefRecord},
     },
-    scenario::{Expect, MemberName, MessageId, ReadingExpectation},
+    scenario::{Expect, FailCode, MemberName, MessageId, ReadingExpectation},
 };
 
 /// The largest number of listed epochs and events.
@@ -22,14 +22,17 @@ const MAX_LINES: usize = 8;
 /// The expectation and the reason, one paragraph each.
 pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<String> {
     let failure = located.failure;
-    if let Some(code) = failure.code {
-        let [cause, remedy] = fail_code::words(code);
-        let expects =
-            format!("If the step should fail, write {{ \"expect\": {{ \"fails\": \"{code}\" }} }} directly after it.");
-        return vec![
-            "A step has to succeed, unless an `expect` with `fails` comes directly after it.".to_owned(),
-            format!("`{code}`: {cause} {remedy} {expects}"),
-        ];
+    match (failure.cause, failure.code) {
+        (Cause::Step, Some(code)) => return failed_step(code),
+        (Cause::Timeout, _) => return vec!["The scenario's `timeout` ended the run before this step.".to_owned()],
+        (Cause::Warning, _) => {
+            let words = "The scenario is `strict`, so a warning is a failure. The text after \"seen\" has the remedy.";
+            return vec![words.to_owned()];
+        }
+        (Cause::Bug, _) => {
+            return vec!["This is a fault of regrow. Please report it with the scenario file.".to_owned()];
+        }
+        (Cause::Expectation | Cause::Step, _) => {}
     }
     let subject = &failure.subject;
     if let Some(thief) = subject.thief.as_ref().and_then(|id| story.thief(id)) {
@@ -47,7 +50,7 @@ pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>)
             "Move the `crash` step before an operation of the member, or leave it out.".to_owned(),
         ],
         (Some(_), None, _) => same_state(terms),
-        (None, _, Some(expect)) if located.asks_for_a_failure() => should_fail(expect),
+        (None, _, Some(expect)) if located.asks_for_a_failure() => should_fail(expect, failure.code),
         (None, _, Some(expect)) if expect.epoch.is_some() || expect.members.is_some() => history(story, terms),
         (None, _, None) if failure.place.is_none() => {
             vec!["This check belongs to every scenario. It protects the other results of the run.".to_owned()]
@@ -206,13 +209,26 @@ fn same_state(terms: &mut Terms) -> Vec<String> {
     ]
 }
 
-fn should_fail(expect: &Expect) -> Vec<String> {
-    let code = expect.fails.map(|code| (code, fail_code::words(code)));
-    let cause = code.map(|(code, [cause, _])| format!("`{code}` means: {cause}"));
-    let mut words = vec![
-        "The step before this one has to fail, and it succeeded. Below is the state before and after it.".to_owned(),
-    ];
-    words.extend(cause);
+/// A step has failed, and no `expect` asked for it.
+fn failed_step(code: FailCode) -> Vec<String> {
+    let [cause, remedy] = fail_code::words(code);
+    let expects =
+        format!("If the step should fail, write {{ \"expect\": {{ \"fails\": \"{code}\" }} }} directly after it.");
+    vec![
+        "A step has to succeed, unless an `expect` with `fails` comes directly after it.".to_owned(),
+        format!("`{code}`: {cause} {remedy} {expects}"),
+    ]
+}
+
+/// The step before has not failed with the expected code.
+fn should_fail(expect: &Expect, seen: Option<FailCode>) -> Vec<String> {
+    let result = if seen.is_some() { "it failed with another code" } else { "it succeeded" };
+    let mut words =
+        vec![format!("The step before this one has to fail, and {result}. Below is the state before and after it.")];
+    for code in expect.fails.into_iter().chain(seen) {
+        let [cause, _] = fail_code::words(code);
+        words.push(format!("`{code}` means: {cause}"));
+    }
     words
 }
 

@@ -48,11 +48,11 @@ impl<'a> Located<'a> {
         }
     }
 
-    /// True if the step before should have failed, and succeeded.
+    /// True if the step before should have failed, and succeeded or failed in another way.
     pub(super) fn asks_for_a_failure(&self) -> bool {
         let expects_it = self.expect().is_some_and(|expect| expect.fails.is_some());
         // The same step can also have other expectations.
-        expects_it && self.failure.code.is_none() && self.failure.expected.starts_with("the step before fails")
+        expects_it && self.failure.expected.starts_with("the step before fails")
     }
 
     /// The members that the failure names; without any, those that the step names; without any, all

@@ -417,6 +417,8 @@ pub enum ReadingExpectation {
         reads: Vec<MessageId>,
         /// Messages that the thief cannot decrypt.
         cannot_read: Vec<MessageId>,
+        /// True if the thief knows no epoch secret of the present epoch.
+        healed: Option<bool>,
         /// The largest number of epochs from the theft to the first epoch from which on the thief
         /// knows no epoch secret.
         heals_within: Option<u64>,

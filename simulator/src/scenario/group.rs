@@ -24,8 +24,8 @@ pub(super) const GROUP: Object = Object::new(&[
         "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
         "ciphersuite",
         Kind::Word(words::<Ciphersuite>),
-        "The ciphersuite. Real devices have the post-quantum `MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519` in builds \
-         with the feature `post-quantum`, which is on by default.",
+        "The ciphersuite. Real devices have `MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519` in builds with the feature \
+         `post-quantum`, which is on by default.",
     ),
     Field::with_default(
         "assisted",

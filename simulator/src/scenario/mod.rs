@@ -44,7 +44,7 @@ pub use format::{
     WrittenStep,
 };
 pub use group::{MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};
-pub use load::{MAX_FILE_SIZE, load};
+pub use load::{MAX_FILE_SIZE, is_other_json, load};
 pub use name::{CompromiseId, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
 pub use parse::{MAX_MEMBERS, MAX_TURNS, read};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};

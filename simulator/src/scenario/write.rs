@@ -258,12 +258,12 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
                 fields.names("who", who.iter().map(|name| name.as_str()));
                 (reads, cannot_read)
             }
-            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+            ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected } => {
                 fields.text("compromise", compromise.as_str());
                 if let Some(epochs) = heals_within {
                     fields.add("heals_within", epochs);
                 }
-                for (name, expected) in [("accepted", accepted), ("detected", detected)] {
+                for (name, expected) in [("healed", healed), ("accepted", accepted), ("detected", detected)] {
                     if let Some(expected) = expected {
                         fields.add(name, expected);
                     }

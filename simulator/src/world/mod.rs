@@ -17,6 +17,7 @@
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
 //! | `member_states` | the states of members, for the record of a run |
@@ -100,12 +101,14 @@ mod submission;
 mod thief_session;
 mod thieves;
 mod virtual_timeout;
+mod warnings;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use run::{run, run_in};
+pub use service_under_test::{UnusableService, check_service};
 
 pub(crate) use device::identity_size;
 pub(crate) use key_packages::KEY_PACKAGES;

@@ -22,6 +22,7 @@ use super::{
     step_labels::StepLabels,
     step_recorder::StepRecorder,
     thieves::Thieves,
+    warnings::Questions,
 };
 use crate::{
     report::{RunOptions, Transcript, progress::Progress},
@@ -45,6 +46,8 @@ pub(super) struct World<'t> {
     /// The snapshots for an exposure matrix, if the run makes one.
     pub(super) matrix: Option<MatrixRecorder>,
     pub(super) progress: Arc<Progress>,
+    /// The questions of the `expect` steps, for warnings.
+    pub(super) questions: Questions,
 }
 
 impl<'t> World<'t> {
@@ -78,6 +81,7 @@ impl<'t> World<'t> {
             step_labels: StepLabels::default(),
             matrix,
             progress: Arc::default(),
+            questions: Questions::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    report::Failure,
+    report::{Cause, Failure},
     scenario::{Place, Scenario, write_duration},
 };
 
@@ -11,5 +11,6 @@ use crate::{
 pub(crate) fn virtual_timeout(scenario: &Scenario, elapsed: Duration, place: &Place) -> Option<Failure> {
     let limit = scenario.run.timeout.virtual_time.filter(|limit| elapsed > *limit)?;
     let expected = format!("the scenario ends within {} of virtual time", write_duration(limit));
-    Some(Failure::new(Some(place.clone()), expected, format!("{} have passed", write_duration(elapsed))))
+    let failure = Failure::new(Some(place.clone()), expected, format!("{} have passed", write_duration(elapsed)));
+    Some(Failure { cause: Cause::Timeout, ..failure })
 }

@@ -117,7 +117,14 @@ fn a_step_that_failed_with_another_code_is_explained() {
     );
     assert_tells(
         &told,
-        &["1. step 2 (line 1)", "seen it failed with `nothing_to_commit`", "No proposal waits", "bob, before"],
+        &[
+            "1. step 3 (line 1)",
+            "expected the step before fails with `stale`",
+            "The step before this one has to fail, and it failed with another code.",
+            "`stale` means: The delivery service was in a later epoch",
+            "`nothing_to_commit` means: No proposal waits for a commit.",
+            "bob, before and after step 2 (line 1)",
+        ],
     );
 }
 

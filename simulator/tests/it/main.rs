@@ -30,6 +30,7 @@ mod races;
 mod report;
 mod results;
 mod run_settings;
+mod runs;
 mod scenario_format;
 mod scenario_properties;
 mod scenario_schema;

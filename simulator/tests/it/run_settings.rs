@@ -47,8 +47,8 @@ fn settings_are_read_and_written() {
 #[test]
 fn wrong_settings_are_refused() {
     assert_refused(json!({ "tags": "smoke" }), "tags: expected a list of names, found a text");
-    assert_refused(json!({ "tags": ["a", "a"] }), "tags[1]: `a` occurs twice in one list");
-    assert_refused(json!({ "tags": ["a b"] }), "tags[0]: a name has no spaces");
+    assert_refused(json!({ "tags": ["a", "a"] }), "tags, item 2: `a` occurs twice in one list");
+    assert_refused(json!({ "tags": ["a b"] }), "tags, item 1: a name has no spaces");
     let many: Vec<_> = (0..33).map(|number| format!("t{number}")).collect();
     assert_refused(json!({ "tags": many }), "tags: expected 0 to 32 names, found 33");
     assert_refused(json!({ "timeout": "90s" }), "timeout: expected an object, found a text");

@@ -27,6 +27,7 @@ const EXPECT: Object = Object::new(&[
         Kind::Names,
         "None of the members has decrypted one of these messages, or the thief cannot read any of them.",
     ),
+    Field::optional("healed", Kind::Truth, "True if the group has healed at this moment, false if it has not."),
     Field::optional(
         "heals_within",
         Kind::Number(0, u64::MAX),
@@ -44,14 +45,15 @@ const EXPECT: Object = Object::new(&[
     Rule::NotEmpty("nothing is expected"),
     Rule::NotBoth("who", "compromise", "an `expect` has either `who` or `compromise`, found both"),
     Rule::Needs(&["reads", "cannot_read"], &["who", "compromise"], READER_IS_MISSING),
+    Rule::Needs(&["healed"], &["compromise"], "`healed` needs a `compromise`"),
     Rule::Needs(&["heals_within"], &["compromise"], "`heals_within` needs a `compromise`"),
     Rule::Needs(&["accepted"], &["compromise"], "`accepted` needs a `compromise`"),
     Rule::Needs(&["detected"], &["compromise"], "`detected` needs a `compromise`"),
     Rule::Needs(&["who"], &["reads", "cannot_read"], "the messages are missing: add `reads` or `cannot_read`"),
     Rule::Needs(
         &["compromise"],
-        &["reads", "cannot_read", "heals_within", "accepted", "detected"],
-        "the result is missing: add `reads`, `cannot_read`, `heals_within`, `accepted` or `detected`",
+        &["reads", "cannot_read", "healed", "heals_within", "accepted", "detected"],
+        "the result is missing: add `reads`, `cannot_read`, `healed`, `heals_within`, `accepted` or `detected`",
     ),
 ]);
 
@@ -78,6 +80,7 @@ fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<Re
     let compromise = fields.compromise(reader, "compromise");
     let reads = fields.messages(reader, "reads").unwrap_or_default();
     let cannot_read = fields.messages(reader, "cannot_read").unwrap_or_default();
+    let healed = fields.truth(reader, "healed");
     let heals_within = fields.number(reader, "heals_within");
     let accepted = fields.truth(reader, "accepted");
     let detected = fields.truth(reader, "detected");
@@ -88,7 +91,7 @@ fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<Re
     match (who, compromise) {
         (Some(who), _) => Some(ReadingExpectation::Member { who, reads, cannot_read }),
         (None, Some(compromise)) => {
-            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected })
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected })
         }
         (None, None) => None,
     }

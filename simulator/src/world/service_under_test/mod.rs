@@ -33,6 +33,7 @@ use crate::{
 };
 
 pub(super) use endpoint::Endpoint;
+pub use endpoint::{UnusableService, check_service};
 pub(super) use group_record::GroupRecord;
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
 pub(super) use write_counter::{WriteCounter, WrittenBytes};
