@@ -26,6 +26,7 @@ use super::{
 use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
+    report::Unreadable,
     scenario::{CrashPoint, GroupName, MemberName, MessageId, TheftScope},
 };
 
@@ -91,8 +92,8 @@ pub(super) struct SavedState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadStatus {
     Read,
-    /// The policy had already erased the keys.
-    Unreadable,
+    /// The device could not read it, for this reason.
+    Unreadable(Unreadable),
     Held,
     Dropped,
 }

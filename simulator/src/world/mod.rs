@@ -20,6 +20,7 @@
 //! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
+//! | `member_states` | the states of members, for the record of a run |
 //! | [`matrix`] | a run that steals every device after every step |
 //! | **parts of the world** | |
 //! | `clock` | virtual time, and the clocks of the devices |
@@ -79,6 +80,7 @@ mod key_packages;
 mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
+mod member_states;
 mod network;
 mod prepare;
 mod race;
