@@ -25,7 +25,7 @@ pub(super) fn words(code: FailCode) -> [&'static str; 2] {
         ],
         FailCode::Offline => [
             "The acting member is not connected to the delivery service.",
-            "Connect the member with an `online` step before this step.",
+            "Connect the member with an `online` step before this step, or end a partition with `heal`.",
         ],
         FailCode::ProposalsWait => [
             "Proposals wait for a commit, and a member sends no message before it.",
@@ -41,6 +41,10 @@ pub(super) fn words(code: FailCode) -> [&'static str; 2] {
         FailCode::NoKeyPackage => [
             "The delivery service has no key package of the device that should be added.",
             "Let the device publish key packages before this step.",
+        ],
+        FailCode::KeyPackageExpired => [
+            "A key package of the device that should be added is expired, by the clock of the acting device.",
+            "Correct the clock of the acting member with a `clock` step before this step.",
         ],
         FailCode::NoGroupInfo => [
             "The delivery service has no group info of the present epoch, and an external commit needs one.",

@@ -80,7 +80,7 @@ impl World<'_> {
 
     fn is_alone(&self) -> Option<String> {
         let is_shared =
-            |roster: &BTreeSet<usize>| roster.iter().filter(|device| self.devices[**device].online).count() > 1;
+            |roster: &BTreeSet<usize>| roster.iter().filter(|device| self.devices[**device].is_connected()).count() > 1;
         let shared = self.service.groups.values().filter_map(|group| group.rosters.last()).any(is_shared);
         (!shared).then(|| "fewer than two members are online".to_owned())
     }

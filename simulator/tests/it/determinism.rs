@@ -42,9 +42,10 @@ fn another_seed_gives_another_transcript_and_the_same_verdict() {
             continue;
         }
         // The seed decides the winner of a race, and with it which commits are ordered and wasted. It
-        // also decides which messages a bad network repeats.
+        // also decides how long a bad network takes, and which messages it repeats.
         let apart_from_costs = |outcome: &RunOutcome| Figures {
             message_traffic: MessageTraffic { deliveries: 0, delivered_bytes: 0, ..outcome.figures.message_traffic },
+            end: 0,
             costs: BTreeMap::new(),
             contention: Box::default(),
             ..outcome.figures.clone()
