@@ -7,7 +7,7 @@
 //! - Each message of others that a thief can read at the end is in the `reads` of an `expect` about this thief.
 //! - The group has healed from each theft at the end, or an `expect` with `healed` false says that it
 //!   has not.
-//! - No message is held at the end.
+//! - No message and no handshake is held at the end.
 //! - Every clause of every `expect` can fail. These clauses cannot: `reads` for the senders of the
 //!   messages; `cannot_read` for devices that have never been in the group, or for messages that were
 //!   not sent; `converged` with fewer than two online members. A clause inside a `repeat` cannot fail
@@ -153,20 +153,23 @@ impl World<'_> {
     }
 
     fn held_warnings(&self, places: &Places) -> Vec<Warning> {
-        let mut held: BTreeMap<usize, Vec<&MemberName>> = BTreeMap::new();
+        let mut held: BTreeMap<(usize, &MessageId), Vec<&MemberName>> = BTreeMap::new();
         for device in self.devices.iter() {
-            for (number, _) in device.read_status.iter().filter(|(_, status)| **status == ReadStatus::Held) {
-                held.entry(*number).or_default().push(&device.name);
+            let messages = device.read_status.iter().filter(|(_, status)| **status == ReadStatus::Held);
+            let messages = messages.filter_map(|(number, _)| Some((*number, &self.service.sent.list.get(*number)?.id)));
+            // Handshakes come after all messages.
+            let handshakes = device.inbox.held_handshakes().filter_map(|delivery| {
+                Some((usize::MAX, self.service.name_of(&delivery.group, delivery.receipt.sequence)?))
+            });
+            for id in messages.chain(handshakes) {
+                held.entry(id).or_default().push(&device.name);
             }
         }
-        let warnings = held.into_iter().filter_map(|(number, who)| {
-            let id = &self.service.sent.list.get(number)?.id;
-            Some(Warning {
-                kind: WarningKind::NeverReleased,
-                place: places.holds.get(id).cloned(),
-                seen: format!("{id} is still held back from {}", listed(who.into_iter().map(MemberName::as_str))),
-                remedy: format!("release {id}, or `drop` it if it should never arrive"),
-            })
+        let warnings = held.into_iter().map(|((_, id), who)| Warning {
+            kind: WarningKind::NeverReleased,
+            place: places.holds.get(id).cloned(),
+            seen: format!("{id} is still held back from {}", listed(who.into_iter().map(MemberName::as_str))),
+            remedy: format!("release {id}, or `drop` it if it should never arrive"),
         });
         warnings.collect()
     }

@@ -209,14 +209,15 @@ fn held_handshake_stops_only_the_member_that_needs_it() {
     assert_eq!(early.count(), 1);
 }
 
-/// A hold without a release: the member counts as disconnected.
+/// A hold without a release: the member counts as disconnected, and the run warns.
 #[test]
 fn handshake_can_be_held_until_the_end() {
-    passes(&[
+    let run = passes(&[
         json!({ "hold": { "id": "c1", "for": "carol" } }),
         json!({ "update": { "by": "alice", "id": "c1" } }),
         json!({ "send": { "by": "bob", "id": "m1" } }),
     ]);
+    assert!(run.outcome.warnings.iter().any(|warning| warning.seen == "c1 is still held back from carol"));
 }
 
 #[test]

@@ -87,6 +87,12 @@ impl Inbox {
         self.entries.iter().any(|entry| holds(entry) && entry.epoch() >= reached)
     }
 
+    /// The handshakes that a rule holds back.
+    pub(in crate::world) fn held_handshakes(&self) -> impl Iterator<Item = &Delivery> {
+        let held = self.entries.iter().filter(|entry| entry.held && entry.is_handshake() && !entry.copy);
+        held.map(|entry| &entry.delivery)
+    }
+
     /// The connection of the device exists since now.
     pub(in crate::world) fn open(&mut self, now: u64) {
         self.open_since = now;
