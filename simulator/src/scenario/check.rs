@@ -13,7 +13,7 @@ use super::{
         Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, Protocol, ReadingExpectation,
         Scenario, Step,
     },
-    name::{CompromiseId, MemberName, MessageId},
+    name::{CompromiseId, EVERYBODY, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
 };
 use crate::churn::{Churn, CommitterPolicy};
@@ -324,6 +324,11 @@ impl Check<'_, '_, '_> {
     fn member(&mut self, place: &Place, field: &str, name: &MemberName) {
         if self.complete.members && !self.members.contains(name.as_str()) {
             self.note(place, field, |check| {
+                if name.as_str() == OTHERS {
+                    return format!(
+                        "`{OTHERS}` are all but the acting member, and no member acts here; use `{EVERYBODY}`"
+                    );
+                }
                 let near = nearest(name.as_str(), check.members.iter().copied());
                 told("no member is called", name.as_str(), near)
             });
@@ -332,7 +337,20 @@ impl Check<'_, '_, '_> {
 
     fn members(&mut self, place: &Place, field: &str, names: &[MemberName]) {
         for (index, name) in names.iter().enumerate() {
-            self.member(place, &format!("{field}[{index}]"), name);
+            if !self.members.contains(name.as_str()) {
+                let field = self.element(place, field, index, names.len());
+                self.member(place, &field, name);
+            }
+        }
+    }
+
+    /// The field of one of these names. A list with a row has fewer elements than names, and then it
+    /// is the field of the list.
+    fn element(&self, place: &Place, field: &str, index: usize, names: usize) -> String {
+        let list = self.root.json.locate(&format!("{}.{field}", place.path));
+        match list.elements() {
+            Some(elements) if elements.len() != names => field.to_owned(),
+            _ => format!("{field}[{index}]"),
         }
     }
 
@@ -386,15 +404,16 @@ impl Check<'_, '_, '_> {
                 self.note(place, "expect.fails", |_| why.to_owned());
             }
         }
+        let exactly = expect.exactly.as_deref().unwrap_or_default();
         match &expect.reading {
             None => {}
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 self.members(place, "expect.who", who);
-                self.readable(index, place, reads, cannot_read);
+                self.readable(index, place, [reads, cannot_read, exactly]);
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
                 self.taken(index, place, "expect.compromise", compromise);
-                self.readable(index, place, reads, cannot_read);
+                self.readable(index, place, [reads, cannot_read, exactly]);
                 for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
                     if asked.is_some() && self.complete.steps && !self.impersonated.contains(compromise) {
                         self.note(place, field, |_| {
@@ -410,10 +429,15 @@ impl Check<'_, '_, '_> {
     }
 
     /// Checks the messages of an expectation: they have to be sent before it.
-    fn readable(&mut self, index: usize, place: &Place, reads: &[MessageId], cannot_read: &[MessageId]) {
-        for (field, ids) in [("expect.reads", reads), ("expect.cannot_read", cannot_read)] {
+    fn readable(&mut self, index: usize, place: &Place, lists: [&[MessageId]; 3]) {
+        let fields = ["expect.reads", "expect.cannot_read", "expect.exactly"];
+        for (field, ids) in fields.into_iter().zip(lists) {
             for (number, id) in ids.iter().enumerate() {
-                let field = format!("{field}[{number}]");
+                let is_sent_before = self.messages.get(id).is_some_and(|sent| sent.index <= index);
+                if is_sent_before {
+                    continue;
+                }
+                let field = self.element(place, field, number, ids.len());
                 if self.sent(place, &field, id).is_some_and(|sent| sent > index) {
                     self.note(place, &field, |check| {
                         let when = check.messages.get(id).map(|at| at.place.to_string()).unwrap_or_default();

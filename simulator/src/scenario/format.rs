@@ -392,6 +392,8 @@ pub struct Expect {
     pub converged: bool,
     /// The messages that members or a thief can read.
     pub reading: Option<ReadingExpectation>,
+    /// All messages that these members or this thief can read. They can read no others.
+    pub exactly: Option<Vec<MessageId>>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
 }

@@ -272,14 +272,31 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
             }
         };
         for (name, ids) in [("reads", reads), ("cannot_read", cannot_read)] {
-            if !ids.is_empty() {
+            // A question about a reader has at least one condition, also if it names no message.
+            if !ids.is_empty() || name == "reads" && asks_nothing(expect) {
                 fields.names(name, ids.iter().map(|id| id.as_str()));
             }
+        }
+        if let Some(ids) = &expect.exactly {
+            fields.names("exactly", ids.iter().map(|id| id.as_str()));
         }
     }
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());
     }
+}
+
+/// True if a question about a reader has only lists of messages, and all of them are empty.
+fn asks_nothing(expect: &Expect) -> bool {
+    let has_condition = match &expect.reading {
+        None => true,
+        Some(ReadingExpectation::Member { reads, cannot_read, .. }) => !reads.is_empty() || !cannot_read.is_empty(),
+        Some(ReadingExpectation::Thief { reads, cannot_read, healed, heals_within, accepted, detected, .. }) => {
+            let asked = [healed.is_some(), heals_within.is_some(), accepted.is_some(), detected.is_some()];
+            !reads.is_empty() || !cannot_read.is_empty() || asked.contains(&true)
+        }
+    };
+    !has_condition && expect.exactly.is_none()
 }
 
 /// The duration in the longest unit that is exact.

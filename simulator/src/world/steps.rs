@@ -20,7 +20,7 @@ impl World<'_> {
     fn act(&mut self, group: &GroupId, action: &Action) -> Result<(), StepFailure> {
         match action {
             Action::Create { by, with } => self.create_group(&GroupName::default(), by, with),
-            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() > 1 => {
+            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() != 1 => {
                 self.one_after_the_other(group, action, who)
             }
             Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {

@@ -99,6 +99,7 @@ fn expect() -> impl Strategy<Value = Expect> {
             members,
             converged,
             reading: Some(reading),
+            exactly: None,
             fails: None,
         },
     )
