@@ -338,7 +338,7 @@ mod tests {
         assert_refused("a: *b\n", 1, 4, "this is not YAML");
         assert_refused("a: [1,\n", 2, 1, "this is not YAML");
         assert_refused("a: 1\n  b: 2\n", 2, 4, "this is not YAML");
-        assert_refused("a:\n\t- 1\n", 2, 1, "this is not YAML");
+        assert_refused("a:\n\t- 1\n", 2, 2, "this is not YAML");
     }
 
     fn json() -> impl Strategy<Value = Value> {
