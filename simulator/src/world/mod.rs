@@ -20,6 +20,7 @@
 //! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
+//! | `member_states` | the states of members, for the record of a run |
 //! | [`matrix`] | a run that steals every device after every step |
 //! | **parts of the world** | |
 //! | `clock` | virtual time |
@@ -78,6 +79,7 @@ mod key_packages;
 mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
+mod member_states;
 mod prepare;
 mod race;
 pub mod randomness;

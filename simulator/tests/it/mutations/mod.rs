@@ -19,8 +19,9 @@ use regrow_simulator::{
 };
 
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
-use service::Service;
-use stores::{Keeps, RecordKind, Rereads, When};
+pub(crate) use service::Service;
+use stores::Rereads;
+pub(crate) use stores::{Keeps, RecordKind, When};
 
 /// The largest number of scenarios that a search may need to find a fault.
 const MOST: u64 = 40;
