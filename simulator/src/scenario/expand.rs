@@ -218,6 +218,10 @@ impl Action {
                 act: *act,
                 id: id.as_ref().map(|id| id.at_turn(turn)),
             },
+            Self::Service(fault) => {
+                Self::Service(fault.with_names(|names| all(names)).unwrap_or_else(|| fault.clone()))
+            }
+            Self::Compare { who } => Self::Compare { who: all(who) },
             Self::Wait(time) => Self::Wait(*time),
             Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
         }
@@ -256,6 +260,8 @@ impl Expect {
             members: self.members.as_ref().map(|names| members(names, turn)),
             converged: self.converged,
             reading: self.reading.as_ref().map(|reading| reading.at_turn(turn)),
+            evidence: self.evidence.iter().filter_map(|it| it.with_names(|names| members(names, turn))).collect(),
+            cut_off: members(&self.cut_off, turn),
             fails: self.fails,
         }
     }

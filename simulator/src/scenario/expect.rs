@@ -1,5 +1,7 @@
 //! Reads the step `expect`: its fields, and the rules for their combination.
 
+mod evidence;
+
 use super::{
     fields::{At, Fields, FileReader},
     format::{Action, Expect, ReadingExpectation},
@@ -18,6 +20,10 @@ const FIELDS: &[&str] = &[
     "heals_within",
     "accepted",
     "detected",
+    "equivocation_detected",
+    "gap_reported",
+    "roster_lie_detected",
+    "cut_off",
     "fails",
 ];
 
@@ -40,6 +46,8 @@ pub(super) fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Acti
         members: members(reader, fields.get("members")),
         converged: fields.get("converged").and_then(|at| reader.just_true(&at)).is_some(),
         reading: reading(reader, &fields),
+        evidence: evidence::evidence(reader, &fields),
+        cut_off: members(reader, fields.get("cut_off")).unwrap_or_default(),
         fails: fields.get("fails").and_then(|at| reader.word(&at)),
     }))
 }

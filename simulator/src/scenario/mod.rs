@@ -42,18 +42,18 @@ mod write_churn;
 
 pub use check::MAX_STEPS;
 pub use format::{
-    Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, Fidelity, GroupSettings,
-    MessageBody, Place, Placed, Proposal, Protocol, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction,
-    WrittenStep,
+    Action, Ciphersuite, ClockJump, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Evidence, EvidenceExpectation, Expect,
+    FORMAT, FailCode, Fidelity, Finders, GroupSettings, KillPoint, MessageBody, Place, Placed, Proposal, Protocol,
+    ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, load};
 pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
 pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
-pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration};
+pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration, service::MAX_ENTRIES};
 pub use write::write;
 
 pub(crate) use load::{history, text};
 pub(crate) use numbers::numbers;
 pub(crate) use parse::{MAX_USER_BYTES, read_inside, read_with};
-pub(crate) use write::step as write_step;
+pub(crate) use write::{duration as write_duration, step as write_step};

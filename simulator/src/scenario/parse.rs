@@ -40,13 +40,14 @@ pub const MAX_OUT_OF_ORDER: u32 = 100_000;
 /// The largest padding. With it, every message of a group is at least this long on the wire.
 pub const MAX_PADDING: u32 = 65_536;
 
-const TOP: &[&str] = &["regrow", "name", "about", "seed", "fidelity", "protocol", "group", "members", "trace", "steps"];
+const TOP: &[&str] =
+    &["regrow", "name", "about", "seed", "fidelity", "protocol", "group", "service", "members", "trace", "steps"];
 const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding", "publish_group_info"];
 const MANY_MEMBERS: &[&str] = &["prefix", "count"];
 const REPEAT: &[&str] = &["times", "steps"];
 
 /// Steps of format 1 that this version knows only by name.
-const NOT_SUPPORTED: &[&str] = &["network", "service"];
+const NOT_SUPPORTED: &[&str] = &["network"];
 
 /// Reads a scenario from the text of a file, and checks it.
 ///
@@ -120,6 +121,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
     let fidelity = top.get("fidelity").and_then(|at| reader.word(&at));
     let protocol = top.get("protocol").and_then(|at| reader.word(&at));
     let group = top.get("group").and_then(|at| group(reader, at));
+    let service = top.get("service").and_then(|at| step::service::settings(reader, at));
     let trace_at = top.get("trace");
     // A trace names its members, and need not be followed by steps.
     let field = |reader: &mut FileReader<'a>, name| match &trace_at {
@@ -145,6 +147,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         fidelity: fidelity.unwrap_or_default(),
         protocol: protocol.unwrap_or_default(),
         group: group.unwrap_or_default(),
+        service: service.unwrap_or_default(),
         members,
         trace,
         steps,

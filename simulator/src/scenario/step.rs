@@ -1,5 +1,7 @@
 //! Reads the steps that do one thing: the fields of each become an [`Action`].
 
+pub(super) mod service;
+
 use std::time::Duration;
 
 use super::{
@@ -44,6 +46,8 @@ pub(super) const DECODERS: &[(&str, Decoder)] = &[
     ("crash", crash),
     ("compromise", compromise),
     ("impersonate", impersonate),
+    ("service", service::service),
+    ("compare", service::compare),
     ("wait", wait),
     ("expect", expect::expect),
 ];

@@ -52,7 +52,7 @@ impl World<'_> {
 
     /// Makes the external commit by which a device joins the group in its present epoch.
     pub(super) fn make_external_commit(&mut self, device: usize) -> Result<PendingCommit, StepFailure> {
-        let info = self.service.group_info()?;
+        let info = self.service.group_info(device)?;
         let missing = || {
             let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
             StepFailure::new(FailCode::NoGroupInfo, detail)
@@ -96,8 +96,9 @@ impl World<'_> {
             Ok((group.epoch()?.0, group.send(&text)?))
         })?;
         self.recorder.facts.encrypted(device, &bytes);
+        let receipt = sender.checks.as_ref().and_then(|checks| checks.latest(self.service.group()));
         let at = MessagePosition { sender: device, epoch, generation: sender.generations.take(epoch) };
-        Ok(Submission::Message(EncryptedMessage { id, at, text, bytes }))
+        Ok(Submission::Message(EncryptedMessage { id, at, text, bytes, receipt }))
     }
 
     /// Makes the commit or proposal for the intents that the engine still has.
@@ -171,6 +172,10 @@ impl World<'_> {
                 return self.recover(device, submission);
             }
         }
+        if let (Some(receipt), Some(checks)) = (self.service.take_receipt(), &mut self.devices[device].checks) {
+            checks.compare(&receipt);
+        }
+        self.note_findings_of(device);
         match (outcome, submission) {
             (SubmissionOutcome::Stale, submission) => {
                 if let Submission::Commit(pending) = &submission {
@@ -225,6 +230,7 @@ impl World<'_> {
         submission: Submission,
     ) -> Result<Option<Submission>, StepFailure> {
         self.deliver_to(device)?;
+        self.refuse_without_progress(device, &submission)?;
         self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
         match submission {
             Submission::Commit(pending) if pending.is_external() => {
@@ -245,6 +251,31 @@ impl World<'_> {
             }
             Submission::Proposal(_, what) => self.make_proposal(device, what).map(Some),
             Submission::Message(message) => self.make_message(device, message.id, message.text).map(Some),
+        }
+    }
+
+    /// Fails if the device is still in the epoch of a stale submission: the entries that lead out of
+    /// this epoch do not come.
+    fn refuse_without_progress(&mut self, device: usize, submission: &Submission) -> Result<(), StepFailure> {
+        let epoch = match submission {
+            Submission::Commit(pending) if pending.is_external() => return Ok(()),
+            Submission::Commit(pending) => pending.epoch().0,
+            Submission::Proposal(proposal, _) => proposal.epoch().0,
+            Submission::Message(message) => message.at.epoch,
+        };
+        if self.devices[device].epoch() != Some(epoch) {
+            return Ok(());
+        }
+        if let Some(checks) = &mut self.devices[device].checks {
+            checks.epoch_is_over(epoch);
+        }
+        self.note_findings_of(device);
+        let name = &self.devices[device].name;
+        let detail = format!("{name} is still in epoch {epoch}, and the delivery service is in a later one");
+        let failure = StepFailure::new(FailCode::Stale, detail + &self.why_behind(device));
+        match self.give_up(device, submission, failure) {
+            Err(failure) => Err(failure),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -292,13 +323,19 @@ impl World<'_> {
         }
     }
 
-    /// Drops the intent of a rejected commit, so that the intent does not block the next one.
+    /// Drops the intent of a rejected commit, so that the intent does not block the next one. Keeps
+    /// a proposal that the service could not store, because the engine counts on it.
     fn give_up(
         &mut self,
         device: usize,
         submission: &Submission,
         failure: StepFailure,
     ) -> Result<Attempted, StepFailure> {
+        if let Submission::Proposal(proposal, what) = submission
+            && failure.code == FailCode::Unavailable
+        {
+            self.devices[device].unsent.push(Submission::Proposal(proposal.clone(), what.clone()));
+        }
         if let Submission::Commit(pending) = submission {
             let drop_intent = |client: &mut Client, id: &GroupId| match pending.is_external() {
                 true => client.discard(pending.clone()),

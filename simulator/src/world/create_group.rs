@@ -39,6 +39,11 @@ impl World<'_> {
     }
 
     fn submit_group(&mut self, creator: usize, info: &[u8]) -> Result<(), StepFailure> {
-        self.service.create_group(&self.devices, creator, info, self.clock.now(), &mut self.recorder)
+        self.service.create_group(&self.devices, creator, info, self.clock.now(), &mut self.recorder)?;
+        if let (Some(receipt), Some(checks)) = (self.service.take_receipt(), &mut self.devices[creator].checks) {
+            checks.created(info, &receipt);
+        }
+        self.note_findings_of(creator);
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, mem};
 
 use rayon::prelude::*;
-use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
+use regrow_delivery_service::{Cursor, Delivery, DeliveryKind, Sequence, StoreError};
 use regrow_engine::{Error, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     delivery_rules::{DeliveryRule, DeliveryRules},
     device::{Device, PresentEpoch, ReadStatus},
     event::TranscriptEvent,
-    service_under_test::ServiceUnderTest,
+    service_under_test::{Endpoint, ServiceUnderTest, Treatment},
     state::World,
     step_failure::StepFailure,
     thieves::Forgery,
@@ -119,11 +119,16 @@ impl World<'_> {
 
     fn record(&mut self, device: usize, caught_up: CaughtUp) {
         let CaughtUp { deliveries, epoch } = caught_up;
+        // The records of costs and facts know one history.
+        let in_second = self.service.is_in_second_history(device);
+        let findings_of = device;
         for Delivered { kind, sequence, id, meaning, crashed, new_epoch, forgot, change, breach, detected, cost } in
             deliveries
         {
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
-            recorder.costs.delivered(sequence, kind, cost);
+            if !in_second {
+                recorder.costs.delivered(sequence, kind, cost);
+            }
             if kind == DeliveryKind::Message {
                 self.service.sent.delivered(cost.bytes);
             }
@@ -135,7 +140,7 @@ impl World<'_> {
             if forgot {
                 recorder.facts.forgot(device.index);
             }
-            match change {
+            match change.filter(|_| !in_second) {
                 Some(StateChange::Joined) => recorder.facts.joined(device.index, sequence),
                 Some(StateChange::Entered) => recorder.facts.entered(device.index, sequence),
                 Some(StateChange::Read(number)) => recorder.facts.read(device.index, number),
@@ -154,14 +159,18 @@ impl World<'_> {
                 device.tell_epoch(present, recorder);
             }
         }
+        self.note_findings_of(findings_of);
     }
 }
 
 impl Device {
     /// Processes new deliveries and released ones; up to this commit, if there is one.
     fn catch_up(&mut self, context: &DeliveryContext<'_, '_>, until: Option<&[u8]>) -> Result<CaughtUp, StepFailure> {
-        let endpoint = &context.service.endpoint;
+        let endpoint = context.service.endpoint_of(self.index);
         let mut deliveries = Vec::new();
+        if let Some(up_to) = self.unacknowledged.take() {
+            self.acknowledge(endpoint, up_to)?;
+        }
         'pages: loop {
             let page = endpoint.read(&self.address, self.cursor, PAGE)?;
             let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
@@ -170,21 +179,47 @@ impl Device {
                     break 'pages;
                 }
                 let cursor = delivery.cursor;
-                self.take(delivery, false, context, &mut deliveries)?;
+                match context.service.treatment(self.index, delivery.receipt.sequence) {
+                    Treatment::EndStream => break 'pages,
+                    Treatment::KeepBack if delivery.sender != self.address => self.kept_back.push(delivery),
+                    Treatment::Deliver | Treatment::KeepBack => self.take(delivery, false, context, &mut deliveries)?,
+                    Treatment::DeliverAllReversed => {
+                        self.take(delivery, true, context, &mut deliveries)?;
+                        for kept in mem::take(&mut self.kept_back).into_iter().rev() {
+                            self.take(kept, true, context, &mut deliveries)?;
+                        }
+                    }
+                }
                 self.cursor = cursor;
             }
-            endpoint.acknowledge(&self.address, last)?;
+            self.acknowledge(endpoint, last)?;
         }
         for delivery in mem::take(&mut self.held) {
             self.take(delivery, true, context, &mut deliveries)?;
         }
-        if deliveries.iter().any(|delivered| matches!(delivered.change, Some(StateChange::Joined))) {
-            endpoint.accept(context.service.group(), &self.address, context.now)?;
+        self.accepts |= deliveries.iter().any(|delivered| matches!(delivered.change, Some(StateChange::Joined)));
+        if self.accepts {
+            self.accepts = match endpoint.accept(context.service.group(), &self.address, context.now) {
+                Err(StoreError::DiskFull) => true,
+                accepted => accepted.map(|()| false)?,
+            };
+        }
+        if until.is_none() && !context.service.is_stream_false(self.index) {
+            self.cut_off.caught_up(context.service.sent.list.len());
         }
         let new_epoch = deliveries.iter().any(|delivered| delivered.new_epoch);
         let epoch = if new_epoch { self.present_epoch() } else { None };
         self.unload_group(context.keep);
         Ok(CaughtUp { deliveries, epoch })
+    }
+
+    /// Acknowledges deliveries. If the service's disk is full, the device tries again later.
+    fn acknowledge(&mut self, endpoint: &Endpoint<'_>, up_to: Cursor) -> Result<(), StepFailure> {
+        match endpoint.acknowledge(&self.address, up_to) {
+            Err(StoreError::DiskFull) => self.unacknowledged = Some(up_to),
+            acknowledged => _ = acknowledged?,
+        }
+        Ok(())
     }
 
     /// Takes one delivery, in order or late, and applies the delivery rules to it.
@@ -196,9 +231,12 @@ impl Device {
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), StepFailure> {
         if !late {
-            self.note_entry(&delivery, context.now.0);
+            self.note_entry(&delivery, context.service.least_retention(), context.service.expired_until.0);
         }
-        let message = context.service.sent.at(delivery.receipt.sequence);
+        if let Some(checks) = &mut self.checks {
+            checks.read(&delivery);
+        }
+        let message = context.service.message_at(self.index, delivery.receipt.sequence);
         let own = delivery.sender == self.address;
         let (rule, number) = match message {
             Some((number, message)) if !own => (context.rules.rule(&message.id, &self.name), number),
@@ -227,12 +265,18 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
     ) -> Result<Delivered, StepFailure> {
         let sequence = delivery.receipt.sequence;
-        let message = context.service.sent.at(sequence).filter(|_| delivery.kind == DeliveryKind::Message);
+        let message =
+            context.service.message_at(self.index, sequence).filter(|_| delivery.kind == DeliveryKind::Message);
         let forgery = context.forged.get(&sequence);
         let epoch = self.epoch();
         let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
         let forgot = self.locked_out && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
+        if let (Ok(Some(ReceivedEvent::Message(_))), Some((_, message))) = (&result, message)
+            && let (Some(checks), Some(receipt)) = (&mut self.checks, &message.receipt)
+        {
+            checks.compare(receipt);
+        }
         let counts = self.log.present();
         let new_epoch = self.enter_epoch(&result);
         let change = match (&result, message) {

@@ -81,6 +81,14 @@ impl Device {
         let may = epoch
             .filter(|epoch| *epoch >= sent.at.epoch)
             .is_some_and(|epoch| self.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, policy));
+        let is_read = matches!(result, Ok(Some(ReceivedEvent::Message(_))));
+        if self.cut_off.is_now() && !is_read {
+            if self.read_status.get(&number) != Some(&ReadStatus::Read) {
+                self.read_status.insert(number, if may { ReadStatus::CutOff } else { ReadStatus::Unreadable });
+                self.cut_off.lose_entry();
+            }
+            return None;
+        }
         if self.read_status.get(&number) != Some(&ReadStatus::Read) {
             self.read_status.insert(number, if may { ReadStatus::Read } else { ReadStatus::Unreadable });
         }
@@ -101,6 +109,10 @@ impl Device {
     /// Checks the delivery of a commit, proposal, welcome, or own message.
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         match result {
+            Ok(Some(ReceivedEvent::Lost(_))) | Err(_) if self.cut_off.is_now() => {
+                self.cut_off.lose_entry();
+                None
+            }
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.
             Ok(Some(ReceivedEvent::Lost(_))) if arrival.forgery.is_some() => {

@@ -1,6 +1,6 @@
 //! One member's device: an engine client over a store that survives a crash of the process.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use regrow_delivery_service as ds;
 use regrow_engine::{
@@ -12,14 +12,17 @@ use regrow_engine::{
 use super::shared_values::StoredValue;
 use super::{
     crashable_store::{CrashableStore, StoredRecords},
+    cut_off::CutOff,
     event::TranscriptEvent,
     fault_injection::FaultInjection,
     generation_counter::GenerationCounter,
+    member_checks::MemberChecks,
     randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
     shared_values::SharedValues,
     step_failure::StepFailure,
     storage_file::StorageFile,
+    submission::Submission,
     window::Window,
 };
 use crate::{
@@ -64,6 +67,19 @@ pub(super) struct Device {
     pub(super) crash: Option<CrashPoint>,
     /// The held deliveries, oldest first.
     pub(super) held: Vec<ds::Delivery>,
+    /// The entries that the service keeps back from the device, oldest first.
+    pub(super) kept_back: Vec<ds::Delivery>,
+    pub(super) cut_off: CutOff,
+    /// The device's checks of the service, if it makes any.
+    pub(super) checks: Option<MemberChecks>,
+    /// The position that the device could not acknowledge, because the service's disk was full.
+    pub(super) unacknowledged: Option<ds::Cursor>,
+    /// True if the device has joined, and could not accept the group yet.
+    pub(super) accepts: bool,
+    /// The proposals that the service could not store. The engine counts on them.
+    pub(super) unsent: Vec<Submission>,
+    /// The elapsed seconds at which the device went offline, and the length of its last absence.
+    away: (Option<u64>, u64),
     /// True if the engine has intents left that the device has to take up again.
     pub(super) resume: bool,
     pub(super) window: Window,
@@ -87,6 +103,8 @@ pub(super) struct DeviceSetup<'b> {
     pub(super) shared_results: Arc<SharedResults>,
     pub(super) shared_values: Arc<SharedValues>,
     pub(super) faults: &'b dyn FaultInjection,
+    /// The key of the service, if the devices check the service.
+    pub(super) auditor: Option<ds::ServicePublicKey>,
 }
 
 /// A state that a device can go back to.
@@ -109,6 +127,8 @@ pub(super) enum ReadStatus {
     Unreadable,
     Held,
     Dropped,
+    /// The service has cut the device off, and the device could not read the message.
+    CutOff,
 }
 
 /// The size of the identity in the credential of a member's device. [`None`] if no device can have
@@ -126,7 +146,7 @@ impl Device {
         log: Arc<CallLog>,
         on_disk: bool,
     ) -> Result<Self, StepFailure> {
-        let DeviceSetup { seed, group, policy, suffix, shared_results, shared_values, faults } = setup;
+        let DeviceSetup { seed, group, policy, suffix, shared_results, shared_values, faults, .. } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
         let seeded = SeededCrypto::new(*seed, name.as_str()).sharing(shared_results.clone());
         let crypto = Arc::new(Layered(seeded));
@@ -137,6 +157,7 @@ impl Device {
         }
         let address = id.clone();
         let injected = (faults.store(name.as_str(), Arc::new(store.clone())), faults.crypto(name.as_str(), provider));
+        let made = faults.checks(name.as_str());
         let client = Client::create(injected.0.clone(), injected.1.clone(), id, (*policy).clone());
         Ok(Self {
             index,
@@ -159,6 +180,13 @@ impl Device {
             missed: false,
             crash: None,
             held: Vec::new(),
+            kept_back: Vec::new(),
+            cut_off: CutOff::default(),
+            checks: setup.auditor.map(|service| MemberChecks::new(service, made)),
+            unacknowledged: None,
+            accepts: false,
+            unsent: Vec::new(),
+            away: (None, 0),
             resume: false,
             window: Window::default(),
             lost: false,
@@ -183,6 +211,7 @@ impl Device {
     /// Records that the device is in the group from this epoch on, with a state of its own.
     pub(super) fn joined(&mut self, epoch: u64) {
         self.window.joined(epoch);
+        self.cut_off.joined();
         self.lost = false;
         self.locked_out = false;
     }
@@ -201,13 +230,32 @@ impl Device {
     }
 
     /// Records the arrival of a log entry, and whether the service had deleted the entry before it.
-    /// A welcome starts anew.
-    pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, now: u64) {
-        let retention = ds::Limits::default().retention_seconds;
-        let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= now;
+    /// A welcome starts anew. The service has deleted records until `expired`.
+    pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, retention: u64, expired: u64) {
+        let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= expired;
         let joins = delivery.kind == ds::DeliveryKind::Welcome;
         self.missed = !joins && (self.missed || self.last.is_some_and(gone));
         self.last = Some((delivery.receipt.sequence.0, delivery.time.0));
+    }
+
+    /// The number of the last log entry that reached the device.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last.map_or(0, |(number, _)| number)
+    }
+
+    /// Connects or disconnects the device.
+    pub(super) fn set_online(&mut self, online: bool, elapsed: u64) {
+        self.away = match (online, self.away) {
+            (false, (None, before)) => (Some(elapsed), before),
+            (true, (Some(since), _)) => (None, elapsed - since),
+            (_, away) => away,
+        };
+        self.online = online;
+    }
+
+    /// The length of the device's last absence.
+    pub(super) fn last_absence(&self) -> Duration {
+        Duration::from_secs(self.away.1)
     }
 
     /// True if the process crashes at this point. The caller has to start it again.

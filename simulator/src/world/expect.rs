@@ -26,6 +26,7 @@ impl World<'_> {
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
+        failures.extend(self.name_cut_off(&expect.cut_off));
         if expect.converged {
             failures.extend(self.divergence());
         }
@@ -42,6 +43,7 @@ impl World<'_> {
             }
             None => {}
         }
+        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence)));
         failures
     }
 

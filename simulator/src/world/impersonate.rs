@@ -98,7 +98,8 @@ impl World<'_> {
         let outcome = ForgeryOutcome::from(outcome.map_err(StepFailure::broken)?);
         if let ForgeryOutcome::Ordered(sequence) = outcome {
             let at = MessagePosition { sender, epoch, generation };
-            let message = OrderedMessage { id, at, text, time: now, forged: true };
+            let kept_until = self.service.kept_until(now);
+            let message = OrderedMessage { id, at, text, kept_until, receipt: None, in_first: true, forged: true };
             self.service.message_ordered(&self.devices, message, &bytes, sequence, &mut self.recorder);
         }
         Ok((outcome, Some(bytes)))
@@ -106,7 +107,7 @@ impl World<'_> {
 
     fn forge_commit(&mut self, thief: usize, act: ThiefAction) -> Result<Forged, StepFailure> {
         let info = match act {
-            ThiefAction::Rejoin => self.service.group_info().map_err(StepFailure::broken)?,
+            ThiefAction::Rejoin => self.service.group_info(self.thieves[thief].device).map_err(StepFailure::broken)?,
             ThiefAction::Commit | ThiefAction::Send => None,
         };
         let operation = if info.is_some() { Operation::ExternalCommit } else { Operation::Commit };

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_delivery_service::Limits;
-
 use super::{
     device::{Device, ReadStatus},
     expect::names,
@@ -18,6 +16,7 @@ impl World<'_> {
     pub(super) fn invariants(&mut self) -> Vec<Failure> {
         let mut failures = self.recorder.take_breaches();
         failures.extend(self.crashes_left());
+        failures.extend(self.interruptions_left());
         failures.extend(self.divergence());
         failures.extend(self.missing_messages());
         failures.extend(self.foreign_reading());
@@ -36,6 +35,15 @@ impl World<'_> {
             .collect()
     }
 
+    /// Armed interruptions of a submission that did not happen.
+    fn interruptions_left(&self) -> Vec<Failure> {
+        let armed = &self.service.interruptions;
+        let kill = armed.armed_kill().map(|at| format!("the delivery service dies at `{at}`"));
+        let losses = armed.armed_losses().map(|device| format!("an answer to {} is lost", self.devices[device].name));
+        let expected = kill.into_iter().chain(losses);
+        expected.map(|expected| self.recorder.failure(expected, "no submission met it")).collect()
+    }
+
     /// Online members that differ from the others, or from the service, in epoch, roster or state.
     pub(super) fn divergence(&mut self) -> Vec<Failure> {
         let (epoch, roster) = (self.service.epoch(), self.service.roster());
@@ -45,15 +53,18 @@ impl World<'_> {
         let mut failures = Vec::new();
         for index in roster {
             let device = &mut self.devices[index];
-            // A device that a thief has locked out knows it, and differs until it has rejoined.
-            if !device.online || device.locked_out {
+            // A device that a thief has locked out knows it, and differs until it has rejoined. A
+            // device that the service has cut off differs as long as the scenario names it.
+            if !device.online || device.locked_out || device.cut_off.is_excused() {
                 continue;
             }
             let (name, own) = (device.name.clone(), device.epoch());
             if own != Some(epoch) {
                 let seen = own.map_or("not in the group".to_owned(), |own| format!("in epoch {own}"));
-                failures.push((format!("{name} is in epoch {epoch}, like the service"), format!("{name} is {seen}")));
+                let seen = format!("{name} is {seen}{}", self.why_behind(index));
+                failures.push((format!("{name} is in epoch {epoch}, like the service"), seen));
             }
+            let device = &mut self.devices[index];
             if own.is_some() && listed_members(device, self.service.group()).is_some_and(|listed| listed != expected) {
                 failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));
             }
@@ -77,17 +88,20 @@ impl World<'_> {
     /// service kept them.
     fn missing_messages(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let now = self.clock.now();
-        let kept = |message: &&OrderedMessage| message.time.0 + Limits::default().retention_seconds > now.0;
+        let expired = self.service.expired_until;
+        // Members of the second history are cut off, and miss its messages in the first one.
+        let kept = |message: &&OrderedMessage| message.in_first && message.kept_until > expired;
         let messages = self.service.sent.list.iter().enumerate();
         for (number, message) in messages.filter(|(_, message)| kept(message)) {
             let Some(readers) = self.service.rosters.get(message.at.epoch as usize) else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];
-                if device.online && !device.read_status.contains_key(&number) {
+                let status = device.read_status.get(&number);
+                let is_missing = matches!(status, None | Some(ReadStatus::CutOff));
+                if device.online && is_missing && !device.cut_off.excuses(number) {
                     failures.push(self.recorder.failure(
                         format!("{} has every message of its membership", device.name),
-                        format!("{} was not delivered to it", message.id),
+                        format!("{} was not delivered to it{}", message.id, device.cut_off.hint()),
                     ));
                 }
             }
@@ -117,6 +131,10 @@ impl World<'_> {
 
     fn foreign(&self, number: usize, device: usize, who: &str) -> Option<Failure> {
         let message = self.service.sent.list.get(number)?;
+        if !message.in_first {
+            // The rosters are those of the first history.
+            return None;
+        }
         if self.service.was_member(device, message.at.epoch)? {
             return None;
         }

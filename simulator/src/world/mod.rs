@@ -16,6 +16,9 @@
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `service_faults` | the step `service`: faults and lies of the service |
+//! | `findings` | has members check the service, and records their findings |
+//! | `behind` | the reason why a device cannot follow |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
 //! | [`matrix`] | a run that steals every device after every step |
@@ -24,6 +27,8 @@
 //! | `delivery_rules` | held, dropped and repeated deliveries |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
+//! | `member_checks` | a member's checks of the service: receipts and rosters |
+//! | `cut_off` | members that the service has cut off |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
 //! | `key_packages` | the stock of key packages at the service |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
@@ -50,12 +55,14 @@
 //! or from the seed, and devices that work in parallel share nothing.
 
 mod attempt;
+mod behind;
 mod clock;
 mod commit_order;
 mod compromise;
 mod cost_recorder;
 mod crashable_store;
 mod create_group;
+mod cut_off;
 mod deliver;
 mod delivery_check;
 mod delivery_rules;
@@ -65,6 +72,7 @@ mod event;
 mod expect;
 mod fact_recorder;
 pub mod fault_injection;
+mod findings;
 mod generation_counter;
 mod impersonate;
 mod invariants;
@@ -72,6 +80,7 @@ mod key_packages;
 mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
+mod member_checks;
 mod prepare;
 mod race;
 pub mod randomness;
@@ -79,6 +88,7 @@ mod recorder;
 mod results;
 mod run;
 mod run_record;
+mod service_faults;
 mod service_under_test;
 mod settings;
 mod settle;

@@ -1,5 +1,6 @@
 //! The submissions of devices, and the outcomes that the delivery service gives them.
 
+use regrow_delivery_service::Receipt;
 use regrow_engine::{DeviceId, KeyPackageBytes, PendingCommit, ProposalMessage};
 
 use super::window::MessagePosition;
@@ -21,6 +22,8 @@ pub(super) struct EncryptedMessage {
     pub(super) at: MessagePosition,
     pub(super) text: Vec<u8>,
     pub(super) bytes: Vec<u8>,
+    /// The sender's latest receipt.
+    pub(super) receipt: Option<Receipt>,
 }
 
 /// The change that a proposal asks for.

@@ -32,6 +32,7 @@ mod scenario_properties;
 mod scenario_schema;
 mod scenarios;
 mod service;
+mod service_faults;
 mod stolen_files;
 mod sweeps;
 mod traces;

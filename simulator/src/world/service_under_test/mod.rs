@@ -5,15 +5,21 @@
 //! in this process, or a server over the network.
 
 mod endpoint;
+mod interruptions;
+mod lies;
+mod local;
 #[cfg(feature = "remote")]
 mod remote;
+mod second_history;
 mod sent_messages;
+mod shared_disk;
 mod write_counter;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use regrow_delivery_service::{
-    CommitSubmission, DeviceId, HandshakeMode, Outcome, RejectReason, RosterChange, Sequence, StoreError, Timestamp,
+    CommitSubmission, DeviceId, HandshakeMode, Outcome, Receipt, RejectReason, Roster, RosterChange, Sequence,
+    StoreError, Timestamp,
 };
 use regrow_engine::{GroupId, PendingCommit, ProposalMessage};
 
@@ -32,8 +38,15 @@ use crate::{
 };
 
 pub(super) use endpoint::Endpoint;
+pub(super) use lies::{FalseRoster, StreamLie, Treatment};
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
+pub(super) use shared_disk::SharedDisk;
 pub(super) use write_counter::{WriteCounter, WrittenBytes};
+
+use interruptions::Interruptions;
+use lies::ServiceLies;
+use local::LocalService;
+use second_history::SecondHistory;
 
 /// The name of the one group.
 const GROUP: &str = "group";
@@ -49,10 +62,20 @@ pub(super) struct ServiceUnderTest<'s> {
     pub(super) sent: SentMessages,
     /// The sequence of the latest log entry that the world knows.
     last_sequence: Sequence,
+    pub(super) interruptions: Interruptions,
+    pub(super) lies: ServiceLies,
+    second: Option<SecondHistory<'s>>,
+    /// The receipt of the last accepted submission, until its device takes it.
+    receipt: Option<Receipt>,
+    /// The shortest retention time that the service has had, in seconds.
+    least_retention: u64,
+    /// The latest time up to which the service has deleted expired records.
+    pub(super) expired_until: Timestamp,
 }
 
 impl<'s> ServiceUnderTest<'s> {
     pub(super) fn new(endpoint: Endpoint<'s>) -> Result<Self, StepFailure> {
+        let least_retention = endpoint.retention().as_secs();
         let group = GroupId::new(format!("{GROUP}{}", endpoint.suffix())).map_err(StepFailure::broken)?;
         Ok(Self {
             endpoint,
@@ -61,6 +84,12 @@ impl<'s> ServiceUnderTest<'s> {
             traffic: Vec::new(),
             sent: SentMessages::default(),
             last_sequence: Sequence(0),
+            interruptions: Interruptions::default(),
+            lies: ServiceLies::default(),
+            second: None,
+            receipt: None,
+            least_retention,
+            expired_until: Timestamp(0),
         })
     }
 
@@ -97,13 +126,51 @@ impl<'s> ServiceUnderTest<'s> {
         &self.traffic
     }
 
-    #[cfg(test)]
+    /// The sequence of the latest log entry.
     pub(super) fn last_sequence(&self) -> Sequence {
         self.last_sequence
     }
 
-    pub(super) fn group_info(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.endpoint.group_info(&self.group)
+    /// The group info that the service gives this device.
+    pub(super) fn group_info(&self, device: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.endpoint_of(device).group_info(&self.group)
+    }
+
+    /// The roster that the service tells this device.
+    pub(super) fn told_roster(&self, device: usize) -> Result<Option<Roster>, StoreError> {
+        let roster = self.endpoint_of(device).roster(&self.group)?;
+        Ok(roster.map(|roster| self.lies.told_roster(device, roster)))
+    }
+
+    /// The treatment of an entry on its way to a device.
+    pub(super) fn treatment(&self, device: usize, sequence: Sequence) -> Treatment {
+        self.lies.treatment(device, sequence)
+    }
+
+    /// True if the service still lies about the stream of a device.
+    pub(super) fn is_stream_false(&self, device: usize) -> bool {
+        self.lies.is_stream_false(device, self.last_sequence)
+    }
+
+    /// The application message in an entry that the device sees, with its index.
+    pub(super) fn message_at(&self, device: usize, sequence: Sequence) -> Option<(usize, &OrderedMessage)> {
+        let number = self.message_number(device, sequence)?;
+        Some((number, self.sent.list.get(number)?))
+    }
+
+    /// Takes the receipt of the submission that the service has just accepted.
+    pub(super) fn take_receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
+    }
+
+    /// The shortest retention time that the service has had, in seconds.
+    pub(super) fn least_retention(&self) -> u64 {
+        self.least_retention
+    }
+
+    pub(super) fn set_retention(&mut self, time: Duration) -> Result<(), StoreError> {
+        self.least_retention = self.least_retention.min(time.as_secs());
+        self.endpoint.set_retention(time)
     }
 
     /// Creates the group.
@@ -116,9 +183,10 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
         let creator = &devices[by];
-        let mode: HandshakeMode = creator.handshake_mode();
-        self.endpoint.count_writes();
-        let outcome = self.endpoint.create_group(&self.group, &creator.address, mode, group_info, now)?;
+        let (mode, group): (HandshakeMode, _) = (creator.handshake_mode(), self.group.clone());
+        let outcome = self.submit(creator, recorder, |endpoint| {
+            endpoint.create_group(&group, &creator.address, mode, group_info, now)
+        })?;
         accepted_or_stale(outcome)?;
         if self.rosters.is_empty() {
             self.rosters.push([by].into());
@@ -136,7 +204,9 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let (outcome, sequence) = accepted_or_stale(self.offer_commit(&devices[by].address, pending, now)?)?;
+        let submission = self.commit_submission(&devices[by].address, pending);
+        let outcome = self.submit(&devices[by], recorder, |endpoint| endpoint.submit_commit(&submission, now))?;
+        let (outcome, sequence) = accepted_or_stale(outcome)?;
         recorder.tell(TranscriptEvent::Submitted {
             by: devices[by].name.clone(),
             kind: TrafficKind::Commit,
@@ -149,7 +219,10 @@ impl<'s> ServiceUnderTest<'s> {
             group_info: pending.group_info().map(fingerprint),
         });
         if outcome == SubmissionOutcome::Accepted {
-            self.commit_ordered(devices, by, pending, sequence, recorder)?;
+            self.note_fork();
+            if !self.is_in_second_history(by) {
+                self.commit_ordered(devices, by, pending, sequence, recorder)?;
+            }
         }
         Ok(outcome)
     }
@@ -161,7 +234,12 @@ impl<'s> ServiceUnderTest<'s> {
         pending: &PendingCommit,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let submission = CommitSubmission {
+        self.endpoint.count_writes();
+        self.endpoint.submit_commit(&self.commit_submission(sender, pending), now)
+    }
+
+    fn commit_submission(&self, sender: &DeviceId, pending: &PendingCommit) -> CommitSubmission {
+        CommitSubmission {
             group: self.group.clone(),
             sender: sender.clone(),
             commit: pending.commit().to_vec(),
@@ -171,9 +249,7 @@ impl<'s> ServiceUnderTest<'s> {
                 added: pending.added().cloned().collect(),
                 removed: pending.removed().cloned().collect(),
             },
-        };
-        self.endpoint.count_writes();
-        self.endpoint.submit_commit(&submission, now)
+        }
     }
 
     /// Records a commit that the service has ordered. A known entry changes nothing.
@@ -208,11 +284,15 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
         let (sender, bytes, epoch) = (&devices[by], proposal.as_bytes(), proposal.epoch().0);
-        self.endpoint.count_writes();
-        let outcome = self.endpoint.submit_proposal(&self.group, &sender.address, bytes, now)?;
+        let group = self.group.clone();
+        let outcome =
+            self.submit(sender, recorder, |endpoint| endpoint.submit_proposal(&group, &sender.address, bytes, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         recorder.tell(TranscriptEvent::submitted(&sender.name, TrafficKind::Proposal, None, epoch, outcome, bytes));
-        if outcome == SubmissionOutcome::Accepted && self.is_new(sequence) {
+        if outcome == SubmissionOutcome::Accepted && self.is_in_second_history(by) {
+            self.note_fork();
+        } else if outcome == SubmissionOutcome::Accepted && self.is_new(sequence) {
+            self.note_fork();
             recorder.costs.proposal_ordered(&self.ordered_by(sender, recorder.elapsed()), sequence, epoch, bytes);
             recorder.facts.proposal_ordered(by, bytes);
             let entry = Traffic::new(TrafficKind::Proposal, epoch, None, bytes);
@@ -228,14 +308,34 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let EncryptedMessage { id, at, text, bytes } = message;
-        let sender = &devices[at.sender];
-        let (outcome, sequence) = accepted_or_stale(self.offer_message(&sender.address, bytes, now)?)?;
+        let EncryptedMessage { id, at, text, bytes, receipt } = message;
+        let (sender, group) = (&devices[at.sender], self.group.clone());
+        let outcome =
+            self.submit(sender, recorder, |endpoint| endpoint.submit_message(&group, &sender.address, bytes, now))?;
+        let (outcome, sequence) = accepted_or_stale(outcome)?;
         let kind = TrafficKind::Message;
         recorder.tell(TranscriptEvent::submitted(&sender.name, kind, Some(id), at.epoch, outcome, bytes));
         if outcome == SubmissionOutcome::Accepted {
-            let message = OrderedMessage { id: id.clone(), at: *at, text: text.clone(), time: now, forged: false };
-            self.message_ordered(devices, message, bytes, sequence, recorder);
+            let in_first = !self.is_in_second_history(at.sender);
+            let message = OrderedMessage {
+                id: id.clone(),
+                at: *at,
+                text: text.clone(),
+                kept_until: self.kept_until(now),
+                receipt: receipt.clone(),
+                in_first,
+                forged: false,
+            };
+            match in_first {
+                true => self.message_ordered(devices, message, bytes, sequence, recorder),
+                false => {
+                    let number = self.sent.push(message, bytes.len() as u64, sequence);
+                    self.note_in_second(sequence, number);
+                }
+            }
+            if let Some(number) = self.message_number(at.sender, sequence) {
+                self.relay(devices, at.sender, number, bytes, now)?;
+            }
         }
         Ok(outcome)
     }
@@ -262,6 +362,11 @@ impl<'s> ServiceUnderTest<'s> {
         self.traffic.push(Traffic::new(TrafficKind::Message, epoch, Some(number), bytes).sent_by(sender));
         recorder.facts.message_ordered(number, bytes, &message.text);
         self.sent.push(message, bytes.len() as u64, sequence);
+    }
+
+    /// The time until which the service keeps an entry of this moment.
+    pub(super) fn kept_until(&self, now: Timestamp) -> Timestamp {
+        self.endpoint.time(now).plus(self.endpoint.retention().as_secs())
     }
 
     /// The moment and the sender of the entry that the service has just ordered.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regrow_delivery_service::{Sequence, Timestamp};
+use regrow_delivery_service::{Receipt, Sequence, Timestamp};
 
 use crate::{report::MessageTraffic, scenario::MessageId, world::window::MessagePosition};
 
@@ -11,7 +11,13 @@ pub(in crate::world) struct OrderedMessage {
     pub(in crate::world) id: MessageId,
     pub(in crate::world) at: MessagePosition,
     pub(in crate::world) text: Vec<u8>,
-    pub(in crate::world) time: Timestamp,
+    /// The time until which the service keeps it for devices that have not read it.
+    pub(in crate::world) kept_until: Timestamp,
+    /// The sender's latest receipt. In a product it is in the plaintext; here it is beside the
+    /// message, so that the sizes do not depend on it.
+    pub(in crate::world) receipt: Option<Receipt>,
+    /// True if the message is in the first history, which is the only one of an honest service.
+    pub(in crate::world) in_first: bool,
     /// True if a thief has sent it in its sender's name.
     pub(in crate::world) forged: bool,
 }
@@ -32,10 +38,17 @@ impl SentMessages {
         self.by_id.get(id).copied()
     }
 
-    /// The message of a log entry, with its index.
-    pub(in crate::world) fn at(&self, sequence: Sequence) -> Option<(usize, &OrderedMessage)> {
-        let number = *self.by_sequence.get(&sequence)?;
-        Some((number, self.list.get(number)?))
+    /// The messages of the first history, by their log entries.
+    pub(super) fn numbers(&self) -> &BTreeMap<Sequence, usize> {
+        &self.by_sequence
+    }
+
+    /// Orders a message of the second history in the first one as well.
+    pub(super) fn order_in_first(&mut self, sequence: Sequence, number: usize) {
+        self.by_sequence.insert(sequence, number);
+        if let Some(message) = self.list.get_mut(number) {
+            message.in_first = true;
+        }
     }
 
     /// A message of this size has reached a device.
@@ -44,11 +57,15 @@ impl SentMessages {
         self.traffic.delivered_bytes += bytes;
     }
 
-    pub(super) fn push(&mut self, message: OrderedMessage, size: u64, sequence: Sequence) {
+    /// Adds a message. Returns its index.
+    pub(super) fn push(&mut self, message: OrderedMessage, size: u64, sequence: Sequence) -> usize {
         self.traffic.uploaded_bytes += size;
         let number = self.list.len();
         self.by_id.insert(message.id.clone(), number);
-        self.by_sequence.insert(sequence, number);
+        if message.in_first {
+            self.by_sequence.insert(sequence, number);
+        }
         self.list.push(message);
+        number
     }
 }

@@ -4,6 +4,7 @@
 //! The tests plant faults from outside, in the parts on which a world is built. The tested code is
 //! the code that ships.
 
+mod clients;
 mod crypto;
 mod service;
 mod stores;
@@ -18,8 +19,9 @@ use regrow_simulator::{
     },
 };
 
+use clients::Forgets;
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
-use service::Service;
+use service::{AnswersBeforeTheCommit, Service};
 use stores::{Keeps, RecordKind, Rereads, When};
 
 /// The largest number of scenarios that a search may need to find a fault.
@@ -40,6 +42,13 @@ fn thefts() -> Plan {
         "crash": 0, "wait": 0
     }"#;
     plan(2, Size { members: 2, steps: 30 }, weights)
+}
+
+/// A plan in which the service often fails, and lies in the end.
+fn service_faults() -> Plan {
+    let weights =
+        r#"{ "service": 40, "compromise": 0, "impersonate": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0 }"#;
+    plan(9750, Size { members: 4, steps: 16 }, weights)
 }
 
 fn plan(seed: u64, size: Size, weights: &str) -> Plan {
@@ -76,7 +85,7 @@ macro_rules! found_within {
 
 #[test]
 fn nothing_is_found_without_a_fault() {
-    for plan in [everything(), thefts()] {
+    for plan in [everything(), thefts(), service_faults()] {
         let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
@@ -114,6 +123,14 @@ found_within! {
     key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "the device processes it"];
     welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
     entry_lost: Service::LostEntries, everything, ["every message of its membership", "the device processes it"];
+    answer_forgotten: Service::ForgottenAnswers, service_faults, ["the same bytes get the same answer"];
+    answers_forgotten_on_restart: Service::ForgetsOnRestart, service_faults, ["the same bytes get the same answer"];
+    answer_before_the_commit: AnswersBeforeTheCommit::default(), service_faults, [
+        "the step succeeds", "like the service", "every message of its membership", "finds nothing against", "one epoch",
+        "the device processes it"
+    ];
+    client_that_compares_no_receipts: Forgets::Receipts, service_faults, ["has found an equivocation"];
+    client_that_compares_no_rosters: Forgets::Rosters, service_faults, ["has found a false roster"];
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 

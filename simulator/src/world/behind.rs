@@ -1,0 +1,35 @@
+//! The reason why a device cannot follow the group, in words for a failure.
+
+use super::state::World;
+use crate::scenario::write_duration;
+
+impl World<'_> {
+    /// The reason why a device is behind the service, as far as the world knows one. Begins with a
+    /// punctuation mark; empty if the world knows none.
+    pub(super) fn why_behind(&self, device: usize) -> String {
+        let endpoint = self.service.endpoint_of(device);
+        let device = &self.devices[device];
+        if device.cut_off.is_now() {
+            return device.cut_off.hint().to_owned();
+        }
+        let unread = endpoint.read(&device.address, device.cursor, 1);
+        let has_more = device.last_sequence() < self.service.last_sequence().0;
+        let deleted = has_more && self.service.expired_until.0 > 0 && unread.is_ok_and(|unread| unread.is_empty());
+        if !deleted {
+            return String::new();
+        }
+        let (name, retention) = (&device.name, std::time::Duration::from_secs(self.service.least_retention()));
+        let (kept, away) = (write_duration(retention), device.last_absence());
+        let begin = format!(
+            ": the delivery service has deleted entries that {name} had not read. Its retention time is {kept}"
+        );
+        if away < retention {
+            return format!("{begin}, and its clock has jumped; let {name} `rejoin`");
+        }
+        let away = write_duration(away);
+        format!(
+            "{begin}, and {name} was offline for {away}; let {name} `rejoin`, or set the `retention` of the scenario's \
+             `service` to more than {away}"
+        )
+    }
+}
