@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use regrow_engine::{
-    Client, DeviceId, EpochAuthenticator, Error, Layered, PendingCommit, Refusal, SignaturePublicKey, Snapshot,
+    Client, DeviceId, EpochAuthenticator, Error, GroupId, Layered, PendingCommit, Refusal, SignaturePublicKey, Snapshot,
 };
 
 use super::{
@@ -29,28 +29,28 @@ pub struct ForgedCommit {
 }
 
 impl Replay {
-    /// Encrypts a message in the member's name, and returns it with its epoch.
+    /// Encrypts a message to a group in the member's name, and returns it with its epoch.
     ///
     /// # Errors
     ///
     /// Errors of the engine: there is no group, or no message can be sent now.
-    pub fn send(&mut self, text: &[u8]) -> Result<(u64, Vec<u8>), Error> {
-        let mut group = self.client.group(&self.group)?;
+    pub fn send(&mut self, group: &GroupId, text: &[u8]) -> Result<(u64, Vec<u8>), Error> {
+        let mut group = self.client.group(group)?;
         Ok((group.epoch()?.0, group.send(text)?))
     }
 
-    /// Makes a commit that updates the member's leaf.
+    /// Makes a commit that updates the member's leaf in a group.
     ///
     /// # Errors
     ///
     /// Errors of the engine: there is no group.
-    pub fn commit(&mut self) -> Result<ForgedCommit, Error> {
-        let mut group = self.client.group(&self.group)?;
+    pub fn commit(&mut self, group: &GroupId) -> Result<ForgedCommit, Error> {
+        let mut group = self.client.group(group)?;
         group.abandon()?;
         Ok(ForgedCommit { pending: group.update()?, made_by: None })
     }
 
-    /// Makes an external commit that takes the member's place. If the member has no leaf, the
+    /// Makes an external commit that takes the member's place in a group. If the member has no leaf, the
     /// commit adds one.
     ///
     /// The engine refuses this if the leaf has a signature key that was not stolen. RFC 9420,
@@ -62,12 +62,13 @@ impl Replay {
     /// # Errors
     ///
     /// Errors of the engine: the bytes are no group info.
-    pub fn rejoin(&mut self, group_info: &[u8]) -> Result<ForgedCommit, Error> {
+    pub fn rejoin(&mut self, group: &GroupId, group_info: &[u8]) -> Result<ForgedCommit, Error> {
         let own = self.client.device().clone();
         match self.client.join_external(group_info) {
             Ok(pending) => Ok(ForgedCommit { pending, made_by: None }),
             Err(Error::Refused(Refusal::Duplicate(device))) if device == own => {
-                self.rejoin_with_another_key(group_info, &own).unwrap_or(Err(Refusal::Duplicate(device).into()))
+                let made = self.rejoin_with_another_key(group, group_info, &own);
+                made.unwrap_or(Err(Refusal::Duplicate(device).into()))
             }
             Err(error) => Err(error),
         }
@@ -75,8 +76,13 @@ impl Replay {
 
     /// Makes the external commit with the stolen signature key. [`None`] if the thief has no key,
     /// or cannot find the leaf.
-    fn rejoin_with_another_key(&mut self, group_info: &[u8], own: &DeviceId) -> Option<Result<ForgedCommit, Error>> {
-        let stolen = self.stolen_key(own)?;
+    fn rejoin_with_another_key(
+        &mut self,
+        group: &GroupId,
+        group_info: &[u8],
+        own: &DeviceId,
+    ) -> Option<Result<ForgedCommit, Error>> {
+        let stolen = self.stolen_key(group, own)?;
         let replacement = Replacement::of_signature_key(group_info, &own.to_identity(), stolen.as_bytes())?;
         let shown = replacement.shown_in(group_info);
         let made = (|| {
@@ -90,8 +96,8 @@ impl Replay {
 
     /// The signature key of the stolen device in the group or, without the group, of the device
     /// itself.
-    fn stolen_key(&mut self, own: &DeviceId) -> Option<SignaturePublicKey> {
-        let members = self.client.group(&self.group).and_then(|mut group| group.roster()).unwrap_or_default();
+    fn stolen_key(&mut self, group: &GroupId, own: &DeviceId) -> Option<SignaturePublicKey> {
+        let members = self.client.group(group).and_then(|mut group| group.roster()).unwrap_or_default();
         let member = members.into_iter().find(|member| member.device == *own);
         member.map(|member| member.signature_key).or_else(|| self.client.signature_key().ok())
     }
@@ -115,13 +121,13 @@ impl Replay {
         Ok(())
     }
 
-    /// Returns the number and the authenticator of the present epoch.
+    /// Returns the number and the authenticator of a group's present epoch.
     ///
     /// # Errors
     ///
     /// Errors of the engine: there is no group.
-    pub fn epoch(&mut self) -> Result<(u64, EpochAuthenticator), Error> {
-        let mut group = self.client.group(&self.group)?;
+    pub fn epoch(&mut self, group: &GroupId) -> Result<(u64, EpochAuthenticator), Error> {
+        let mut group = self.client.group(group)?;
         Ok((group.epoch()?.0, group.epoch_authenticator()?))
     }
 

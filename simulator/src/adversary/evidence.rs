@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use regrow_crypto::DefaultCrypto;
-use regrow_engine::Snapshot;
+use regrow_engine::{GroupId, Snapshot};
 use zeroize::Zeroizing;
 
 use super::{
@@ -58,8 +58,8 @@ pub struct Evidence {
     messages: BTreeMap<usize, RecordedMessage>,
     /// Messages that were sent and that no recorded device has encrypted.
     foreign: BTreeSet<usize>,
-    /// The epoch secret of each epoch, if it is on the tape.
-    epochs: BTreeMap<u64, NodeId>,
+    /// The epoch secret of each epoch of each group, if it is on the tape.
+    epochs: BTreeMap<GroupId, BTreeMap<u64, NodeId>>,
 }
 
 /// An application message that was sent.
@@ -91,8 +91,8 @@ impl StolenBytes {
 pub struct Exposure {
     /// The messages by number, each with the shortest path to its key.
     pub messages: BTreeMap<usize, Path>,
-    /// The latest epoch whose epoch secret is known.
-    pub reach: Option<u64>,
+    /// For each group, the latest epoch whose epoch secret is known.
+    pub reach: BTreeMap<GroupId, u64>,
     /// Messages without a proof: their key was found but does not decrypt them, or no recorded
     /// device has encrypted them. This set is empty unless the tape or this computation is wrong.
     pub unproved: BTreeSet<usize>,
@@ -124,16 +124,17 @@ impl Evidence {
         }
     }
 
-    /// Adds an epoch that has begun, with its authenticator (RFC 9420, 8.7).
-    pub fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
+    /// Adds an epoch of a group that has begun, with its authenticator (RFC 9420, 8.7).
+    pub fn epoch(&mut self, group: &GroupId, epoch: u64, authenticator: &[u8]) {
         if let Some(secret) = self.epoch_secret(authenticator) {
-            self.epochs.insert(epoch, secret);
+            self.epochs.entry(group.clone()).or_default().insert(epoch, secret);
         }
     }
 
-    /// True if the last epoch with this number has this authenticator.
-    pub(crate) fn has_epoch(&self, epoch: u64, authenticator: &[u8]) -> bool {
-        self.epochs.get(&epoch).is_some_and(|secret| self.epoch_secret(authenticator) == Some(*secret))
+    /// True if the group's last epoch with this number has this authenticator.
+    pub(crate) fn has_epoch(&self, group: &GroupId, epoch: u64, authenticator: &[u8]) -> bool {
+        let known = self.epochs.get(group).and_then(|epochs| epochs.get(&epoch));
+        known.is_some_and(|secret| self.epoch_secret(authenticator) == Some(*secret))
     }
 
     /// The epoch secret of this authenticator, if both are on the tape.
@@ -151,7 +152,8 @@ impl Evidence {
         }
         let names: Vec<_> = stolen.iter().map(|part| part.name.clone()).collect();
         let closure = Closure::over(&self.graph, &found);
-        let mut exposure = Exposure { messages: BTreeMap::new(), reach: None, unproved: self.foreign.clone() };
+        let mut exposure =
+            Exposure { messages: BTreeMap::new(), reach: BTreeMap::new(), unproved: self.foreign.clone() };
         for (number, message) in &self.messages {
             let aead = self.graph.aead(message.ciphertext);
             let key = aead.and_then(|aead| self.graph.lookup(&aead.key)).filter(|key| closure.knows(*key));
@@ -162,7 +164,11 @@ impl Evidence {
             }
             exposure.messages.insert(*number, path);
         }
-        exposure.reach = self.epochs.iter().rev().find(|(_, secret)| closure.knows(**secret)).map(|(epoch, _)| *epoch);
+        let reach = |(group, epochs): (&GroupId, &BTreeMap<u64, NodeId>)| {
+            let last = epochs.iter().rev().find(|(_, secret)| closure.knows(**secret));
+            last.map(|(epoch, _)| (group.clone(), *epoch))
+        };
+        exposure.reach = self.epochs.iter().filter_map(reach).collect();
         exposure
     }
 

@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use regrow_engine::{Client, CryptoProvider, GroupId, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
+use regrow_engine::{Client, CryptoProvider, MessageId, Policy, ReceivedEvent, Snapshot, Store, Timestamp};
 
 use super::traffic::{Traffic, TrafficKind};
 
@@ -37,7 +37,6 @@ pub struct Replay {
     pub(super) client: Client,
     pub(super) crypto: Arc<dyn CryptoProvider>,
     pub(super) policy: Policy,
-    pub(super) group: GroupId,
     /// The messages whose texts are in the snapshot: the device has read and not acknowledged them.
     found: BTreeSet<MessageId>,
     readable: BTreeSet<usize>,
@@ -53,14 +52,13 @@ impl Replay {
         snapshot: &Snapshot,
         crypto: Arc<dyn CryptoProvider>,
         policy: Policy,
-        group: GroupId,
     ) -> Result<Self, regrow_engine::Error> {
         let mut client = Client::open(Arc::new(snapshot.to_store()), crypto.clone(), policy.clone())?;
         let found =
             client.unacknowledged()?.into_iter().filter(|received| matches!(received.event, ReceivedEvent::Message(_)));
         let found = found.map(|received| received.id).collect();
         client.acknowledge()?;
-        Ok(Self { client, crypto, policy, group, found, readable: BTreeSet::new() })
+        Ok(Self { client, crypto, policy, found, readable: BTreeSet::new() })
     }
 
     /// Processes an entry. True if the engine could follow it.
@@ -90,7 +88,7 @@ impl Replay {
             }
             TrafficKind::Welcome => {
                 let mut invited = self.open(self.client.snapshot()?.to_store())?;
-                invited.forget(&self.group)?;
+                invited.forget(&entry.group)?;
                 invited.join(&entry.bytes, NO_TIME)?;
                 self.client = invited;
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regrow_engine::{CryptoProvider, GroupId, Policy};
+use regrow_engine::{CryptoProvider, Policy};
 
 use super::{
     disk::{self, BreakInError, LockedOut},
@@ -19,7 +19,6 @@ pub fn run_stolen(
     stolen: &StolenState,
     crypto: Arc<dyn CryptoProvider>,
     policy: Policy,
-    group: GroupId,
 ) -> Result<Box<dyn Adversary>, BreakInError> {
     let opened;
     let snapshot = match stolen {
@@ -32,5 +31,5 @@ pub fn run_stolen(
             None => return Ok(Box::new(LockedOut::new())),
         },
     };
-    Ok(Box::new(Replay::new(snapshot, crypto, policy, group)?))
+    Ok(Box::new(Replay::new(snapshot, crypto, policy)?))
 }

@@ -1,18 +1,19 @@
 //! A thief with one snapshot, and the three answers to the question which messages it can read.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use regrow_engine::Snapshot;
+use regrow_engine::{GroupId, Snapshot};
 
 use super::{
     evidence::{Exposure, StolenBytes},
+    held::HeldSecrets,
     replay::Adversary,
     traffic::Traffic,
 };
-use crate::{
-    oracle::Holdings,
-    scenario::{CompromiseId, MemberName, TheftScope},
-};
+use crate::scenario::{CompromiseId, MemberName, TheftScope};
 
 /// A thief with one snapshot.
 pub(crate) struct Thief {
@@ -22,12 +23,10 @@ pub(crate) struct Thief {
     pub(crate) device: usize,
     /// The stolen part of the device.
     pub(crate) scope: TheftScope,
-    /// The group's epoch at the theft.
-    pub(crate) epoch: u64,
+    /// The groups at the theft. A group that was created later is not here.
+    pub(crate) groups: BTreeMap<GroupId, GroupAtTheft>,
     /// The virtual seconds from the beginning of the scenario to the theft.
     pub(crate) time: u64,
-    /// The device's epoch at the theft, if the device was in the group.
-    pub(crate) device_epoch: Option<u64>,
     /// The number of messages that had been sent before the theft.
     pub(crate) messages: usize,
     /// The thief's number among the acting devices, after the numbers of the members.
@@ -35,13 +34,22 @@ pub(crate) struct Thief {
     /// The stolen bytes, and the bytes of states that the thief has made itself.
     pub(crate) stolen: Vec<StolenBytes>,
     /// The same secrets, by the oracle's names.
-    pub(crate) holdings: Holdings,
+    pub(crate) holdings: HeldSecrets,
     /// The stolen state, which runs in the engine.
     pub(crate) replay: Box<dyn Adversary>,
     /// The number of traffic entries that the replay has seen.
     pub(crate) seen: usize,
     /// The last answers, and the number of traffic entries that they take into account.
     pub(crate) answers: Option<(usize, Arc<Answers>)>,
+}
+
+/// A group at the time of a theft.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GroupAtTheft {
+    /// The group's epoch.
+    pub(crate) epoch: u64,
+    /// The epoch of the stolen device, if the thief has the device's state of the group.
+    pub(crate) device_epoch: Option<u64>,
 }
 
 /// The messages that a thief can read, and the disagreements between the three answers.
@@ -65,33 +73,38 @@ impl Thief {
         self.replay.observe(new)
     }
 
+    /// The group at the theft.
+    pub(crate) fn at_theft(&self, group: &GroupId) -> GroupAtTheft {
+        self.groups.get(group).copied().unwrap_or_default()
+    }
+
     /// Adds the state of a device that the thief has made itself, and the oracle's names for its
     /// secrets.
-    pub(crate) fn knows(&mut self, own: &Snapshot, holdings: Holdings) {
+    pub(crate) fn knows(&mut self, own: &Snapshot, holdings: &HeldSecrets) {
         let own = StolenBytes::all_of(own).into_iter();
         self.stolen.extend(
             own.map(|StolenBytes { name, bytes }| StolenBytes { name: format!("the thief's own: {name}"), bytes }),
         );
-        self.holdings.pool(&holdings);
+        self.holdings.pool(holdings);
     }
 
-    /// The number of epochs from the theft to the first epoch from which on the thief knows no
-    /// epoch secret; [`None`] if the thief has secrets of the present epoch. `reach` is the latest
-    /// epoch whose epoch secret the thief knows.
-    pub(crate) fn healed_after(&self, reach: Option<u64>, now: u64) -> Option<u64> {
-        healed_after(reach.max(self.device_epoch), self.epoch, now)
+    /// The number of epochs of a group from the theft to the first epoch from which on the thief
+    /// knows no epoch secret; [`None`] if the thief has secrets of the present epoch, `now`.
+    pub(crate) fn healed_after(&self, exposure: &Exposure, group: &GroupId, now: u64) -> Option<u64> {
+        self.at_theft(group).healed_after(exposure.reach.get(group).copied(), now)
     }
 }
 
-/// The number of epochs from the theft, in epoch `stolen`, to the first epoch from which on the
-/// thief knows no epoch secret. `reach` is the latest epoch of which the thief has secrets: the
-/// stolen device's epoch, or a later epoch whose epoch secret the thief knows. [`None`] if `reach`
-/// is the present epoch.
-pub(crate) fn healed_after(reach: Option<u64>, stolen: u64, now: u64) -> Option<u64> {
-    match reach {
-        Some(reach) if reach >= now => None,
-        Some(reach) => Some((reach + 1).saturating_sub(stolen)),
-        None => Some(0),
+impl GroupAtTheft {
+    /// The number of epochs from the theft to the first epoch from which on the thief knows no
+    /// epoch secret; [`None`] if the thief has secrets of the present epoch. `reach` is the latest
+    /// epoch whose epoch secret the thief knows.
+    pub(crate) fn healed_after(self, reach: Option<u64>, now: u64) -> Option<u64> {
+        match reach.max(self.device_epoch) {
+            Some(reach) if reach >= now => None,
+            Some(reach) => Some((reach + 1).saturating_sub(self.epoch)),
+            None => Some(0),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regrow_engine::DeviceId;
+use regrow_engine::{DeviceId, GroupId};
 use serde::Serialize;
 
 /// The kind of an entry of the traffic.
@@ -35,6 +35,8 @@ impl TrafficKind {
 /// An entry that the delivery service ordered. Everybody who watches the service has it.
 #[derive(Clone, Debug)]
 pub struct Traffic {
+    /// The group of the entry.
+    pub group: GroupId,
     /// The kind of the entry.
     pub kind: TrafficKind,
     /// The epoch in which the entry was made; for a welcome, the epoch into which it leads.
@@ -50,8 +52,8 @@ pub struct Traffic {
 impl Traffic {
     /// An entry with these bytes.
     #[must_use]
-    pub fn new(kind: TrafficKind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
-        Self { kind, epoch, message, sender: None, bytes: bytes.into() }
+    pub fn new(group: &GroupId, kind: TrafficKind, epoch: u64, message: Option<usize>, bytes: &[u8]) -> Self {
+        Self { group: group.clone(), kind, epoch, message, sender: None, bytes: bytes.into() }
     }
 
     /// The same entry, in the name of this device.

@@ -80,6 +80,12 @@ impl Total {
         self.most = self.most.max(value);
     }
 
+    fn pool(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.most = self.most.max(other.most);
+    }
+
     fn mean(self) -> f64 {
         if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
     }
@@ -119,6 +125,19 @@ impl Contention {
     /// The service has ordered a proposal.
     pub(crate) fn proposed(&mut self, now: u64) {
         self.proposals.push(now);
+    }
+
+    /// Adds the contention of another group. The intents and proposals that wait do not count.
+    pub(crate) fn pool(&mut self, other: &Self) {
+        for (device, commits) in &other.devices {
+            let device = self.devices.entry(*device).or_default();
+            device.ordered += commits.ordered;
+            device.lost += commits.lost;
+        }
+        self.wasted_bytes += other.wasted_bytes;
+        self.wasted += other.wasted;
+        self.attempts.pool(other.attempts);
+        self.waits.pool(other.waits);
     }
 
     /// The figures so far.

@@ -3,11 +3,13 @@
 use regrow_engine::Change;
 
 use super::{CostCounts, CountSpread, PathShape, TreeShape};
-use crate::scenario::MemberName;
+use crate::scenario::{GroupName, MemberName};
 
 /// The costs of the creation of the group, of an ordered handshake, or of a welcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryCost {
+    /// The group of the entry.
+    pub group: GroupName,
     /// The number of the entry in the group's log. A welcome has the number of its commit, and the
     /// creation of the group has 0.
     pub sequence: u64,
@@ -131,6 +133,7 @@ impl EntryCost {
     /// An entry that has cost nothing so far.
     pub(crate) fn new(sequence: u64, epoch: u64, time: u64, kind: EntryKind, who: &MemberName) -> Self {
         Self {
+            group: GroupName::default(),
             sequence,
             epoch,
             time,

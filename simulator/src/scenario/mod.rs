@@ -47,7 +47,7 @@ pub use format::{
     ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, load};
-pub use name::{CompromiseId, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
+pub use name::{CompromiseId, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
 pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
 pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration, service::MAX_ENTRIES};

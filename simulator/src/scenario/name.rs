@@ -33,12 +33,6 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
-
-            /// The name in this turn of a `repeat`.
-            #[must_use]
-            pub(crate) fn at_turn(&self, turn: u32) -> Self {
-                Self(at_turn(&self.0, turn).into())
-            }
         }
 
         impl fmt::Display for $name {
@@ -67,6 +61,18 @@ name! {
 }
 
 name! {
+    /// The name of a group.
+    GroupName
+}
+
+impl Default for GroupName {
+    /// The group of the steps that name no group.
+    fn default() -> Self {
+        Self::new("group")
+    }
+}
+
+name! {
     /// The id that a `send` gives to its message.
     MessageId
 }
@@ -75,6 +81,20 @@ name! {
     /// The id that a `compromise` gives to its theft.
     CompromiseId
 }
+
+macro_rules! repeated {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The name in this turn of a `repeat`.
+            #[must_use]
+            pub(crate) fn at_turn(&self, turn: u32) -> Self {
+                Self(at_turn(&self.0, turn).into())
+            }
+        }
+    )*};
+}
+
+repeated!(MemberName, MessageId, CompromiseId);
 
 /// A text in which the number of the turn replaces every `{i}`.
 pub(crate) fn at_turn(text: &str, turn: u32) -> String {

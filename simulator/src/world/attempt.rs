@@ -14,7 +14,7 @@
 use regrow_engine::{Client, Error, GroupId, Outgoing, PendingCommit, ProposalMessage};
 
 use super::{
-    device::Device,
+    device_group::DeviceGroup,
     event::TranscriptEvent,
     state::World,
     step_failure::StepFailure,
@@ -43,32 +43,41 @@ impl World<'_> {
     pub(super) fn make_commit(
         &mut self,
         device: usize,
-        make: impl Fn(&mut Client, &GroupId) -> Result<PendingCommit, Error>,
+        make: impl Fn(&mut Client) -> Result<PendingCommit, Error>,
     ) -> Result<PendingCommit, StepFailure> {
         let pending = self.devices[device].make_in_order(&mut self.recorder, make, |pending| pending.changes())?;
         self.note_made(device, &pending);
         Ok(pending)
     }
 
-    /// Makes the external commit by which a device joins the group in its present epoch.
-    pub(super) fn make_external_commit(&mut self, device: usize) -> Result<PendingCommit, StepFailure> {
-        let info = self.service.group_info(device)?;
+    /// Makes the external commit by which a device joins a group in its present epoch.
+    pub(super) fn make_external_commit(
+        &mut self,
+        group: &GroupId,
+        device: usize,
+    ) -> Result<PendingCommit, StepFailure> {
+        let info = self.service.endpoint_of(device).group_info(group)?;
         let missing = || {
             let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
             StepFailure::new(FailCode::NoGroupInfo, detail)
         };
         let info = info.ok_or_else(missing)?;
-        let join = |client: &mut Client, _: &GroupId| client.join_external(&info);
+        let join = |client: &mut Client| client.join_external(&info);
         let pending = self.devices[device].persist(&mut self.recorder, Operation::ExternalCommit, join)?;
         self.note_made(device, &pending);
         Ok(pending)
     }
 
     /// Makes a proposal.
-    pub(super) fn make_proposal(&mut self, device: usize, what: WantedProposal) -> Result<Submission, StepFailure> {
+    pub(super) fn make_proposal(
+        &mut self,
+        group: &GroupId,
+        device: usize,
+        what: WantedProposal,
+    ) -> Result<Submission, StepFailure> {
         let now = self.clock.now();
-        let proposal = self.devices[device].persist(&mut self.recorder, Operation::Proposal, |client, id| {
-            let mut group = client.group(id)?;
+        let proposal = self.devices[device].persist(&mut self.recorder, Operation::Proposal, |client| {
+            let mut group = client.group(group)?;
             match &what {
                 WantedProposal::Add(key_package) => group.propose_add(key_package, now),
                 WantedProposal::Remove(member) => group.propose_remove(member),
@@ -80,37 +89,43 @@ impl World<'_> {
                 },
             }
         })?;
-        Ok(self.note_proposed(device, proposal, what))
+        Ok(self.note_proposed(group, device, proposal, what))
     }
 
     /// Encrypts an application message.
     pub(super) fn make_message(
         &mut self,
+        group: &GroupId,
         device: usize,
         id: MessageId,
         text: Vec<u8>,
     ) -> Result<Submission, StepFailure> {
         let sender = &mut self.devices[device];
-        let (epoch, bytes) = sender.persist(&mut self.recorder, Operation::Send, |client, group| {
+        let (epoch, bytes) = sender.persist(&mut self.recorder, Operation::Send, |client| {
             let mut group = client.group(group)?;
             Ok((group.epoch()?.0, group.send(&text)?))
         })?;
-        self.recorder.facts.encrypted(device, &bytes);
-        let receipt = sender.checks.as_ref().and_then(|checks| checks.latest(self.service.group()));
-        let at = MessagePosition { sender: device, epoch, generation: sender.generations.take(epoch) };
-        Ok(Submission::Message(EncryptedMessage { id, at, text, bytes, receipt }))
+        self.recorder.facts.encrypted(device, group, &bytes);
+        let receipt = sender.checks.as_ref().and_then(|checks| checks.latest(group));
+        let generation = sender.in_group(group).generations.take(epoch);
+        let at = MessagePosition { sender: device, epoch, generation };
+        Ok(Submission::Message(EncryptedMessage { id, group: group.clone(), at, text, bytes, receipt }))
     }
 
-    /// Makes the commit or proposal for the intents that the engine still has.
-    pub(super) fn make_from_intents(&mut self, device: usize) -> Result<Option<Submission>, StepFailure> {
+    /// Makes the commit or proposal for the intents that the engine still has in a group.
+    pub(super) fn make_from_intents(
+        &mut self,
+        group: &GroupId,
+        device: usize,
+    ) -> Result<Option<Submission>, StepFailure> {
         // The intents wait until the device has rejoined.
-        let Device { lost, locked_out, .. } = self.devices[device];
-        if lost || locked_out || self.devices[device].epoch().is_none() {
+        let DeviceGroup { lost, locked_out, .. } = *self.devices[device].in_group(group);
+        if lost || locked_out || self.devices[device].epoch(group).is_none() {
             return Ok(None);
         }
         let next = self.devices[device].make_in_order(
             &mut self.recorder,
-            |client, id| client.group(id)?.resume(),
+            |client| client.group(group)?.resume(),
             |next| match next {
                 Some(Outgoing::Commit(pending)) => pending.changes(),
                 _ => &[],
@@ -121,7 +136,9 @@ impl World<'_> {
                 self.note_made(device, &pending);
                 Some(Submission::Commit(pending))
             }
-            Some(Outgoing::Proposal(proposal)) => Some(self.note_proposed(device, proposal, WantedProposal::Leave)),
+            Some(Outgoing::Proposal(proposal)) => {
+                Some(self.note_proposed(group, device, proposal, WantedProposal::Leave))
+            }
             None => None,
         })
     }
@@ -134,11 +151,17 @@ impl World<'_> {
     }
 
     /// Records a proposal that a device has just made, and the counts of its making.
-    fn note_proposed(&mut self, device: usize, proposal: ProposalMessage, what: WantedProposal) -> Submission {
+    fn note_proposed(
+        &mut self,
+        group: &GroupId,
+        device: usize,
+        proposal: ProposalMessage,
+        what: WantedProposal,
+    ) -> Submission {
         let (bytes, counts) = (proposal.as_bytes(), self.devices[device].log.present());
         self.recorder.costs.made(bytes, counts, what.changes());
-        self.recorder.facts.proposed(device, bytes, matches!(what, WantedProposal::Update));
-        Submission::Proposal(proposal, what)
+        self.recorder.facts.proposed(device, group, bytes, matches!(what, WantedProposal::Update));
+        Submission::Proposal(group.clone(), proposal, what)
     }
 
     /// Records a commit that a device, or a thief, has made.
@@ -192,7 +215,9 @@ impl World<'_> {
         let (devices, recorder, now) = (&self.devices, &mut self.recorder, self.clock.now());
         match submission {
             Submission::Commit(pending) => self.service.submit_commit(devices, device, pending, now, recorder),
-            Submission::Proposal(proposal, _) => self.service.submit_proposal(devices, device, proposal, now, recorder),
+            Submission::Proposal(group, proposal, _) => {
+                self.service.submit_proposal(group, devices, device, proposal, now, recorder)
+            }
             Submission::Message(message) => self.service.submit_message(devices, message, now, recorder),
         }
     }
@@ -200,18 +225,18 @@ impl World<'_> {
     /// Merges a commit that the service has accepted. The device enters the new epoch.
     fn confirm(&mut self, device: usize, pending: PendingCommit) -> Result<Attempted, StepFailure> {
         self.deliver_before(device, pending.commit())?;
-        let (now, committer) = (self.clock.now(), &mut self.devices[device]);
+        let (now, group, committer) = (self.clock.now(), pending.group().clone(), &mut self.devices[device]);
         committer.log.begin(Operation::Confirm);
         match committer.client.confirm(pending.clone(), now) {
             Ok(change) => {
                 self.recorder.costs.confirmed(pending.commit(), committer.log.present());
                 self.recorder.facts.confirmed(device, pending.commit());
                 if pending.is_external() {
-                    committer.joined(change.epoch.0);
+                    committer.in_group(&group).joined(change.epoch.0);
                 }
-                committer.resume |= change.resume;
-                if let Some(present) = committer.present_epoch() {
-                    committer.tell_epoch(&present, &mut self.recorder);
+                committer.in_group(&group).resume |= change.resume;
+                if let Some(present) = committer.present_epoch(&group) {
+                    committer.tell_epoch(&group, self.service.label(&group), &present, &mut self.recorder);
                 }
                 Ok(Attempted::Done)
             }
@@ -235,44 +260,47 @@ impl World<'_> {
         match submission {
             Submission::Commit(pending) if pending.is_external() => {
                 self.discard(device, &pending)?;
-                if self.devices[device].epoch().is_some() {
+                let group = pending.group();
+                if self.devices[device].epoch(group).is_some() {
                     // A member has added the device in the meantime.
-                    self.recorder.costs.void(device);
+                    self.recorder.costs.void(group, device);
                     return Ok(None);
                 }
-                self.make_external_commit(device).map(|pending| Some(Submission::Commit(pending)))
+                self.make_external_commit(group, device).map(|pending| Some(Submission::Commit(pending)))
             }
-            Submission::Commit(_) => {
-                let next = self.pending_or_next(device)?;
+            Submission::Commit(pending) => {
+                let next = self.pending_or_next(pending.group(), device)?;
                 if next.is_none() {
-                    self.recorder.costs.void(device);
+                    self.recorder.costs.void(pending.group(), device);
                 }
                 Ok(next)
             }
-            Submission::Proposal(_, what) => self.make_proposal(device, what).map(Some),
-            Submission::Message(message) => self.make_message(device, message.id, message.text).map(Some),
+            Submission::Proposal(group, _, what) => self.make_proposal(&group, device, what).map(Some),
+            Submission::Message(EncryptedMessage { group, id, text, .. }) => {
+                self.make_message(&group, device, id, text).map(Some)
+            }
         }
     }
 
     /// Fails if the device is still in the epoch of a stale submission: the entries that lead out of
     /// this epoch do not come.
     fn refuse_without_progress(&mut self, device: usize, submission: &Submission) -> Result<(), StepFailure> {
-        let epoch = match submission {
+        let (group, epoch) = match submission {
             Submission::Commit(pending) if pending.is_external() => return Ok(()),
-            Submission::Commit(pending) => pending.epoch().0,
-            Submission::Proposal(proposal, _) => proposal.epoch().0,
-            Submission::Message(message) => message.at.epoch,
+            Submission::Commit(pending) => (pending.group(), pending.epoch().0),
+            Submission::Proposal(group, proposal, _) => (group, proposal.epoch().0),
+            Submission::Message(message) => (&message.group, message.at.epoch),
         };
-        if self.devices[device].epoch() != Some(epoch) {
+        if self.devices[device].epoch(group) != Some(epoch) {
             return Ok(());
         }
         if let Some(checks) = &mut self.devices[device].checks {
-            checks.epoch_is_over(epoch);
+            checks.epoch_is_over(group, epoch);
         }
         self.note_findings_of(device);
         let name = &self.devices[device].name;
         let detail = format!("{name} is still in epoch {epoch}, and the delivery service is in a later one");
-        let failure = StepFailure::new(FailCode::Stale, detail + &self.why_behind(device));
+        let failure = StepFailure::new(FailCode::Stale, detail + &self.why_behind(group, device));
         match self.give_up(device, submission, failure) {
             Err(failure) => Err(failure),
             Ok(_) => Ok(()),
@@ -281,7 +309,7 @@ impl World<'_> {
 
     /// Discards an external commit whose epoch is over.
     fn discard(&mut self, device: usize, pending: &PendingCommit) -> Result<(), StepFailure> {
-        let discard = |client: &mut Client, _: &GroupId| match client.discard(pending.clone()) {
+        let discard = |client: &mut Client| match client.discard(pending.clone()) {
             Err(Error::NotPending) => Ok(()),
             other => other,
         };
@@ -290,13 +318,13 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The pending commit of a device, or the submission for its remaining intents.
-    fn pending_or_next(&mut self, device: usize) -> Result<Option<Submission>, StepFailure> {
+    /// The pending commit of a device in a group, or the submission for its remaining intents there.
+    fn pending_or_next(&mut self, group: &GroupId, device: usize) -> Result<Option<Submission>, StepFailure> {
         let pending =
-            self.devices[device].persist(&mut self.recorder, Operation::Housekeeping, |client, _| client.pending())?;
-        match pending.into_iter().next() {
+            self.devices[device].persist(&mut self.recorder, Operation::Housekeeping, |client| client.pending())?;
+        match pending.into_iter().find(|pending| pending.group() == group) {
             Some(pending) => Ok(Some(Submission::Commit(pending))),
-            None => self.make_from_intents(device),
+            None => self.make_from_intents(group, device),
         }
     }
 
@@ -314,7 +342,7 @@ impl World<'_> {
     fn recover(&mut self, device: usize, submission: Submission) -> Result<Attempted, StepFailure> {
         self.deliver_to(device)?;
         match submission {
-            Submission::Commit(_) => match self.pending_or_next(device)? {
+            Submission::Commit(pending) => match self.pending_or_next(pending.group(), device)? {
                 Some(next) => self.attempt(device, next),
                 None => Ok(Attempted::Done),
             },
@@ -331,15 +359,15 @@ impl World<'_> {
         submission: &Submission,
         failure: StepFailure,
     ) -> Result<Attempted, StepFailure> {
-        if let Submission::Proposal(proposal, what) = submission
+        if let Submission::Proposal(group, proposal, what) = submission
             && failure.code == FailCode::Unavailable
         {
-            self.devices[device].unsent.push(Submission::Proposal(proposal.clone(), what.clone()));
+            self.devices[device].unsent.push(Submission::Proposal(group.clone(), proposal.clone(), what.clone()));
         }
         if let Submission::Commit(pending) = submission {
-            let drop_intent = |client: &mut Client, id: &GroupId| match pending.is_external() {
+            let drop_intent = |client: &mut Client| match pending.is_external() {
                 true => client.discard(pending.clone()),
-                false => client.group(id)?.abandon(),
+                false => client.group(pending.group())?.abandon(),
             };
             self.devices[device].persist(&mut self.recorder, Operation::Housekeeping, drop_intent)?;
             self.recorder.facts.discarded(device, pending);

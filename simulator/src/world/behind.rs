@@ -1,19 +1,23 @@
 //! The reason why a device cannot follow the group, in words for a failure.
 
-use super::state::World;
+use regrow_engine::GroupId;
+
+use super::{device_group::DeviceGroup, state::World};
 use crate::scenario::write_duration;
 
 impl World<'_> {
     /// The reason why a device is behind the service, as far as the world knows one. Begins with a
     /// punctuation mark; empty if the world knows none.
-    pub(super) fn why_behind(&self, device: usize) -> String {
+    pub(super) fn why_behind(&self, group: &GroupId, device: usize) -> String {
         let endpoint = self.service.endpoint_of(device);
         let device = &self.devices[device];
-        if device.cut_off.is_now() {
-            return device.cut_off.hint().to_owned();
+        let state = device.groups.get(group);
+        if let Some(state) = state.filter(|state| state.cut_off.is_now()) {
+            return state.cut_off.hint().to_owned();
         }
         let unread = endpoint.read(&device.address, device.cursor, 1);
-        let has_more = device.last_sequence() < self.service.last_sequence().0;
+        let last = state.map_or(0, DeviceGroup::last_sequence);
+        let has_more = last < self.service.last_sequence(group).0;
         let deleted = has_more && self.service.expired_until.0 > 0 && unread.is_ok_and(|unread| unread.is_empty());
         if !deleted {
             return String::new();

@@ -3,7 +3,7 @@
 //! OpenMLS keeps updates and removals in a hash map whose order is the machine's. So a commit with
 //! n of them comes in one of n! orders. The same scenario and seed have to give the same commit.
 
-use regrow_engine::{Change, Client, DeviceId, Error, GroupId};
+use regrow_engine::{Change, Client, DeviceId, Error};
 
 use super::{device::Device, recorder::Recorder, step_failure::StepFailure};
 use crate::cost::Operation;
@@ -21,7 +21,7 @@ impl Device {
     pub(super) fn make_in_order<T>(
         &mut self,
         recorder: &mut Recorder<'_>,
-        make: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
+        make: impl Fn(&mut Client) -> Result<T, Error>,
         changes: impl Fn(&T) -> &[Change],
     ) -> Result<T, StepFailure> {
         let checkpoint = self.checkpoint();

@@ -9,8 +9,7 @@ use super::{
     thief_session::ThiefSession,
 };
 use crate::{
-    adversary::{StolenState, Taped, Thief, run_stolen},
-    oracle::Holdings,
+    adversary::{GroupAtTheft, HeldSecrets, StolenState, Taped, Thief, run_stolen},
     scenario::{CompromiseId, MemberName, TheftScope},
 };
 
@@ -32,27 +31,34 @@ impl World<'_> {
         let crypto = Arc::new(Layered(seeded));
         let log = self.recorder.facts.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
-        let replay = run_stolen(&state, taped, self.policy.clone(), self.service.group().clone());
+        let replay = run_stolen(&state, taped, self.policy.clone());
         let replay = replay.map_err(StepFailure::broken)?;
-        let session = ThiefSession::new(crypto, log, self.devices[device].generations);
+        let generations = self.devices[device].groups.iter().map(|(id, group)| (id.clone(), group.generations));
+        let session = ThiefSession::new(crypto, log, generations.collect());
         let number = self.devices.len() + self.thieves.len();
         self.recorder.tell(TranscriptEvent::Compromised { who: who.clone(), id: id.clone(), scope, records });
-        let (device_epoch, holdings) = match scope {
+        let holdings = match scope {
             TheftScope::Device => {
                 self.recorder.facts.stolen(device, number);
-                (self.devices[device].epoch(), self.recorder.facts.holdings(device))
+                self.recorder.facts.holdings(device)
             }
             // A thief without the storage key holds no secret.
-            TheftScope::Disk => (None, Holdings::default()),
+            TheftScope::Disk => HeldSecrets::default(),
         };
+        let groups = self.service.groups.iter().map(|(id, group)| {
+            let device_epoch = match scope {
+                TheftScope::Device => self.devices[device].epoch(id),
+                TheftScope::Disk => None,
+            };
+            (id.clone(), GroupAtTheft { epoch: group.epoch(), device_epoch })
+        });
         let thief = Thief {
             id: id.clone(),
             who: who.clone(),
             device,
             scope,
-            epoch: self.service.epoch(),
+            groups: groups.collect(),
             time: self.recorder.elapsed(),
-            device_epoch,
             messages: self.service.sent.list.len(),
             number,
             stolen: state.stolen_bytes(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use regrow_delivery_service::{DeliveryKind, Sequence};
-use regrow_engine::{DeviceId, Member, MessageId, PendingCommit};
+use regrow_engine::{DeviceId, GroupId, Member, MessageId, PendingCommit};
 
 use super::service_under_test::WrittenBytes;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         ChangeCounts, Contention, ContentionFigures, CostCounts, EntryBytes, EntryCost, EntryKind, ServiceBytes,
         TreeShape, public_tree::PublicTree, update_path::update_path_bytes,
     },
-    scenario::MemberName,
+    scenario::{GroupName, MemberName},
 };
 
 /// The costs so far.
@@ -28,6 +28,12 @@ pub(super) struct CostRecorder {
     entries: Vec<EntryCost>,
     /// The index of each ordered commit, by its hash.
     commits: BTreeMap<MessageId, usize>,
+    groups: BTreeMap<GroupId, CostsOfGroup>,
+}
+
+/// The costs of one group so far.
+#[derive(Default)]
+struct CostsOfGroup {
     /// The index of each handshake, by the sequence of its entry. A welcome is directly after its
     /// commit.
     by_sequence: BTreeMap<Sequence, usize>,
@@ -40,6 +46,7 @@ pub(super) struct CostRecorder {
 
 /// A commit whose tree is not known yet.
 struct AwaitedTree {
+    group: GroupName,
     entry: usize,
     /// The epoch that the commit begins.
     epoch: u64,
@@ -50,6 +57,7 @@ struct AwaitedTree {
 
 /// The moment and the sender of an ordered entry.
 pub(super) struct OrderedBy<'a> {
+    pub(super) group: GroupName,
     /// The virtual seconds since the scenario began.
     pub(super) time: u64,
     pub(super) who: &'a MemberName,
@@ -97,43 +105,55 @@ impl CostRecorder {
         self.made.entry(MessageId::of(message)).or_insert((counts, changes));
     }
 
-    /// The service has created the group.
-    pub(super) fn group_created(&mut self, by: &OrderedBy<'_>, group_info: &[u8]) {
+    /// The service has created a group.
+    pub(super) fn group_created(&mut self, group: &GroupId, by: &OrderedBy<'_>, group_info: &[u8]) {
         let made = self.made.remove(&MessageId::of(group_info));
         if !self.active {
             return;
         }
         let size = group_info.len() as u64;
-        self.await_tree(AwaitedTree {
-            entry: self.entries.len(),
-            epoch: 0,
-            committer: by.device.clone(),
-            added: Vec::new(),
-        });
+        self.await_tree(
+            group,
+            AwaitedTree {
+                group: by.group.clone(),
+                entry: self.entries.len(),
+                epoch: 0,
+                committer: by.device.clone(),
+                added: Vec::new(),
+            },
+        );
         self.entries.push(EntryCost {
             bytes: EntryBytes { group_info: Some(size), ..EntryBytes::default() },
             service: uploaded(size, by.written.map(|written| written.others)),
             committer: made.map(|(counts, _)| counts),
-            ..EntryCost::new(0, 0, by.time, EntryKind::Create, by.who)
+            ..by.entry(0, 0, EntryKind::Create)
         });
     }
 
     /// The service has ordered a proposal.
-    pub(super) fn proposal_ordered(&mut self, by: &OrderedBy<'_>, sequence: Sequence, epoch: u64, proposal: &[u8]) {
-        self.contention.proposed(by.time);
+    pub(super) fn proposal_ordered(
+        &mut self,
+        group: &GroupId,
+        by: &OrderedBy<'_>,
+        sequence: Sequence,
+        epoch: u64,
+        proposal: &[u8],
+    ) {
+        let costs = self.groups.entry(group.clone()).or_default();
+        costs.contention.proposed(by.time);
         let made = self.made.remove(&MessageId::of(proposal));
         if !self.active {
             return;
         }
         let size = proposal.len() as u64;
-        self.by_sequence.insert(sequence, self.entries.len());
+        costs.by_sequence.insert(sequence, self.entries.len());
         self.entries.push(EntryCost {
             changes: made.map(|(_, changes)| changes),
-            tree: self.tree,
+            tree: costs.tree,
             bytes: EntryBytes { proposal: Some(size), ..EntryBytes::default() },
             service: uploaded(size, by.written.map(|written| written.others)),
             committer: made.map(|(counts, _)| counts),
-            ..EntryCost::new(sequence.0, epoch, by.time, EntryKind::Proposal, by.who)
+            ..by.entry(sequence.0, epoch, EntryKind::Proposal)
         });
     }
 
@@ -142,18 +162,23 @@ impl CostRecorder {
         let (id, entry) = (MessageId::of(pending.commit()), self.entries.len());
         let made = self.made.remove(&id);
         let epoch = pending.epoch().0;
-        self.contention.ordered(by.number, by.time);
+        let costs = self.groups.entry(pending.group().clone()).or_default();
+        costs.contention.ordered(by.number, by.time);
         if !self.active {
             return;
         }
         self.commits.insert(id, entry);
-        self.by_sequence.insert(sequence, entry);
-        self.await_tree(AwaitedTree {
-            entry,
-            epoch: epoch + 1,
-            committer: by.device.clone(),
-            added: pending.added().cloned().collect(),
-        });
+        costs.by_sequence.insert(sequence, entry);
+        self.await_tree(
+            pending.group(),
+            AwaitedTree {
+                group: by.group.clone(),
+                entry,
+                epoch: epoch + 1,
+                committer: by.device.clone(),
+                added: pending.added().cloned().collect(),
+            },
+        );
         let bytes = EntryBytes {
             commit: Some(pending.commit().len() as u64),
             update_path: update_path_bytes(pending.commit()),
@@ -167,14 +192,14 @@ impl CostRecorder {
             bytes,
             service: uploaded(size, by.written.map(|written| written.others)),
             committer: made.map(|(counts, _)| counts),
-            ..EntryCost::new(sequence.0, epoch, by.time, kind, by.who)
+            ..by.entry(sequence.0, epoch, kind)
         });
         if let Some(welcome) = pending.welcome() {
             let size = welcome.len() as u64;
             self.entries.push(EntryCost {
                 bytes: EntryBytes { welcome: Some(size), ..EntryBytes::default() },
                 service: uploaded(size, by.written.map(|written| written.welcomes)),
-                ..EntryCost::new(sequence.0, epoch + 1, by.time, EntryKind::Welcome, by.who)
+                ..by.entry(sequence.0, epoch + 1, EntryKind::Welcome)
             });
         }
     }
@@ -184,17 +209,22 @@ impl CostRecorder {
         let beside = [pending.welcome(), pending.group_info()].into_iter().flatten();
         let bytes = pending.commit().len() + beside.map(<[u8]>::len).sum::<usize>();
         let made = self.made.remove(&MessageId::of(pending.commit()));
-        self.contention.lost(device, now, bytes as u64, made.map(|(counts, _)| counts).unwrap_or_default());
+        let made = made.map(|(counts, _)| counts).unwrap_or_default();
+        self.groups.entry(pending.group().clone()).or_default().contention.lost(device, now, bytes as u64, made);
     }
 
-    /// The intent behind a lost commit of a device is void.
-    pub(super) fn void(&mut self, device: usize) {
-        self.contention.void(device);
+    /// The intent behind a lost commit of a device in a group is void.
+    pub(super) fn void(&mut self, group: &GroupId, device: usize) {
+        if let Some(costs) = self.groups.get_mut(group) {
+            costs.contention.void(device);
+        }
     }
 
-    /// The contention so far.
+    /// The contention in all groups so far.
     pub(super) fn contention(&self) -> ContentionFigures {
-        self.contention.figures()
+        let mut all = Contention::default();
+        self.groups.values().for_each(|costs| all.pool(&costs.contention));
+        all.figures()
     }
 
     /// A device has confirmed its own commit.
@@ -207,8 +237,15 @@ impl CostRecorder {
     }
 
     /// The service has delivered an entry to a device.
-    pub(super) fn delivered(&mut self, sequence: Sequence, kind: DeliveryKind, delivery: DeliveryCost) {
-        let Some(handshake) = self.by_sequence.get(&sequence).copied() else { return };
+    pub(super) fn delivered(
+        &mut self,
+        group: &GroupId,
+        sequence: Sequence,
+        kind: DeliveryKind,
+        delivery: DeliveryCost,
+    ) {
+        let costs = self.groups.get(group);
+        let Some(handshake) = costs.and_then(|costs| costs.by_sequence.get(&sequence)).copied() else { return };
         let index = if kind == DeliveryKind::Welcome { handshake + 1 } else { handshake };
         let Some(entry) = self.entries.get_mut(index) else { return };
         let DeliveryCost { role, bytes, counts } = delivery;
@@ -225,32 +262,44 @@ impl CostRecorder {
         }
     }
 
-    fn await_tree(&mut self, awaited: AwaitedTree) {
-        self.tree = None;
-        self.awaited = Some(awaited);
+    fn await_tree(&mut self, group: &GroupId, awaited: AwaitedTree) {
+        let costs = self.groups.entry(group.clone()).or_default();
+        costs.tree = None;
+        costs.awaited = Some(awaited);
     }
 
-    /// True if the tree of this epoch is not known yet.
-    pub(super) fn wants_tree(&self, epoch: u64) -> bool {
-        self.awaited.as_ref().is_some_and(|awaited| awaited.epoch == epoch)
+    /// True if the tree of this epoch of a group is not known yet.
+    pub(super) fn wants_tree(&self, group: &GroupId, epoch: u64) -> bool {
+        let awaited = self.groups.get(group).and_then(|costs| costs.awaited.as_ref());
+        awaited.is_some_and(|awaited| awaited.epoch == epoch)
     }
 
-    /// Records the tree and the members of the awaited epoch. False if the bytes are no tree.
+    /// Records the tree and the members of the awaited epoch of a group. False if the bytes are no
+    /// tree.
     #[must_use]
-    pub(super) fn tree(&mut self, bytes: &[u8], members: &[Member]) -> bool {
+    pub(super) fn tree(&mut self, group: &GroupId, bytes: &[u8], members: &[Member]) -> bool {
         let Some(tree) = PublicTree::read(bytes) else { return false };
-        let Some(awaited) = self.awaited.take() else { return true };
+        let Some(costs) = self.groups.get_mut(group) else { return true };
+        let Some(awaited) = costs.awaited.take() else { return true };
         let leaf_of =
             |device: &DeviceId| members.iter().find(|member| member.device == *device).map(|member| member.leaf_index);
-        self.tree = Some(tree.shape());
-        for entry in &mut self.entries[awaited.entry..] {
-            entry.tree = self.tree;
+        costs.tree = Some(tree.shape());
+        let since = self.entries[awaited.entry..].iter_mut();
+        for entry in since.filter(|entry| entry.group == awaited.group) {
+            entry.tree = costs.tree;
             if matches!(entry.kind, EntryKind::Commit | EntryKind::ExternalCommit) {
                 let added = awaited.added.iter().filter_map(leaf_of).collect();
                 entry.path = leaf_of(&awaited.committer).map(|leaf| tree.path(leaf, &added));
             }
         }
         true
+    }
+}
+
+impl OrderedBy<'_> {
+    /// The entry without its costs.
+    fn entry(&self, sequence: u64, epoch: u64, kind: EntryKind) -> EntryCost {
+        EntryCost { group: self.group.clone(), ..EntryCost::new(sequence, epoch, self.time, kind, self.who) }
     }
 }
 

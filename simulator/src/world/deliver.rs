@@ -3,22 +3,26 @@
 //! Devices read and process in parallel. They share only the delivery service, and read it. The
 //! world records the results in the order of the devices.
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use rayon::prelude::*;
 use regrow_delivery_service::{Cursor, Delivery, DeliveryKind, Sequence, StoreError};
-use regrow_engine::{Error, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
+use regrow_engine::{Error, GroupId, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
     cost_recorder::{DeliveryCost, DeliveryRole},
     delivery_check::{ArrivingDelivery, DeliveryResult, describe, is_noticed},
     delivery_rules::{DeliveryRule, DeliveryRules},
-    device::{Device, PresentEpoch, ReadStatus},
-    event::TranscriptEvent,
+    device::{Device, ReadStatus},
+    device_group::PresentEpoch,
+    event::{TranscriptEvent, of_group},
     service_under_test::{Endpoint, ServiceUnderTest, Treatment},
     state::World,
     step_failure::StepFailure,
-    thieves::Forgery,
+    thieves::Forgeries,
 };
 use crate::{
     cost::Operation,
@@ -31,6 +35,7 @@ const PAGE: usize = 64;
 
 /// The world's record of one delivery.
 struct Delivered {
+    group: GroupId,
     kind: DeliveryKind,
     sequence: Sequence,
     id: Option<MessageId>,
@@ -54,8 +59,8 @@ struct Delivered {
 #[derive(Default)]
 struct CaughtUp {
     deliveries: Vec<Delivered>,
-    /// The device's epoch after them, if one of them made it.
-    epoch: Option<PresentEpoch>,
+    /// The device's epochs after them, in the groups in which one of them made the epoch.
+    epochs: BTreeMap<GroupId, PresentEpoch>,
 }
 
 /// The change that a delivery made on a device, for the fact recorder.
@@ -71,7 +76,7 @@ enum StateChange {
 struct DeliveryContext<'w, 's> {
     service: &'w ServiceUnderTest<'s>,
     rules: &'w DeliveryRules,
-    forged: &'w BTreeMap<Sequence, Forgery>,
+    forged: &'w Forgeries,
     policy: &'w Policy,
     progress: &'w Progress,
     now: Timestamp,
@@ -118,16 +123,17 @@ impl World<'_> {
     }
 
     fn record(&mut self, device: usize, caught_up: CaughtUp) {
-        let CaughtUp { deliveries, epoch } = caught_up;
+        let CaughtUp { deliveries, epochs } = caught_up;
         // The records of costs and facts know one history.
         let in_second = self.service.is_in_second_history(device);
         let findings_of = device;
-        for Delivered { kind, sequence, id, meaning, crashed, new_epoch, forgot, change, breach, detected, cost } in
-            deliveries
-        {
+        for delivered in deliveries {
+            let Delivered { group, kind, sequence, id, meaning, crashed, new_epoch, .. } = delivered;
+            let Delivered { forgot, change, breach, detected, cost, .. } = delivered;
+            let label = self.service.label(&group);
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
             if !in_second {
-                recorder.costs.delivered(sequence, kind, cost);
+                recorder.costs.delivered(&group, sequence, kind, cost);
             }
             if kind == DeliveryKind::Message {
                 self.service.sent.delivered(cost.bytes);
@@ -138,25 +144,28 @@ impl World<'_> {
             }
             let kind = kind_name(kind);
             if forgot {
-                recorder.facts.forgot(device.index);
+                recorder.facts.forgot(device.index, &group);
             }
             match change.filter(|_| !in_second) {
-                Some(StateChange::Joined) => recorder.facts.joined(device.index, sequence),
-                Some(StateChange::Entered) => recorder.facts.entered(device.index, sequence),
+                Some(StateChange::Joined) => recorder.facts.joined(device.index, &group, sequence),
+                Some(StateChange::Entered) => recorder.facts.entered(device.index, &group, sequence),
                 Some(StateChange::Read(number)) => recorder.facts.read(device.index, number),
                 Some(StateChange::Received(proposal)) => recorder.facts.received(device.index, proposal),
                 None => {}
             }
             if let Some(expected) = breach {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {}", sequence.0), |id| format!("{kind} {id}"));
+                let what = what + &of_group(label.as_ref());
                 recorder.breach(format!("{to}: delivery of the {what}: {expected}"), meaning.clone());
             }
             if detected {
-                self.thieves.detect(sequence, &to, &meaning, recorder);
+                self.thieves.detect(&group, sequence, &to, &meaning, recorder);
             }
-            recorder.tell(TranscriptEvent::Delivered { to, kind, sequence: sequence.0, id, meaning });
-            if let Some(present) = epoch.as_ref().filter(|_| new_epoch) {
-                device.tell_epoch(present, recorder);
+            let event =
+                TranscriptEvent::Delivered { to, kind, group: label.clone(), sequence: sequence.0, id, meaning };
+            recorder.tell(event);
+            if let Some(present) = epochs.get(&group).filter(|_| new_epoch) {
+                device.tell_epoch(&group, label, present, recorder);
             }
         }
         self.note_findings_of(findings_of);
@@ -179,7 +188,7 @@ impl Device {
                     break 'pages;
                 }
                 let cursor = delivery.cursor;
-                match context.service.treatment(self.index, delivery.receipt.sequence) {
+                match context.service.treatment(self.index, &delivery) {
                     Treatment::EndStream => break 'pages,
                     Treatment::KeepBack if delivery.sender != self.address => self.kept_back.push(delivery),
                     Treatment::Deliver | Treatment::KeepBack => self.take(delivery, false, context, &mut deliveries)?,
@@ -197,20 +206,26 @@ impl Device {
         for delivery in mem::take(&mut self.held) {
             self.take(delivery, true, context, &mut deliveries)?;
         }
-        self.accepts |= deliveries.iter().any(|delivered| matches!(delivered.change, Some(StateChange::Joined)));
-        if self.accepts {
-            self.accepts = match endpoint.accept(context.service.group(), &self.address, context.now) {
-                Err(StoreError::DiskFull) => true,
-                accepted => accepted.map(|()| false)?,
-            };
+        let joined = deliveries.iter().filter(|delivered| matches!(delivered.change, Some(StateChange::Joined)));
+        self.unaccepted.extend(joined.map(|delivered| delivered.group.clone()));
+        for group in mem::take(&mut self.unaccepted) {
+            match endpoint.accept(&group, &self.address, context.now) {
+                Err(StoreError::DiskFull) => _ = self.unaccepted.insert(group),
+                accepted => accepted?,
+            }
         }
-        if until.is_none() && !context.service.is_stream_false(self.index) {
-            self.cut_off.caught_up(context.service.sent.list.len());
+        if until.is_none() {
+            for (id, group) in &mut self.groups {
+                if !context.service.is_stream_false(self.index, id) {
+                    group.cut_off.caught_up(context.service.sent.list.len());
+                }
+            }
         }
-        let new_epoch = deliveries.iter().any(|delivered| delivered.new_epoch);
-        let epoch = if new_epoch { self.present_epoch() } else { None };
-        self.unload_group(context.keep);
-        Ok(CaughtUp { deliveries, epoch })
+        let new_epochs = deliveries.iter().filter(|delivered| delivered.new_epoch);
+        let groups: BTreeSet<_> = new_epochs.map(|delivered| &delivered.group).collect();
+        let epochs = groups.into_iter().filter_map(|group| Some((group.clone(), self.present_epoch(group)?))).collect();
+        self.unload_groups(context.keep);
+        Ok(CaughtUp { deliveries, epochs })
     }
 
     /// Acknowledges deliveries. If the service's disk is full, the device tries again later.
@@ -231,12 +246,13 @@ impl Device {
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), StepFailure> {
         if !late {
-            self.note_entry(&delivery, context.service.least_retention(), context.service.expired_until.0);
+            let (retention, expired) = (context.service.least_retention(), context.service.expired_until.0);
+            self.in_group(&delivery.group).note_entry(&delivery, retention, expired);
         }
         if let Some(checks) = &mut self.checks {
             checks.read(&delivery);
         }
-        let message = context.service.message_at(self.index, delivery.receipt.sequence);
+        let message = context.service.message_at(self.index, &delivery.group, delivery.receipt.sequence);
         let own = delivery.sender == self.address;
         let (rule, number) = match message {
             Some((number, message)) if !own => (context.rules.rule(&message.id, &self.name), number),
@@ -264,13 +280,13 @@ impl Device {
         late: bool,
         context: &DeliveryContext<'_, '_>,
     ) -> Result<Delivered, StepFailure> {
-        let sequence = delivery.receipt.sequence;
-        let message =
-            context.service.message_at(self.index, sequence).filter(|_| delivery.kind == DeliveryKind::Message);
-        let forgery = context.forged.get(&sequence);
-        let epoch = self.epoch();
+        let (group, sequence) = (&delivery.group, delivery.receipt.sequence);
+        let message = context.service.message_at(self.index, group, sequence);
+        let message = message.filter(|_| delivery.kind == DeliveryKind::Message);
+        let forgery = context.forged.get(group, sequence);
+        let epoch = self.epoch(group);
         let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
-        let forgot = self.locked_out && delivery.kind == DeliveryKind::Welcome;
+        let forgot = self.is_locked_out(group) && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
         if let (Ok(Some(ReceivedEvent::Message(_))), Some((_, message))) = (&result, message)
             && let (Some(checks), Some(receipt)) = (&mut self.checks, &message.receipt)
@@ -278,7 +294,7 @@ impl Device {
             checks.compare(receipt);
         }
         let counts = self.log.present();
-        let new_epoch = self.enter_epoch(&result);
+        let new_epoch = self.enter_epoch(group, &result);
         let change = match (&result, message) {
             (Ok(None), _) => {
                 context.progress.join();
@@ -294,6 +310,7 @@ impl Device {
         let role = role(change.as_ref(), delivery.sender == self.address);
         Ok(Delivered {
             cost: DeliveryCost { role, bytes: delivery.bytes.len() as u64, counts },
+            group: group.clone(),
             kind: delivery.kind,
             sequence,
             id: message.map(|(_, message)| message.id.clone()),
@@ -330,7 +347,7 @@ impl Device {
         loop {
             self.log.begin(operation);
             let result = match delivery.kind {
-                DeliveryKind::Welcome => self.join(delivery, context).map(|()| None),
+                DeliveryKind::Welcome => self.join(delivery, context.now).map(|()| None),
                 _ => self.client.receive(&delivery.bytes, context.now).map(|received| Some(received.event)),
             };
             // The application has the text now, and a thief does not find it on the device.
@@ -350,25 +367,27 @@ impl Device {
 
     /// Joins by a welcome. A device that a thief has locked out first erases its old state of the
     /// group.
-    fn join(&mut self, welcome: &Delivery, context: &DeliveryContext<'_, '_>) -> Result<(), Error> {
-        if self.locked_out {
-            self.client.forget(context.service.group())?;
+    fn join(&mut self, welcome: &Delivery, now: Timestamp) -> Result<(), Error> {
+        if self.is_locked_out(&welcome.group) {
+            self.client.forget(&welcome.group)?;
         }
-        self.client.join(&welcome.bytes, context.now).map(drop)
+        self.client.join(&welcome.bytes, now).map(drop)
     }
 
-    /// Updates the device's view of the group. True if the device is in a new epoch.
-    fn enter_epoch(&mut self, result: &DeliveryResult) -> bool {
+    /// Updates the device's view of a group. True if the device is in a new epoch.
+    fn enter_epoch(&mut self, group: &GroupId, result: &DeliveryResult) -> bool {
         match result {
             Ok(None) => {
-                let joined = self.epoch().unwrap_or_default();
-                self.joined(joined);
+                let joined = self.epoch(group).unwrap_or_default();
+                self.in_group(group).joined(joined);
                 true
             }
             Ok(Some(ReceivedEvent::Commit(change))) => {
-                self.resume |= change.resume;
-                if change.added().any(|added| added == self.client.device()) {
-                    self.joined(change.epoch.0);
+                let added = change.added().any(|added| added == self.client.device());
+                let state = self.in_group(group);
+                state.resume |= change.resume;
+                if added {
+                    state.joined(change.epoch.0);
                 }
                 true
             }

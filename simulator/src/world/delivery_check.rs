@@ -47,23 +47,25 @@ impl Device {
     /// it.
     fn check_own_forgery(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         let is_commit = arrival.delivery.kind == DeliveryKind::Commit;
+        let own = self.client.device().clone();
+        let state = self.in_group(&arrival.delivery.group);
         match result {
             Ok(Some(ReceivedEvent::Lost(Lost::Restored))) => {
-                self.lost = true;
-                self.locked_out |= is_commit;
+                state.lost = true;
+                state.locked_out |= is_commit;
                 None
             }
-            Ok(Some(ReceivedEvent::Removed { by, .. })) if by == self.client.device() => {
-                self.lost = true;
-                self.locked_out = true;
+            Ok(Some(ReceivedEvent::Removed { by, .. })) if *by == own => {
+                state.lost = true;
+                state.locked_out = true;
                 None
             }
             // The device knows that it is not in the group. The leaf there may now be the thief's.
             Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if arrival.epoch.is_none() => {
-                self.locked_out |= is_commit;
+                state.locked_out |= is_commit;
                 None
             }
-            Err(Error::FutureEpoch { .. }) if self.missed || self.locked_out => None,
+            Err(Error::FutureEpoch { .. }) if state.missed || state.locked_out => None,
             _ => Some("the device notices that another device acts in its name"),
         }
     }
@@ -77,15 +79,16 @@ impl Device {
         result: &DeliveryResult,
     ) -> Option<&'static str> {
         let ArrivingDelivery { late, epoch, policy, .. } = *arrival;
+        let state = self.groups.entry(arrival.delivery.group.clone()).or_default();
         // A message that arrives in order arrives in its own epoch.
         let may = epoch
             .filter(|epoch| *epoch >= sent.at.epoch)
-            .is_some_and(|epoch| self.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, policy));
+            .is_some_and(|epoch| state.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, policy));
         let is_read = matches!(result, Ok(Some(ReceivedEvent::Message(_))));
-        if self.cut_off.is_now() && !is_read {
+        if state.cut_off.is_now() && !is_read {
             if self.read_status.get(&number) != Some(&ReadStatus::Read) {
                 self.read_status.insert(number, if may { ReadStatus::CutOff } else { ReadStatus::Unreadable });
-                self.cut_off.lose_entry();
+                self.in_group(&arrival.delivery.group).cut_off.lose_entry();
             }
             return None;
         }
@@ -98,9 +101,9 @@ impl Device {
             Ok(Some(ReceivedEvent::Message(_))) => Some("it is unreadable, because its keys are erased"),
             Ok(Some(ReceivedEvent::Ignored(Ignored::AlreadyRead | Ignored::TooOld))) if !may => None,
             Err(Error::UnknownGroup { .. } | Error::Removed { .. }) if epoch.is_none() => None,
-            Err(Error::FutureEpoch { .. }) if self.missed || self.locked_out => None,
+            Err(Error::FutureEpoch { .. }) if state.missed || state.locked_out => None,
             // The engine cannot tell a message beyond the limit from a forgery, and refuses it.
-            Err(Error::Invalid { .. } | Error::Gap) if self.window.is_too_far_ahead(sent.at, policy) => None,
+            Err(Error::Invalid { .. } | Error::Gap) if state.window.is_too_far_ahead(sent.at, policy) => None,
             _ if may => Some("the device reads it"),
             _ => Some("the device ignores it as read before or too old"),
         }
@@ -108,24 +111,25 @@ impl Device {
 
     /// Checks the delivery of a commit, proposal, welcome, or own message.
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
+        let state = self.in_group(&arrival.delivery.group);
         match result {
-            Ok(Some(ReceivedEvent::Lost(_))) | Err(_) if self.cut_off.is_now() => {
-                self.cut_off.lose_entry();
+            Ok(Some(ReceivedEvent::Lost(_))) | Err(_) if state.cut_off.is_now() => {
+                state.cut_off.lose_entry();
                 None
             }
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.
             Ok(Some(ReceivedEvent::Lost(_))) if arrival.forgery.is_some() => {
-                self.locked_out = true;
+                state.locked_out = true;
                 None
             }
             Ok(Some(ReceivedEvent::Lost(_))) => Some("the device processes it"),
             Ok(_) => None,
             // The device has lost its state, and has not rejoined yet.
             Err(Error::UnknownGroup { .. }) if arrival.epoch.is_none() => None,
-            Err(Error::Removed { .. }) if self.locked_out => None,
+            Err(Error::Removed { .. }) if state.locked_out => None,
             // The device reports the gap, and has to rejoin.
-            Err(Error::FutureEpoch { .. }) if self.missed || self.locked_out => None,
+            Err(Error::FutureEpoch { .. }) if state.missed || state.locked_out => None,
             Err(_) => Some("the device processes it"),
         }
     }

@@ -1,6 +1,10 @@
 //! One member's device: an engine client over a store that survives a crash of the process.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use regrow_delivery_service as ds;
 use regrow_engine::{
@@ -12,10 +16,9 @@ use regrow_engine::{
 use super::shared_values::StoredValue;
 use super::{
     crashable_store::{CrashableStore, StoredRecords},
-    cut_off::CutOff,
+    device_group::{DeviceGroup, PresentEpoch},
     event::TranscriptEvent,
     fault_injection::FaultInjection,
-    generation_counter::GenerationCounter,
     member_checks::MemberChecks,
     randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
@@ -23,12 +26,11 @@ use super::{
     step_failure::StepFailure,
     storage_file::StorageFile,
     submission::Submission,
-    window::Window,
 };
 use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
-    scenario::{CrashPoint, MemberName, TheftScope},
+    scenario::{CrashPoint, GroupName, MemberName, TheftScope},
 };
 
 /// The device's name: each member of a scenario is a user with one device.
@@ -47,7 +49,6 @@ pub(super) struct Device {
     injected: (Arc<dyn Store>, Arc<dyn CryptoProvider>),
     /// The log of the device's crypto calls.
     pub(super) log: Arc<CallLog>,
-    group: GroupId,
     policy: Policy,
     /// The label of the step whose randomness the device draws.
     pub(super) step: Arc<str>,
@@ -58,45 +59,31 @@ pub(super) struct Device {
     pub(super) online: bool,
     /// The position after the last processed delivery. It survives the process, like the store.
     pub(super) cursor: ds::Cursor,
-    /// The sequence and the time of the last log entry that reached the device.
-    last: Option<(u64, u64)>,
-    /// True if the service deleted an entry before it reached the device: the device was offline
-    /// for longer than the retention time.
-    pub(super) missed: bool,
     /// The point at which the process crashes next.
     pub(super) crash: Option<CrashPoint>,
     /// The held deliveries, oldest first.
     pub(super) held: Vec<ds::Delivery>,
     /// The entries that the service keeps back from the device, oldest first.
     pub(super) kept_back: Vec<ds::Delivery>,
-    pub(super) cut_off: CutOff,
     /// The device's checks of the service, if it makes any.
     pub(super) checks: Option<MemberChecks>,
     /// The position that the device could not acknowledge, because the service's disk was full.
     pub(super) unacknowledged: Option<ds::Cursor>,
-    /// True if the device has joined, and could not accept the group yet.
-    pub(super) accepts: bool,
+    /// The groups that the device has joined, and could not accept yet.
+    pub(super) unaccepted: BTreeSet<GroupId>,
     /// The proposals that the service could not store. The engine counts on them.
     pub(super) unsent: Vec<Submission>,
     /// The elapsed seconds at which the device went offline, and the length of its last absence.
     away: (Option<u64>, u64),
-    /// True if the engine has intents left that the device has to take up again.
-    pub(super) resume: bool,
-    pub(super) window: Window,
-    /// True if the device knows that another device acts in its name. It makes nothing until it has
-    /// rejoined.
-    pub(super) lost: bool,
-    /// True if a thief's commit has locked the device out. It cannot follow until it has rejoined.
-    pub(super) locked_out: bool,
+    /// The state in each group that the device has had to do with.
+    pub(super) groups: BTreeMap<GroupId, DeviceGroup>,
     /// The read status of each application message that reached the device, by the message's index.
     pub(super) read_status: BTreeMap<usize, ReadStatus>,
-    pub(super) generations: GenerationCounter,
 }
 
 /// The values that all devices of a run share.
 pub(super) struct DeviceSetup<'b> {
     pub(super) seed: u64,
-    pub(super) group: &'b GroupId,
     pub(super) policy: &'b Policy,
     /// The suffix of the devices' names.
     pub(super) suffix: &'b str,
@@ -111,12 +98,6 @@ pub(super) struct DeviceSetup<'b> {
 pub(super) struct SavedState {
     stored: StoredRecords,
     log: Mark,
-}
-
-/// The epoch in which a device is.
-pub(super) struct PresentEpoch {
-    epoch: u64,
-    authenticator: EpochAuthenticator,
 }
 
 /// The status of an application message at one member.
@@ -146,7 +127,7 @@ impl Device {
         log: Arc<CallLog>,
         on_disk: bool,
     ) -> Result<Self, StepFailure> {
-        let DeviceSetup { seed, group, policy, suffix, shared_results, shared_values, faults, .. } = setup;
+        let DeviceSetup { seed, policy, suffix, shared_results, shared_values, faults, auditor } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
         let seeded = SeededCrypto::new(*seed, name.as_str()).sharing(shared_results.clone());
         let crypto = Arc::new(Layered(seeded));
@@ -168,7 +149,6 @@ impl Device {
             crypto,
             injected,
             log,
-            group: (*group).clone(),
             policy: (*policy).clone(),
             step: "".into(),
             part: "".into(),
@@ -176,23 +156,16 @@ impl Device {
             checkpoints: 0,
             online: true,
             cursor: ds::Cursor::START,
-            last: None,
-            missed: false,
             crash: None,
             held: Vec::new(),
             kept_back: Vec::new(),
-            cut_off: CutOff::default(),
-            checks: setup.auditor.map(|service| MemberChecks::new(service, made)),
+            checks: auditor.map(|service| MemberChecks::new(service, made)),
             unacknowledged: None,
-            accepts: false,
+            unaccepted: BTreeSet::new(),
             unsent: Vec::new(),
             away: (None, 0),
-            resume: false,
-            window: Window::default(),
-            lost: false,
-            locked_out: false,
+            groups: BTreeMap::new(),
             read_status: BTreeMap::new(),
-            generations: GenerationCounter::default(),
         })
     }
 
@@ -208,12 +181,19 @@ impl Device {
         self.part = part;
     }
 
-    /// Records that the device is in the group from this epoch on, with a state of its own.
-    pub(super) fn joined(&mut self, epoch: u64) {
-        self.window.joined(epoch);
-        self.cut_off.joined();
-        self.lost = false;
-        self.locked_out = false;
+    /// The state in a group.
+    pub(super) fn in_group(&mut self, group: &GroupId) -> &mut DeviceGroup {
+        self.groups.entry(group.clone()).or_default()
+    }
+
+    /// True if a thief has locked the device out of a group.
+    pub(super) fn is_locked_out(&self, group: &GroupId) -> bool {
+        self.groups.get(group).is_some_and(|group| group.locked_out)
+    }
+
+    /// The first group in which the engine has intents left.
+    pub(super) fn group_to_resume(&self) -> Option<&GroupId> {
+        self.groups.iter().find(|(_, group)| group.resume).map(|(id, _)| id)
     }
 
     /// Arms a crash.
@@ -227,20 +207,6 @@ impl Device {
     /// The armed crash that has not happened yet.
     pub(super) fn armed(&self) -> Option<CrashPoint> {
         if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
-    }
-
-    /// Records the arrival of a log entry, and whether the service had deleted the entry before it.
-    /// A welcome starts anew. The service has deleted records until `expired`.
-    pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, retention: u64, expired: u64) {
-        let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= expired;
-        let joins = delivery.kind == ds::DeliveryKind::Welcome;
-        self.missed = !joins && (self.missed || self.last.is_some_and(gone));
-        self.last = Some((delivery.receipt.sequence.0, delivery.time.0));
-    }
-
-    /// The number of the last log entry that reached the device.
-    pub(super) fn last_sequence(&self) -> u64 {
-        self.last.map_or(0, |(number, _)| number)
     }
 
     /// Connects or disconnects the device.
@@ -279,12 +245,12 @@ impl Device {
         &mut self,
         recorder: &mut Recorder<'_>,
         operation: Operation,
-        act: impl Fn(&mut Client, &GroupId) -> Result<T, Error>,
+        act: impl Fn(&mut Client) -> Result<T, Error>,
     ) -> Result<T, StepFailure> {
         let mark = self.mark_if_crash_armed();
         loop {
             self.log.begin(operation);
-            match act(&mut self.client, &self.group) {
+            match act(&mut self.client) {
                 Err(Error::Storage(_)) if self.crashed_writing() => {
                     self.crash_and_restart(recorder, CrashPoint::DuringWrite)?;
                     mark.iter().for_each(|mark| self.log.go_back(mark));
@@ -345,8 +311,8 @@ impl Device {
         }
     }
 
-    /// Drops the group from memory, unless this device is one of the first `keep` devices.
-    pub(super) fn unload_group(&mut self, keep: usize) {
+    /// Drops the groups from memory, unless this device is one of the first `keep` devices.
+    pub(super) fn unload_groups(&mut self, keep: usize) {
         if self.index >= keep {
             self.client.unload_groups();
         }
@@ -358,37 +324,44 @@ impl Device {
         self.store.records().into_values().collect()
     }
 
-    /// The device's epoch, if it is in the group.
-    pub(super) fn epoch(&mut self) -> Option<u64> {
-        Some(self.client.group(&self.group).ok()?.epoch().ok()?.0)
+    /// The device's epoch in a group, if it is in the group.
+    pub(super) fn epoch(&mut self, group: &GroupId) -> Option<u64> {
+        Some(self.client.group(group).ok()?.epoch().ok()?.0)
     }
 
-    pub(super) fn authenticator(&mut self) -> Option<EpochAuthenticator> {
-        self.client.group(&self.group).ok()?.epoch_authenticator().ok()
+    pub(super) fn authenticator(&mut self, group: &GroupId) -> Option<EpochAuthenticator> {
+        self.client.group(group).ok()?.epoch_authenticator().ok()
     }
 
-    /// The device's epoch with its authenticator, if the device is in the group.
-    pub(super) fn present_epoch(&mut self) -> Option<PresentEpoch> {
-        Some(PresentEpoch { epoch: self.epoch()?, authenticator: self.authenticator()? })
+    /// The device's epoch in a group with its authenticator, if the device is in the group.
+    pub(super) fn present_epoch(&mut self, group: &GroupId) -> Option<PresentEpoch> {
+        Some(PresentEpoch { epoch: self.epoch(group)?, authenticator: self.authenticator(group)? })
     }
 
-    /// Records the device's epoch.
-    pub(super) fn tell_epoch(&mut self, present: &PresentEpoch, recorder: &mut Recorder<'_>) {
+    /// Records the device's epoch in a group. The group has this name, unless steps need not name
+    /// it.
+    pub(super) fn tell_epoch(
+        &mut self,
+        group: &GroupId,
+        name: Option<GroupName>,
+        present: &PresentEpoch,
+        recorder: &mut Recorder<'_>,
+    ) {
         let PresentEpoch { epoch, authenticator } = present;
         let epoch = *epoch;
-        self.note_tree(epoch, recorder);
-        recorder.facts.epoch(epoch, authenticator.as_bytes());
+        self.note_tree(group, epoch, recorder);
+        recorder.facts.epoch(group, epoch, authenticator.as_bytes());
         let authenticator = hex::encode(authenticator.as_bytes());
-        recorder.tell(TranscriptEvent::Epoch { who: self.name.clone(), epoch, authenticator });
+        recorder.tell(TranscriptEvent::Epoch { who: self.name.clone(), group: name, epoch, authenticator });
     }
 
-    /// Gives the device's public tree to the recorder of costs, if the recorder needs it.
-    pub(super) fn note_tree(&mut self, epoch: u64, recorder: &mut Recorder<'_>) {
-        if !recorder.costs.wants_tree(epoch) {
+    /// Gives the public tree of a group to the recorder of costs, if the recorder needs it.
+    pub(super) fn note_tree(&mut self, group: &GroupId, epoch: u64, recorder: &mut Recorder<'_>) {
+        if !recorder.costs.wants_tree(group, epoch) {
             return;
         }
-        let tree = self.client.group(&self.group).and_then(|mut group| Ok((group.ratchet_tree()?, group.roster()?)));
-        let known = tree.is_ok_and(|(tree, members)| recorder.costs.tree(&tree, &members));
+        let tree = self.client.group(group).and_then(|mut group| Ok((group.ratchet_tree()?, group.roster()?)));
+        let known = tree.is_ok_and(|(tree, members)| recorder.costs.tree(group, &tree, &members));
         if !known {
             recorder.breach(format!("{} has a readable ratchet tree", self.name), "it has none");
         }

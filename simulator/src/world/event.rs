@@ -7,22 +7,30 @@ use super::submission::SubmissionOutcome;
 use crate::{
     adversary::TrafficKind,
     cost::{CostCounts, Operation},
-    scenario::{CompromiseId, CrashPoint, FailCode, MemberName, MessageId, TheftScope, ThiefAction},
+    scenario::{CompromiseId, CrashPoint, FailCode, GroupName, MemberName, MessageId, TheftScope, ThiefAction},
 };
 
 /// One event of a run.
 ///
 /// Bytes appear as their SHA-256. So two transcripts are equal only if every key and every
-/// ciphertext is equal.
+/// ciphertext is equal. An event of a group names it, unless it is the group of the steps that name
+/// no group.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum TranscriptEvent {
     /// A device created the group.
-    Group { by: MemberName, group_info: String },
+    Group {
+        by: MemberName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        group_info: String,
+    },
     /// A device submitted something, and the delivery service answered.
     Submitted {
         by: MemberName,
         kind: TrafficKind,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         epoch: u64,
@@ -38,6 +46,8 @@ pub(super) enum TranscriptEvent {
     Delivered {
         to: MemberName,
         kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
         sequence: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
@@ -56,11 +66,24 @@ pub(super) enum TranscriptEvent {
     /// The delivery service did not answer a submission. The device submits it again.
     Unanswered { by: MemberName, cause: &'static str },
     /// A member found evidence against the delivery service.
-    Found { by: MemberName, what: &'static str, epoch: u64, detail: String },
+    Found {
+        by: MemberName,
+        what: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        epoch: u64,
+        detail: String,
+    },
     /// A device has to make its change again on a newer epoch.
     Again { who: MemberName },
     /// A device is in a new epoch.
-    Epoch { who: MemberName, epoch: u64, authenticator: String },
+    Epoch {
+        who: MemberName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        epoch: u64,
+        authenticator: String,
+    },
     /// A thief stole a device or its storage.
     ///
     /// `records` counts the records of a whole device. The files of a storage do not follow from
@@ -77,6 +100,8 @@ pub(super) enum TranscriptEvent {
         thief: CompromiseId,
         who: MemberName,
         act: ThiefAction,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
         outcome: String,
@@ -105,6 +130,7 @@ impl TranscriptEvent {
     pub(super) fn submitted(
         by: &MemberName,
         kind: TrafficKind,
+        group: Option<GroupName>,
         id: Option<&MessageId>,
         epoch: u64,
         answer: SubmissionOutcome,
@@ -113,6 +139,7 @@ impl TranscriptEvent {
         Self::Submitted {
             by: by.clone(),
             kind,
+            group,
             id: id.cloned(),
             epoch,
             answer: answer.name(),
@@ -126,12 +153,17 @@ impl TranscriptEvent {
     /// The event in a sentence; [`None`] for an event that failures do not list.
     pub(super) fn line(&self) -> Option<String> {
         Some(match self {
-            Self::Group { by, .. } => format!("{by} made the group"),
-            Self::Submitted { by, kind, id, epoch, answer, .. } => {
+            Self::Group { by, group, .. } => match group {
+                Some(group) => format!("{by} made the group {group}"),
+                None => format!("{by} made the group"),
+            },
+            Self::Submitted { by, kind, group, id, epoch, answer, .. } => {
                 let id = id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-                format!("{by} submitted a {}{id} of epoch {epoch}: {answer}", kind.name())
+                format!("{by} submitted a {}{id} of epoch {epoch}{}: {answer}", kind.name(), of_group(group.as_ref()))
             }
-            Self::Delivered { to, kind, id: Some(id), meaning, .. } => format!("{to} got the {kind} {id}: {meaning}"),
+            Self::Delivered { to, kind, group, id: Some(id), meaning, .. } => {
+                format!("{to} got the {kind} {id}{}: {meaning}", of_group(group.as_ref()))
+            }
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
             Self::Service { fault, who } if who.is_empty() => format!("the service: {fault}"),
             Self::Service { fault, who } => {
@@ -139,12 +171,12 @@ impl TranscriptEvent {
                 format!("the service: {fault} ({})", who.join(", "))
             }
             Self::Unanswered { by, cause } => format!("{by} got no answer: {cause}"),
-            Self::Found { by, detail, .. } => format!("{by} found: {detail}"),
+            Self::Found { by, group, detail, .. } => format!("{by} found{}: {detail}", of_group(group.as_ref())),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
-            Self::Impersonated { thief, who, act, outcome, .. } => {
-                format!("the thief of {thief}, as {who}, tried to {act}: {outcome}")
+            Self::Impersonated { thief, who, act, group, outcome, .. } => {
+                format!("the thief of {thief}, as {who}, tried to {act}{}: {outcome}", of_group(group.as_ref()))
             }
             Self::Detected { thief, by, how } => format!("{by} noticed the thief of {thief}: {how}"),
             Self::Failed { code, detail } => format!("failed with `{code}`: {detail}"),
@@ -158,6 +190,11 @@ impl TranscriptEvent {
             }
         })
     }
+}
+
+/// The group in a sentence, if it has a name.
+pub(super) fn of_group(group: Option<&GroupName>) -> String {
+    group.map(|group| format!(" in {group}")).unwrap_or_default()
 }
 
 /// The SHA-256 of some bytes, in hexadecimal.

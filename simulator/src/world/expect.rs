@@ -2,23 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use regrow_engine::GroupId;
+
 use super::{device::ReadStatus, state::World};
 use crate::{
     report::Failure,
-    scenario::{CompromiseId, Expect, MemberName, MessageId, ReadingExpectation},
+    scenario::{CompromiseId, Expect, GroupName, MemberName, MessageId, ReadingExpectation},
 };
 
 impl World<'_> {
     /// Returns a failure for each expectation that does not hold.
     pub(super) fn expect(&mut self, expect: &Expect) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let present = self.service.epoch();
+        let Ok(group) = self.service.id_of(&GroupName::default()) else {
+            return vec![self.recorder.failure("the group has a name", "its name is too long")];
+        };
+        let present = self.service.epoch(&group);
         if let Some(epoch) = expect.epoch.filter(|epoch| *epoch != present) {
             let (expected, seen) = (format!("the group is in epoch {epoch}"), format!("it is in epoch {present}"));
             failures.push(self.recorder.failure(expected, seen));
         }
         if let Some(expected) = &expect.members {
-            let roster = self.service.roster();
+            let roster = self.service.roster(&group);
             let present: BTreeSet<_> = roster.into_iter().map(|device| &self.devices[device].name).collect();
             if present != expected.iter().collect() {
                 let (expected, seen) =
@@ -26,7 +31,7 @@ impl World<'_> {
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
-        failures.extend(self.name_cut_off(&expect.cut_off));
+        failures.extend(self.name_cut_off(&group, &expect.cut_off));
         if expect.converged {
             failures.extend(self.divergence());
         }
@@ -38,7 +43,7 @@ impl World<'_> {
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => {
                 failures.extend(self.thief_reads(compromise, reads, cannot_read));
-                failures.extend(self.thief_heals(compromise, *heals_within));
+                failures.extend(self.thief_heals(&group, compromise, *heals_within));
                 failures.extend(self.thief_acted(compromise, *accepted, *detected));
             }
             None => {}
@@ -98,10 +103,10 @@ impl World<'_> {
         failures
     }
 
-    fn thief_heals(&mut self, id: &CompromiseId, within: Option<u64>) -> Option<Failure> {
+    fn thief_heals(&mut self, group: &GroupId, id: &CompromiseId, within: Option<u64>) -> Option<Failure> {
         let (thief, within) = (self.thieves.find(id)?, within?);
         let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
-        let seen = match self.thieves[thief].healed_after(answers.exposure.reach, self.service.epoch()) {
+        let seen = match self.thieves[thief].healed_after(&answers.exposure, group, self.service.epoch(group)) {
             Some(healed) if healed <= within => return None,
             Some(healed) => format!("it healed after {}", count(healed)),
             None => "the thief still has secrets of the present epoch".to_owned(),

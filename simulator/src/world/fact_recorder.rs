@@ -13,14 +13,15 @@ use std::{
 };
 
 use regrow_delivery_service::Sequence;
-use regrow_engine::{Change, DeviceId, MessageId, PendingCommit, Timestamp};
+use regrow_engine::{Change, DeviceId, GroupId, MessageId, PendingCommit, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use super::group_facts::FactsOfGroups;
 use crate::{
-    adversary::{Answers, CallLog, Evidence, StolenBytes, Traffic, TrafficKind},
+    adversary::{Answers, CallLog, Evidence, HeldSecrets, StolenBytes, Traffic, TrafficKind},
     cost::{CostCounts, Costs, Operation},
     oracle::{
-        Commit, CommitId, DeviceNumber, Fact, Holdings, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind,
+        Commit, CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind, Reach,
         RetentionPolicy,
     },
     scenario::CompromiseId,
@@ -42,30 +43,24 @@ pub(super) enum RecordedFacts {
 pub(super) struct FactRecorder {
     recorded: RecordedFacts,
     evidence: Evidence,
-    oracle: Oracle,
+    groups: FactsOfGroups,
     logs: Vec<Arc<CallLog>>,
     /// The call logs of the thieves.
     thieves: Vec<Arc<CallLog>>,
-    /// The facts that the oracle refused, in words.
-    impossible: Vec<String>,
     /// The last number that was given.
     next: u64,
     /// The unused key packages, by reference (RFC 9420, 5.2).
     key_packages: BTreeMap<Vec<u8>, KeyPackage>,
-    /// All commits, by the hash of the commit and by the hash of its welcome.
-    made: BTreeMap<MessageId, CommitId>,
+    /// All commits with their groups, by the hash of the commit and by the hash of its welcome.
+    made: BTreeMap<MessageId, (GroupId, CommitId)>,
     /// The key package by which a commit adds a device.
     invited: BTreeMap<(CommitId, usize), KeyPackageId>,
-    /// The ordered commits, by the sequence of the log entry.
-    ordered: BTreeMap<Sequence, CommitId>,
-    /// All proposals, by the hash of the message. The flag is true for an update.
-    proposed: BTreeMap<MessageId, (ProposalId, bool)>,
-    /// The last ordered update of each device in this epoch.
-    updates: BTreeMap<usize, ProposalId>,
-    /// All encrypted application messages, by the hash of the message.
-    encrypted: BTreeMap<MessageId, MessageNumber>,
-    /// The oracle's numbers of the ordered application messages, by their index.
-    sent: BTreeMap<usize, MessageNumber>,
+    /// All proposals with their groups, by the hash of the message. The flag is true for an update.
+    proposed: BTreeMap<MessageId, (GroupId, ProposalId, bool)>,
+    /// All encrypted application messages with their groups, by the hash of the message.
+    encrypted: BTreeMap<MessageId, (GroupId, MessageNumber)>,
+    /// The ordered application messages by their index: the group, and the oracle's number.
+    sent: BTreeMap<usize, (GroupId, MessageNumber)>,
 }
 
 struct KeyPackage {
@@ -85,17 +80,14 @@ impl FactRecorder {
         Self {
             recorded,
             evidence: Evidence::default(),
-            oracle: Oracle::new(policy),
+            groups: FactsOfGroups::new(policy),
             logs: Vec::new(),
             thieves: Vec::new(),
-            impossible: Vec::new(),
             next: 0,
             key_packages: BTreeMap::new(),
             made: BTreeMap::new(),
             invited: BTreeMap::new(),
-            ordered: BTreeMap::new(),
             proposed: BTreeMap::new(),
-            updates: BTreeMap::new(),
             encrypted: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
@@ -120,35 +112,54 @@ impl FactRecorder {
         self.recorded == RecordedFacts::FactsAndBytes
     }
 
-    /// The model of the group, as far as it has been recorded.
-    pub(super) fn oracle(&self) -> &Oracle {
-        &self.oracle
+    /// The model of a group, as far as it has been recorded.
+    pub(super) fn oracle(&self, group: &GroupId) -> &Oracle {
+        self.groups.oracle(group)
     }
 
     /// The oracle's number of the ordered application message with this index.
     pub(super) fn number_of(&self, index: usize) -> Option<MessageNumber> {
-        self.sent.get(&index).copied()
+        self.sent.get(&index).map(|(_, message)| *message)
     }
 
-    /// The secrets that a device holds now, by the oracle.
-    pub(super) fn holdings(&self, of: usize) -> Holdings {
-        self.oracle.holdings(DeviceNumber(of))
+    /// The secrets that a device holds now, by the oracles.
+    pub(super) fn holdings(&self, of: usize) -> HeldSecrets {
+        self.groups.holdings(of)
+    }
+
+    /// The secrets that follow from the holdings, in each group.
+    fn reaches<'a>(&'a self, holdings: &'a HeldSecrets) -> BTreeMap<&'a GroupId, Reach<'a>> {
+        self.groups.oracles().map(|(group, oracle)| (group, oracle.reach(holdings.of(group)))).collect()
     }
 
     /// The messages that a thief with these bytes and holdings can read, and the disagreements.
     /// `replayed` are the messages that the engine reads.
-    pub(super) fn answers(&self, stolen: &[StolenBytes], holdings: &Holdings, replayed: &BTreeSet<usize>) -> Answers {
-        let reach = self.oracle.reach(holdings);
-        let exposed = reach.exposed();
-        let predicted = self.sent.iter().filter(|(_, message)| exposed.contains(message));
+    pub(super) fn answers(
+        &self,
+        stolen: &[StolenBytes],
+        holdings: &HeldSecrets,
+        replayed: &BTreeSet<usize>,
+    ) -> Answers {
+        let reaches = self.reaches(holdings);
+        let exposed: BTreeMap<_, _> = reaches.iter().map(|(group, reach)| (*group, reach.exposed())).collect();
+        let is_exposed = |(group, message): &(GroupId, MessageNumber)| {
+            exposed.get(group).is_some_and(|exposed| exposed.contains(message))
+        };
+        let predicted = self.sent.iter().filter(|(_, sent)| is_exposed(sent));
         let predicted = predicted.map(|(number, _)| *number).collect();
-        let why = |number| self.sent.get(&number).map(|message| reach.why(*message)).unwrap_or_default();
+        let why = |number| {
+            let reason = self.sent.get(&number).map(|(group, message)| Some(reaches.get(group)?.why(*message)));
+            reason.flatten().unwrap_or_default()
+        };
         Answers::compare(self.evidence.exposure(stolen), &predicted, replayed, why)
     }
 
     /// The oracle's reasons for its answer about a message.
-    pub(super) fn why(&self, holdings: &Holdings, number: usize) -> Vec<String> {
-        self.sent.get(&number).map(|message| self.oracle.reach(holdings).why(*message)).unwrap_or_default()
+    pub(super) fn why(&self, holdings: &HeldSecrets, number: usize) -> Vec<String> {
+        let why = |(group, message): &(GroupId, MessageNumber)| {
+            self.groups.oracle(group).reach(holdings.of(group)).why(*message)
+        };
+        self.sent.get(&number).map(why).unwrap_or_default()
     }
 
     /// The costs of each device's cryptography, in the devices' order.
@@ -171,14 +182,20 @@ impl FactRecorder {
 
     /// The facts that the oracle has refused since the last call, in words.
     pub(super) fn impossible(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.impossible)
+        self.groups.impossible()
     }
 
-    fn tell(&mut self, fact: Fact) {
-        if self.recorded >= RecordedFacts::Facts
-            && let Err(impossible) = self.oracle.apply(fact)
-        {
-            self.impossible.push(impossible.to_string());
+    /// Tells the oracle of a group.
+    fn tell(&mut self, group: &GroupId, fact: Fact) {
+        if self.recorded >= RecordedFacts::Facts {
+            self.groups.apply(group, fact);
+        }
+    }
+
+    /// Tells the oracles of all groups.
+    fn tell_all(&mut self, fact: &Fact) {
+        if self.recorded >= RecordedFacts::Facts {
+            self.groups.apply_to_all(fact);
         }
     }
 
@@ -198,26 +215,26 @@ impl FactRecorder {
     pub(super) fn key_package_made(&mut self, of: usize, message: &[u8], expires: Timestamp) {
         let id = KeyPackageId(self.number());
         self.key_packages.insert(reference(message), KeyPackage { id, of, expires });
-        self.tell(Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
+        self.tell_all(&Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
     }
 
     /// A device has erased its expired key packages.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
         let gone = self.key_packages.extract_if(.., |_, known| known.of == of && known.expires <= now);
         for id in gone.map(|(_, known)| known.id).collect::<Vec<_>>() {
-            self.tell(Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
+            self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
         }
     }
 
-    pub(super) fn created(&mut self, by: usize) {
-        self.tell(Fact::Created { by: DeviceNumber(by) });
+    pub(super) fn created(&mut self, group: &GroupId, by: usize) {
+        self.tell(group, Fact::Created { by: DeviceNumber(by) });
     }
 
     /// A device has made a commit. `device` gives the index of a device.
     pub(super) fn prepared(&mut self, by: usize, pending: &PendingCommit, device: impl Fn(&DeviceId) -> Option<usize>) {
-        let id = CommitId(self.number());
+        let (group, id) = (pending.group(), CommitId(self.number()));
         for message in [Some(pending.commit()), pending.welcome()].into_iter().flatten() {
-            self.made.insert(MessageId::of(message), id);
+            self.made.insert(MessageId::of(message), (group.clone(), id));
         }
         let mut what = Commit { epoch: pending.epoch().0, external: pending.is_external(), ..Commit::default() };
         let invited: BTreeMap<_, _> = pending
@@ -236,20 +253,20 @@ impl FactRecorder {
                 Change::Removed(removed) => what.removes.extend(device(removed).map(DeviceNumber)),
                 Change::Updated(updated) => {
                     let updated = device(updated);
-                    let proposal =
-                        updated.and_then(|updated| Some((DeviceNumber(updated), *self.updates.get(&updated)?)));
+                    let updates = &self.groups.group(group).updates;
+                    let proposal = updated.and_then(|updated| Some((DeviceNumber(updated), *updates.get(&updated)?)));
                     what.updates.extend(proposal);
                 }
                 Change::Data(_) => {}
             }
         }
         self.invited.extend(what.adds.iter().map(|(added, key_package)| ((id, added.0), *key_package)));
-        self.tell(Fact::Prepared { by: DeviceNumber(by), commit: id, what });
+        self.tell(group, Fact::Prepared { by: DeviceNumber(by), commit: id, what });
     }
 
     pub(super) fn discarded(&mut self, by: usize, pending: &PendingCommit) {
-        if let Some(commit) = self.made.get(&MessageId::of(pending.commit())).copied() {
-            self.tell(Fact::Discarded { by: DeviceNumber(by), commit });
+        if let Some((group, commit)) = self.made.get(&MessageId::of(pending.commit())).cloned() {
+            self.tell(&group, Fact::Discarded { by: DeviceNumber(by), commit });
         }
     }
 
@@ -257,66 +274,76 @@ impl FactRecorder {
     pub(super) fn commit_ordered(&mut self, sequence: Sequence, pending: &PendingCommit) {
         self.show(pending.commit());
         pending.welcome().iter().for_each(|welcome| self.show(welcome));
-        self.updates.clear();
-        if let Some(commit) = self.made.get(&MessageId::of(pending.commit())).copied() {
-            self.ordered.insert(sequence, commit);
-            self.tell(Fact::Ordered { commit });
+        self.groups.group(pending.group()).updates.clear();
+        if let Some((group, commit)) = self.made.get(&MessageId::of(pending.commit())).cloned() {
+            self.groups.group(&group).ordered.insert(sequence, commit);
+            self.tell(&group, Fact::Ordered { commit });
         }
     }
 
     /// A device has entered the epoch of its own commit.
     pub(super) fn confirmed(&mut self, who: usize, commit: &[u8]) {
-        if let Some(commit) = self.made.get(&MessageId::of(commit)).copied() {
-            self.tell(Fact::Entered { who: DeviceNumber(who), commit });
+        if let Some((group, commit)) = self.made.get(&MessageId::of(commit)).cloned() {
+            self.tell(&group, Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
     /// A device has processed the commit of this log entry.
-    pub(super) fn entered(&mut self, who: usize, sequence: Sequence) {
-        if let Some(commit) = self.ordered.get(&sequence).copied() {
-            self.tell(Fact::Entered { who: DeviceNumber(who), commit });
+    pub(super) fn entered(&mut self, who: usize, group: &GroupId, sequence: Sequence) {
+        if let Some(commit) = self.groups.ordered(group, sequence) {
+            self.tell(group, Fact::Entered { who: DeviceNumber(who), commit });
         }
     }
 
     /// A device has joined by the welcome of this log entry.
-    pub(super) fn joined(&mut self, who: usize, sequence: Sequence) {
-        if let Some(commit) = self.ordered.get(&sequence).copied() {
+    pub(super) fn joined(&mut self, who: usize, group: &GroupId, sequence: Sequence) {
+        if let Some(commit) = self.groups.ordered(group, sequence) {
             // The key package is used, and cannot expire any more.
             let used = self.invited.get(&(commit, who)).copied();
             self.key_packages.retain(|_, known| Some(known.id) != used);
-            self.tell(Fact::Joined { who: DeviceNumber(who), commit });
+            self.joined_by(who, group, commit, used);
         }
     }
 
-    pub(super) fn forgot(&mut self, who: usize) {
-        self.tell(Fact::Forgot { who: DeviceNumber(who) });
+    /// A device has joined a group by a welcome. Its key package is gone in the other groups, too.
+    fn joined_by(&mut self, who: usize, group: &GroupId, commit: CommitId, used: Option<KeyPackageId>) {
+        let of = DeviceNumber(who);
+        self.tell(group, Fact::Joined { who: of, commit });
+        if let Some(key_package) = used.filter(|_| self.recorded >= RecordedFacts::Facts) {
+            self.groups.apply_to_others(Some(group), &Fact::KeyPackageErased { of, key_package });
+        }
     }
 
-    pub(super) fn proposed(&mut self, by: usize, message: &[u8], update: bool) {
+    /// A device has erased its state of a group.
+    pub(super) fn forgot(&mut self, who: usize, group: &GroupId) {
+        self.tell(group, Fact::Forgot { who: DeviceNumber(who) });
+    }
+
+    pub(super) fn proposed(&mut self, by: usize, group: &GroupId, message: &[u8], update: bool) {
         let proposal = ProposalId(self.number());
-        self.proposed.insert(MessageId::of(message), (proposal, update));
+        self.proposed.insert(MessageId::of(message), (group.clone(), proposal, update));
         let what = if update { ProposalKind::Update } else { ProposalKind::Other };
-        self.tell(Fact::Proposed { by: DeviceNumber(by), proposal, what });
+        self.tell(group, Fact::Proposed { by: DeviceNumber(by), proposal, what });
     }
 
     pub(super) fn proposal_ordered(&mut self, by: usize, message: &[u8]) {
         self.show(message);
-        if let Some((proposal, true)) = self.proposed.get(&MessageId::of(message)) {
-            self.updates.insert(by, *proposal);
+        if let Some((group, proposal, true)) = self.proposed.get(&MessageId::of(message)) {
+            self.groups.group(group).updates.insert(by, *proposal);
         }
     }
 
     /// A device has processed another device's proposal.
     pub(super) fn received(&mut self, who: usize, message: MessageId) {
-        if let Some((proposal, _)) = self.proposed.get(&message).copied() {
-            self.tell(Fact::Received { who: DeviceNumber(who), proposal });
+        if let Some((group, proposal, _)) = self.proposed.get(&message).cloned() {
+            self.tell(&group, Fact::Received { who: DeviceNumber(who), proposal });
         }
     }
 
-    pub(super) fn encrypted(&mut self, by: usize, message: &[u8]) {
+    pub(super) fn encrypted(&mut self, by: usize, group: &GroupId, message: &[u8]) {
         let number = MessageNumber(self.number());
-        self.encrypted.insert(MessageId::of(message), number);
-        self.tell(Fact::Encrypted { by: DeviceNumber(by), message: number });
+        self.encrypted.insert(MessageId::of(message), (group.clone(), number));
+        self.tell(group, Fact::Encrypted { by: DeviceNumber(by), message: number });
     }
 
     /// The service has ordered the application message with this index.
@@ -325,31 +352,35 @@ impl FactRecorder {
             self.read_tapes();
             self.evidence.message_sent(number, message, text);
         }
-        if let Some(message) = self.encrypted.get(&MessageId::of(message)).copied() {
-            self.sent.insert(number, message);
-            self.tell(Fact::Sent { message });
+        if let Some((group, message)) = self.encrypted.get(&MessageId::of(message)).cloned() {
+            self.sent.insert(number, (group.clone(), message));
+            self.tell(&group, Fact::Sent { message });
         }
     }
 
     pub(super) fn read(&mut self, who: usize, number: usize) {
-        if let Some(message) = self.sent.get(&number).copied() {
-            self.tell(Fact::Read { who: DeviceNumber(who), message });
+        if let Some((group, message)) = self.sent.get(&number).cloned() {
+            self.tell(&group, Fact::Read { who: DeviceNumber(who), message });
         }
     }
 
     /// The thief with this number has stolen a device.
     pub(super) fn stolen(&mut self, of: usize, thief: usize) {
-        self.tell(Fact::Stolen { of: DeviceNumber(of), thief: DeviceNumber(thief) });
+        self.tell_all(&Fact::Stolen { of: DeviceNumber(of), thief: DeviceNumber(thief) });
     }
 
-    /// A thief's replay has followed an ordered entry.
-    pub(super) fn followed(&mut self, thief: usize, entry: &Traffic) {
+    /// The replay of a thief with this number, which stole that device, has followed an ordered
+    /// entry.
+    pub(super) fn followed(&mut self, thief: usize, device: usize, entry: &Traffic) {
         let message = MessageId::of(&entry.bytes);
-        match (entry.kind, entry.message, self.made.get(&message).copied()) {
-            (TrafficKind::Commit, _, Some(commit)) => self.tell(Fact::Entered { who: DeviceNumber(thief), commit }),
-            (TrafficKind::Welcome, _, Some(commit)) => {
-                self.tell(Fact::Forgot { who: DeviceNumber(thief) });
-                self.tell(Fact::Joined { who: DeviceNumber(thief), commit });
+        match (entry.kind, entry.message, self.made.get(&message).cloned()) {
+            (TrafficKind::Commit, _, Some((group, commit))) => {
+                self.tell(&group, Fact::Entered { who: DeviceNumber(thief), commit });
+            }
+            (TrafficKind::Welcome, _, Some((group, commit))) => {
+                self.tell(&group, Fact::Forgot { who: DeviceNumber(thief) });
+                let used = self.invited.get(&(commit, device)).copied();
+                self.joined_by(thief, &group, commit, used);
             }
             (TrafficKind::Proposal, ..) => self.received(thief, message),
             (TrafficKind::Message, Some(number), _) => self.read(thief, number),
@@ -357,12 +388,12 @@ impl FactRecorder {
         }
     }
 
-    /// A device is in this epoch.
-    pub(super) fn epoch(&mut self, epoch: u64, authenticator: &[u8]) {
+    /// A device is in this epoch of a group.
+    pub(super) fn epoch(&mut self, group: &GroupId, epoch: u64, authenticator: &[u8]) {
         // Nearly always another member has told the same, and its calls contain the same secrets.
-        if !self.evidence.has_epoch(epoch, authenticator) {
+        if !self.evidence.has_epoch(group, epoch, authenticator) {
             self.read_tapes();
-            self.evidence.epoch(epoch, authenticator);
+            self.evidence.epoch(group, epoch, authenticator);
         }
     }
 

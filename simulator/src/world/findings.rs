@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regrow_engine::DeviceId;
+use regrow_engine::{DeviceId, GroupId};
 
 use super::{
     event::TranscriptEvent,
@@ -16,18 +16,27 @@ use crate::{
 };
 
 impl World<'_> {
-    /// Members compare their latest receipts and their epoch authenticators, without the service.
-    /// They show each other the proofs that they find.
+    /// Members compare their latest receipts and their epoch authenticators of each group, without
+    /// the service. They show each other the proofs that they find.
     pub(super) fn compare(&mut self, who: &[MemberName]) -> Result<(), StepFailure> {
-        let (members, group) = (self.devices.indexes(who)?, self.service.group().clone());
+        let members = self.devices.indexes(who)?;
         for member in &members {
             self.refuse_if_offline(*member)?;
         }
+        for group in self.service.groups.keys().cloned().collect::<Vec<_>>() {
+            self.compare_in(&group, &members);
+            self.show_proofs(&group, &members);
+        }
+        self.note_findings();
+        Ok(())
+    }
+
+    fn compare_in(&mut self, group: &GroupId, members: &[usize]) {
         let mut told = Vec::with_capacity(members.len());
-        for member in &members {
+        for member in members {
             let device = &mut self.devices[*member];
-            let state = device.epoch().zip(device.authenticator());
-            told.push((*member, device.checks.as_ref().and_then(|checks| checks.latest(&group)), state));
+            let state = device.epoch(group).zip(device.authenticator(group));
+            told.push((*member, device.checks.as_ref().and_then(|checks| checks.latest(group)), state));
         }
         for (member, _, own) in &told {
             let Some(checks) = &mut self.devices[*member].checks else { continue };
@@ -37,19 +46,15 @@ impl World<'_> {
                     && epoch == other_epoch
                     && own != other
                 {
-                    checks.authenticator_differs(*epoch);
+                    checks.authenticator_differs(group, *epoch);
                 }
             }
         }
-        self.show_proofs(&members);
-        self.note_findings();
-        Ok(())
     }
 
-    fn show_proofs(&mut self, members: &[usize]) {
-        let group = self.service.group().clone();
+    fn show_proofs(&mut self, group: &GroupId, members: &[usize]) {
         let checks_of = |member: &usize| Some((*member, self.devices[*member].checks.as_ref()?));
-        let proofs = |(member, checks): (usize, &MemberChecks)| (member, checks.proofs(&group));
+        let proofs = |(member, checks): (usize, &MemberChecks)| (member, checks.proofs(group));
         let shown: Vec<_> = members.iter().filter_map(checks_of).map(proofs).collect();
         for (member, own) in &shown {
             let others = shown.iter().filter(|(finder, _)| finder != member).flat_map(|(_, proofs)| proofs);
@@ -60,38 +65,46 @@ impl World<'_> {
 
     /// Has every online member compare the service's roster of each new epoch with its own.
     pub(super) fn compare_rosters(&mut self) -> Result<(), StepFailure> {
-        let keep = self.loaded_groups.devices(self.service.member_count());
-        let group = self.service.group().clone();
-        for index in 0..self.devices.len() {
-            let device = &mut self.devices[index];
-            let compared = match &device.checks {
-                Some(checks) if device.online && checks.compares_rosters() => checks.compared_roster,
-                _ => continue,
-            };
-            let Some(epoch) = device.epoch().filter(|epoch| compared != Some(*epoch)) else { continue };
-            let told = self.service.told_roster(index)?;
-            let Some(told) = told.filter(|told| told.epoch.0 == epoch) else { continue };
-            let own = device.client.group(&group).and_then(|mut group| group.roster())?;
-            device.unload_group(keep);
-            let own: BTreeSet<_> = own.into_iter().map(|member| member.device).collect();
-            if let Some(checks) = &mut device.checks {
-                checks.compared_roster = Some(epoch);
-                if let Some(detail) = difference(&told.devices, &own) {
-                    checks.roster_differs(detail);
-                }
+        for group in self.service.groups.keys().cloned().collect::<Vec<_>>() {
+            for device in 0..self.devices.len() {
+                self.compare_roster(&group, device)?;
             }
         }
         self.note_findings();
         Ok(())
     }
 
+    fn compare_roster(&mut self, group: &GroupId, index: usize) -> Result<(), StepFailure> {
+        let keep = self.loaded_groups.devices(self.service.member_count());
+        let device = &mut self.devices[index];
+        let compared = match &device.checks {
+            Some(checks) if device.online && checks.compares_rosters() => checks.compared_rosters.get(group).copied(),
+            _ => return Ok(()),
+        };
+        let Some(epoch) = device.epoch(group).filter(|epoch| compared != Some(*epoch)) else { return Ok(()) };
+        let told = self.service.told_roster(index, group)?;
+        let Some(told) = told.filter(|told| told.epoch.0 == epoch) else { return Ok(()) };
+        let own = device.client.group(group).and_then(|mut group| group.roster())?;
+        device.unload_groups(keep);
+        let own: BTreeSet<_> = own.into_iter().map(|member| member.device).collect();
+        if let Some(checks) = &mut device.checks {
+            checks.compared_rosters.insert(group.clone(), epoch);
+            if let Some(detail) = difference(&told.devices, &own) {
+                checks.roster_differs(group, detail);
+            }
+        }
+        Ok(())
+    }
+
     /// Has every online member that has read its stream to the end report entries that did not
     /// come.
     pub(super) fn report_early_ends(&mut self) {
-        for device in self.devices.as_mut_slice() {
-            let is_member = device.online && device.checks.is_some() && device.epoch().is_some();
-            if let Some(checks) = device.checks.as_mut().filter(|_| is_member) {
-                checks.stream_ended();
+        for group in self.service.groups.keys() {
+            for device in self.devices.as_mut_slice() {
+                let is_member = device.online && device.checks.is_some() && device.epoch(group).is_some();
+                if let Some(checks) = device.checks.as_mut().filter(|_| is_member) {
+                    checks.stream_ended(group);
+                }
             }
         }
         self.note_findings();
@@ -104,25 +117,17 @@ impl World<'_> {
 
     /// Records the new findings of a member. A finding against an honest service is a breach.
     pub(super) fn note_findings_of(&mut self, index: usize) {
-        let device = &mut self.devices[index];
-        let new = device.checks.as_mut().map(MemberChecks::take_new).unwrap_or_default();
-        if new.is_empty() {
-            return;
-        }
-        let (by, epoch, missed) = (device.name.clone(), device.epoch().unwrap_or_default(), device.missed);
-        let began = self.service.lies.began();
-        for NewFinding { what, detail } in new {
+        let new = self.devices[index].checks.as_mut().map(MemberChecks::take_new).unwrap_or_default();
+        for NewFinding { group, what, detail } in new {
+            let device = &mut self.devices[index];
+            let (by, epoch) = (device.name.clone(), device.epoch(&group).unwrap_or_default());
+            let began = self.service.lies.began().map(|began| began.get(&group).copied().unwrap_or_default());
             // An honest service may delete an entry after its retention time.
-            if began.is_none() && !(what == Evidence::Gap && missed) {
+            if began.is_none() && !(what == Evidence::Gap && device.in_group(&group).missed) {
                 self.recorder.breach(format!("{by} finds nothing against an honest service"), detail.clone());
             }
-            self.recorder.tell(TranscriptEvent::Found {
-                by: by.clone(),
-                what: what.field(),
-                epoch,
-                detail: detail.clone(),
-            });
-            let after = epoch.saturating_sub(began.unwrap_or(epoch));
+            let (group, after) = (self.service.label(&group), epoch.saturating_sub(began.unwrap_or(epoch)));
+            self.recorder.tell(TranscriptEvent::Found { by, what: what.field(), group, epoch, detail: detail.clone() });
             if let Some(checks) = &mut self.devices[index].checks {
                 checks.findings.push(Finding { what, after, detail });
             }
@@ -162,11 +167,11 @@ impl World<'_> {
     }
 
     /// Names members as cut off. Returns a failure for each that is not.
-    pub(super) fn name_cut_off(&mut self, who: &[MemberName]) -> Vec<Failure> {
+    pub(super) fn name_cut_off(&mut self, group: &GroupId, who: &[MemberName]) -> Vec<Failure> {
         let mut failures = Vec::new();
         for name in who {
             let Ok(device) = self.devices.find(name) else { continue };
-            if !self.devices[device].cut_off.name() {
+            if !self.devices[device].in_group(group).cut_off.name() {
                 let expected = format!("the delivery service has cut {name} off");
                 failures.push(self.recorder.failure(expected, "it has not, or the member has followed again"));
             }

@@ -6,6 +6,7 @@
 //! does nothing until it has rejoined.
 
 use regrow_delivery_service::{Outcome, Sequence};
+use regrow_engine::GroupId;
 
 use super::{
     event::{TranscriptEvent, fingerprint},
@@ -42,10 +43,11 @@ impl From<Outcome> for ForgeryOutcome {
 }
 
 impl World<'_> {
-    /// Lets a thief try to act. A refusal is no failure of the step, because an expectation may ask
+    /// Lets a thief try to act in a group. A refusal is no failure of the step, because an expectation may ask
     /// for it.
     pub(super) fn impersonate(
         &mut self,
+        group: &GroupId,
         compromise: &CompromiseId,
         act: ThiefAction,
         id: Option<&MessageId>,
@@ -53,14 +55,14 @@ impl World<'_> {
         let thief = self.thieves.find(compromise);
         let thief = thief.ok_or_else(|| StepFailure::rejected(format!("there is no {compromise}")))?;
         let device = self.thieves[thief].device;
-        let after = self.service.epoch().saturating_sub(self.thieves[thief].epoch);
+        let after = self.service.epoch(group).saturating_sub(self.thieves[thief].at_theft(group).epoch);
         let (outcome, made) = match act {
-            ThiefAction::Send => self.forge_message(thief, id)?,
-            ThiefAction::Commit | ThiefAction::Rejoin => self.forge_commit(thief, act)?,
+            ThiefAction::Send => self.forge_message(group, thief, id)?,
+            ThiefAction::Commit | ThiefAction::Rejoin => self.forge_commit(group, thief, act)?,
         };
         let (accepted, outcome) = match outcome {
             ForgeryOutcome::Ordered(sequence) => {
-                self.thieves.forged.insert(sequence, Forgery { thief: compromise.clone(), device });
+                self.thieves.forged.insert(group, sequence, Forgery { thief: compromise.clone(), device });
                 (true, "accepted".to_owned())
             }
             ForgeryOutcome::Refused(why) => (false, why),
@@ -72,6 +74,7 @@ impl World<'_> {
             thief: compromise.clone(),
             who: self.devices[device].name.clone(),
             act,
+            group: self.service.label(group),
             id: id.cloned(),
             outcome,
             sha256: made.as_deref().map(fingerprint),
@@ -79,43 +82,44 @@ impl World<'_> {
         Ok(())
     }
 
-    fn forge_message(&mut self, thief: usize, id: Option<&MessageId>) -> Result<Forged, StepFailure> {
+    fn forge_message(&mut self, group: &GroupId, thief: usize, id: Option<&MessageId>) -> Result<Forged, StepFailure> {
         let (compromise, sender) = (self.thieves[thief].id.clone(), self.thieves[thief].device);
         let number = self.thieves.session(&compromise).map_or(0, |session| session.attempts()) + 1;
         // A name in a scenario file has no spaces, so this one is unique.
         let id = id.cloned().unwrap_or_else(|| MessageId::new(format!("{number} of the thief of {compromise}")));
         let text = self.text(&id, &MessageBody::Size(DEFAULT_MESSAGE_SIZE));
         let Some(stolen) = self.stolen_device(thief, Operation::Send) else { return Ok(unable("it runs no device")) };
-        let (epoch, bytes) = match stolen.send(&text) {
+        let (epoch, bytes) = match stolen.send(group, &text) {
             Ok(made) => made,
             Err(error) => return Ok(unable(error)),
         };
-        self.recorder.facts.encrypted(self.thieves[thief].number, &bytes);
+        self.recorder.facts.encrypted(self.thieves[thief].number, group, &bytes);
         let session = self.thieves.session_mut(&compromise);
-        let generation = session.map_or(0, |session| session.generations.take(epoch));
+        let generation = session.map_or(0, |session| session.take_generation(group, epoch));
         let now = self.clock.now();
-        let outcome = self.service.offer_message(&self.devices[sender].address, &bytes, now);
+        let outcome = self.service.offer_message(group, &self.devices[sender].address, &bytes, now);
         let outcome = ForgeryOutcome::from(outcome.map_err(StepFailure::broken)?);
         if let ForgeryOutcome::Ordered(sequence) = outcome {
             let at = MessagePosition { sender, epoch, generation };
-            let kept_until = self.service.kept_until(now);
-            let message = OrderedMessage { id, at, text, kept_until, receipt: None, in_first: true, forged: true };
+            let (group, kept_until) = (group.clone(), self.service.kept_until(now));
+            let message =
+                OrderedMessage { id, group, at, text, kept_until, receipt: None, in_first: true, forged: true };
             self.service.message_ordered(&self.devices, message, &bytes, sequence, &mut self.recorder);
         }
         Ok((outcome, Some(bytes)))
     }
 
-    fn forge_commit(&mut self, thief: usize, act: ThiefAction) -> Result<Forged, StepFailure> {
+    fn forge_commit(&mut self, group: &GroupId, thief: usize, act: ThiefAction) -> Result<Forged, StepFailure> {
         let info = match act {
-            ThiefAction::Rejoin => self.service.group_info(self.thieves[thief].device).map_err(StepFailure::broken)?,
+            ThiefAction::Rejoin => self.service.endpoint.group_info(group).map_err(StepFailure::broken)?,
             ThiefAction::Commit | ThiefAction::Send => None,
         };
         let operation = if info.is_some() { Operation::ExternalCommit } else { Operation::Commit };
         let Some(stolen) = self.stolen_device(thief, operation) else { return Ok(unable("it runs no device")) };
         let made = match (act, &info) {
             (ThiefAction::Rejoin, None) => return Ok(unable("the delivery service has no group info")),
-            (ThiefAction::Rejoin, Some(info)) => stolen.rejoin(info),
-            _ => self.thieves.commit_in_order(thief, self.service.group()),
+            (ThiefAction::Rejoin, Some(info)) => stolen.rejoin(group, info),
+            _ => self.thieves.commit_in_order(thief, group),
         };
         let forged: ForgedCommit = match made {
             Ok(forged) => forged,
@@ -145,15 +149,15 @@ impl World<'_> {
     /// state of its own device.
     fn enter_forged_epoch(&mut self, thief: usize, forged: ForgedCommit) -> Result<(), StepFailure> {
         let number = self.thieves[thief].number;
-        let commit = forged.pending.commit().to_vec();
+        let (group, commit) = (forged.pending.group().clone(), forged.pending.commit().to_vec());
         let Some(stolen) = self.stolen_device(thief, Operation::Confirm) else { return Ok(()) };
         stolen.ordered(forged).map_err(StepFailure::broken)?;
         let own = stolen.snapshot().map_err(StepFailure::broken)?;
-        let (epoch, authenticator) = stolen.epoch().map_err(StepFailure::broken)?;
+        let (epoch, authenticator) = stolen.epoch(&group).map_err(StepFailure::broken)?;
         self.recorder.facts.confirmed(number, &commit);
-        self.recorder.facts.epoch(epoch, authenticator.as_bytes());
+        self.recorder.facts.epoch(&group, epoch, authenticator.as_bytes());
         let holdings = self.recorder.facts.holdings(number);
-        self.thieves[thief].knows(&own, holdings);
+        self.thieves[thief].knows(&own, &holdings);
         Ok(())
     }
 

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use regrow_engine::GroupId;
+
 use super::{
+    cut_off::CutOff,
     device::{Device, ReadStatus},
+    event::of_group,
     expect::names,
     service_under_test::OrderedMessage,
     state::World,
@@ -44,10 +48,16 @@ impl World<'_> {
         expected.map(|expected| self.recorder.failure(expected, "no submission met it")).collect()
     }
 
-    /// Online members that differ from the others, or from the service, in epoch, roster or state.
+    /// Online members that differ from the others in a group, or from the service, in epoch, roster
+    /// or state.
     pub(super) fn divergence(&mut self) -> Vec<Failure> {
-        let (epoch, roster) = (self.service.epoch(), self.service.roster());
-        let keep = self.loaded_groups.devices(roster.len());
+        let groups: Vec<_> = self.service.groups.keys().cloned().collect();
+        groups.iter().flat_map(|group| self.divergence_in(group)).collect()
+    }
+
+    fn divergence_in(&mut self, group: &GroupId) -> Vec<Failure> {
+        let (epoch, roster) = (self.service.epoch(group), self.service.roster(group));
+        let keep = self.loaded_groups.devices(self.service.member_count());
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
         let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
         let mut failures = Vec::new();
@@ -55,21 +65,21 @@ impl World<'_> {
             let device = &mut self.devices[index];
             // A device that a thief has locked out knows it, and differs until it has rejoined. A
             // device that the service has cut off differs as long as the scenario names it.
-            if !device.online || device.locked_out || device.cut_off.is_excused() {
+            if !device.online || device.is_locked_out(group) || device.in_group(group).cut_off.is_excused() {
                 continue;
             }
-            let (name, own) = (device.name.clone(), device.epoch());
+            let (name, own) = (device.name.clone(), device.epoch(group));
             if own != Some(epoch) {
                 let seen = own.map_or("not in the group".to_owned(), |own| format!("in epoch {own}"));
-                let seen = format!("{name} is {seen}{}", self.why_behind(index));
+                let seen = format!("{name} is {seen}{}", self.why_behind(group, index));
                 failures.push((format!("{name} is in epoch {epoch}, like the service"), seen));
             }
             let device = &mut self.devices[index];
-            if own.is_some() && listed_members(device, self.service.group()).is_some_and(|listed| listed != expected) {
+            if own.is_some() && listed_members(device, group).is_some_and(|listed| listed != expected) {
                 failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));
             }
-            states.entry(device.authenticator()).or_default().push(name);
-            device.unload_group(keep);
+            states.entry(device.authenticator(group)).or_default().push(name);
+            device.unload_groups(keep);
         }
         if states.len() > 1 {
             // The largest state comes first, because a reader looks for the devices that differ.
@@ -81,7 +91,8 @@ impl World<'_> {
                 format!("there are {} states: {}", groups.len(), groups.join(" / ")),
             ));
         }
-        failures.into_iter().map(|(expected, seen)| self.recorder.failure(expected, seen)).collect()
+        let of_group = of_group(self.service.label(group).as_ref());
+        failures.into_iter().map(|(expected, seen)| self.recorder.failure(expected + &of_group, seen)).collect()
     }
 
     /// Messages that did not reach a device that was a member when they were sent, while the
@@ -93,15 +104,20 @@ impl World<'_> {
         let kept = |message: &&OrderedMessage| message.in_first && message.kept_until > expired;
         let messages = self.service.sent.list.iter().enumerate();
         for (number, message) in messages.filter(|(_, message)| kept(message)) {
-            let Some(readers) = self.service.rosters.get(message.at.epoch as usize) else { continue };
+            let rosters = self.service.groups.get(&message.group).map(|group| &group.rosters);
+            let readers = rosters.and_then(|rosters| rosters.get(message.at.epoch as usize));
+            let Some(readers) = readers else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];
                 let status = device.read_status.get(&number);
                 let is_missing = matches!(status, None | Some(ReadStatus::CutOff));
-                if device.online && is_missing && !device.cut_off.excuses(number) {
+                let cut_off = device.groups.get(&message.group).map(|state| &state.cut_off);
+                let is_excused = cut_off.is_some_and(|cut_off| cut_off.excuses(number));
+                if device.online && is_missing && !is_excused {
+                    let hint = cut_off.map(CutOff::hint).unwrap_or_default();
                     failures.push(self.recorder.failure(
                         format!("{} has every message of its membership", device.name),
-                        format!("{} was not delivered to it{}", message.id, device.cut_off.hint()),
+                        format!("{} was not delivered to it{hint}", message.id),
                     ));
                 }
             }
@@ -135,12 +151,17 @@ impl World<'_> {
             // The rosters are those of the first history.
             return None;
         }
-        if self.service.was_member(device, message.at.epoch)? {
+        if self.service.was_member(device, &message.group, message.at.epoch)? {
             return None;
         }
         Some(self.recorder.failure(
             format!("{who} reads no message of an epoch in which {} was not a member", self.devices[device].name),
-            format!("{who} reads {}, of epoch {}", message.id, message.at.epoch),
+            format!(
+                "{who} reads {}, of epoch {}{}",
+                message.id,
+                message.at.epoch,
+                of_group(self.service.label(&message.group).as_ref())
+            ),
         ))
     }
 
@@ -174,7 +195,7 @@ impl World<'_> {
 }
 
 /// The users in the group, as a device's engine lists them.
-fn listed_members(device: &mut Device, group: &regrow_engine::GroupId) -> Option<BTreeSet<String>> {
+fn listed_members(device: &mut Device, group: &GroupId) -> Option<BTreeSet<String>> {
     let members = device.client.group(group).and_then(|mut group| group.roster()).ok()?;
     Some(members.into_iter().map(|member| member.device.user().to_string()).collect())
 }

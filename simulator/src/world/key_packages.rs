@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use regrow_delivery_service::ClaimOutcome;
-use regrow_engine::{KeyPackageBytes, Timestamp};
+use regrow_engine::{GroupId, KeyPackageBytes, Timestamp};
 
 use super::{
     device::Device,
@@ -54,10 +54,12 @@ impl KeyPackageStock {
         self.to_check = (0..devices.len()).collect();
     }
 
-    /// Takes a key package of each member from the service, in the name of the device `by`.
+    /// Takes a key package of each member from the service, in the name of the device `by`. The
+    /// members are not in the group.
     pub(super) fn claim(
         &mut self,
         service: &ServiceUnderTest<'_>,
+        group: &GroupId,
         devices: &Devices,
         by: usize,
         who: &[MemberName],
@@ -66,7 +68,7 @@ impl KeyPackageStock {
         let mut key_packages = Vec::with_capacity(who.len());
         for name in who {
             let device = devices.find(name)?;
-            if service.roster().contains(&device) {
+            if service.roster(group).contains(&device) {
                 return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
             }
             let (target, claimer) = (&devices[device].address, &devices[by].address);
@@ -103,7 +105,7 @@ impl KeyPackageStock {
             let owner = &mut devices[device];
             let left = service.endpoint.key_packages_left(&owner.address, now)?.left;
             let missing = KEY_PACKAGES.saturating_sub(left);
-            owner.persist(recorder, Operation::Housekeeping, |client, _| client.expire(now).map(drop))?;
+            owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
             if missing > 0 && self.publish(service, owner, Publication::Add(missing), now, recorder)? == Published::No {
                 self.to_check.insert(device);
@@ -133,7 +135,7 @@ impl KeyPackageStock {
         recorder: &mut Recorder<'_>,
     ) -> Result<Published, StepFailure> {
         let (Publication::Add(count) | Publication::ReplaceAll(count)) = publication;
-        let make = |client: &mut regrow_engine::Client, _: &_| client.key_packages(count, now);
+        let make = |client: &mut regrow_engine::Client| client.key_packages(count, now);
         let made = owner.persist(recorder, Operation::KeyPackages, make)?;
         let expires = Timestamp(now.0.saturating_add(self.lifetime));
         for key_package in &made {

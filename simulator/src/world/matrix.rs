@@ -13,7 +13,7 @@ use super::{
     step_failure::StepFailure,
 };
 use crate::{
-    adversary::{Exposure, healed_after},
+    adversary::Exposure,
     report::{
         Failure, Matrix, RunOptions, RunOutcome, Transcript,
         matrix::{Cell, Column, Row},
@@ -124,15 +124,18 @@ impl World<'_> {
     fn row(&self, taken: &DeviceSnapshot, exposure: &Exposure) -> Row {
         let cells = self.service.sent.list.iter().enumerate().map(|(number, message)| Cell {
             exposed: exposure.messages.contains_key(&number),
-            member: self.service.was_member(taken.device, message.at.epoch).unwrap_or_default(),
+            member: self.service.was_member(taken.device, &message.group, message.at.epoch).unwrap_or_default(),
         });
-        let reach = exposure.reach.max(taken.epoch);
+        let healed = self.service.groups.iter().map(|(id, group)| {
+            let at_theft = taken.groups.get(id).copied().unwrap_or_default();
+            at_theft.healed_after(exposure.reach.get(id).copied(), group.epoch())
+        });
         Row {
             member: self.devices[taken.device].name.clone(),
             after_step: taken.after_step,
-            epoch: taken.epoch,
+            epoch: taken.groups.values().find_map(|group| group.device_epoch),
             cells: cells.collect(),
-            healed_after: healed_after(reach, taken.group_epoch, self.service.epoch()),
+            healed_after: healed.reduce(|one, other| Some(one?.max(other?))).unwrap_or(Some(0)),
         }
     }
 }

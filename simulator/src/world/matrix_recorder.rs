@@ -1,11 +1,14 @@
 //! Takes a snapshot of every device after every step, for an exposure matrix.
 
+use std::collections::BTreeMap;
+
+use regrow_engine::GroupId;
+
 use super::{
     devices::Devices, fact_recorder::FactRecorder, service_under_test::ServiceUnderTest, step_failure::StepFailure,
 };
 use crate::{
-    adversary::StolenBytes,
-    oracle::Holdings,
+    adversary::{GroupAtTheft, HeldSecrets, StolenBytes},
     report::matrix::MatrixStep,
     scenario::{Action, MemberName, Placed, Proposal, Step},
 };
@@ -23,11 +26,10 @@ pub(super) struct MatrixRecorder {
 pub(super) struct DeviceSnapshot {
     pub(super) device: usize,
     pub(super) after_step: usize,
-    /// The device's epoch.
-    pub(super) epoch: Option<u64>,
-    pub(super) group_epoch: u64,
+    /// The groups at the snapshot.
+    pub(super) groups: BTreeMap<GroupId, GroupAtTheft>,
     pub(super) stolen: Vec<StolenBytes>,
-    pub(super) holdings: Holdings,
+    pub(super) holdings: HeldSecrets,
 }
 
 impl MatrixRecorder {
@@ -39,15 +41,19 @@ impl MatrixRecorder {
         devices: &mut Devices,
         facts: &FactRecorder,
     ) -> Result<(), StepFailure> {
-        let (after_step, group_epoch) = (self.steps.len(), service.epoch());
+        let after_step = self.steps.len();
         self.steps.push(MatrixStep { place: step.place.clone(), what: title(&step.item) });
         self.sent_in.resize(service.sent.list.len(), after_step);
         for device in devices.as_mut_slice() {
-            let epoch = device.epoch();
+            let groups = service
+                .groups
+                .iter()
+                .map(|(id, group)| (id.clone(), GroupAtTheft { epoch: group.epoch(), device_epoch: device.epoch(id) }));
+            let groups = groups.collect();
             let snapshot = device.client.snapshot().map_err(StepFailure::broken)?;
             let (stolen, holdings) = (StolenBytes::all_of(&snapshot), facts.holdings(device.index));
             let device = device.index;
-            self.snapshots.push(DeviceSnapshot { device, after_step, epoch, group_epoch, stolen, holdings });
+            self.snapshots.push(DeviceSnapshot { device, after_step, groups, stolen, holdings });
         }
         Ok(())
     }

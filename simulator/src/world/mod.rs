@@ -29,11 +29,13 @@
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
 //! | `member_checks` | a member's checks of the service: receipts and rosters |
 //! | `cut_off` | members that the service has cut off |
+//! | `device_group` | the state of one device in one group |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
 //! | `key_packages` | the stock of key packages at the service |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
-//! | `fact_recorder` | the facts for the oracle, and the bytes for the evidence |
+//! | `fact_recorder` | the facts for the oracles, and the bytes for the evidence |
+//! | `group_facts` | the oracle of each group, and the facts that concern all groups |
 //! | `cost_recorder` | the costs of each entry of the log |
 //! | `step_recorder` | the steps and their events, for a report |
 //! | `matrix_recorder` | the snapshots of an exposure matrix |
@@ -67,6 +69,7 @@ mod deliver;
 mod delivery_check;
 mod delivery_rules;
 mod device;
+mod device_group;
 mod devices;
 mod event;
 mod expect;
@@ -74,6 +77,7 @@ mod fact_recorder;
 pub mod fault_injection;
 mod findings;
 mod generation_counter;
+mod group_facts;
 mod impersonate;
 mod invariants;
 mod key_packages;

@@ -1,5 +1,6 @@
 //! Makes the submission of a step: checks that the device may act, and hands over to `attempt`.
 
+use regrow_engine::{Client, GroupId};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -14,70 +15,73 @@ use crate::{
 
 impl World<'_> {
     /// Makes the submission of a step, and submits nothing yet.
-    pub(super) fn prepare(&mut self, action: &Action) -> Result<(usize, Submission), StepFailure> {
+    pub(super) fn prepare(&mut self, group: &GroupId, action: &Action) -> Result<(usize, Submission), StepFailure> {
         let name = action.submitters().first();
         let name = name.ok_or_else(|| StepFailure::rejected("the step submits nothing"))?;
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
-        if self.devices[device].locked_out && !matches!(action, Action::Rejoin { .. }) {
+        if self.devices[device].is_locked_out(group) && !matches!(action, Action::Rejoin { .. }) {
             return Err(StepFailure::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")));
         }
         let submission = match action {
             Action::Add { who, .. } => {
-                let key_packages = self.claim_key_packages(device, who)?;
+                let key_packages = self.claim_key_packages(group, device, who)?;
                 let now = self.clock.now();
-                Submission::Commit(self.make_commit(device, |client, id| client.group(id)?.add(&key_packages, now))?)
+                let add = |client: &mut Client| client.group(group)?.add(&key_packages, now);
+                Submission::Commit(self.make_commit(device, add)?)
             }
             Action::Remove { who, .. } => {
                 let ids = self.devices.ids(who)?;
-                Submission::Commit(self.make_commit(device, |client, id| client.group(id)?.remove(&ids))?)
+                Submission::Commit(self.make_commit(device, |client| client.group(group)?.remove(&ids))?)
             }
             Action::Update { signature_key, .. } => {
-                Submission::Commit(self.make_commit(device, |client, id| match signature_key {
-                    true => client.group(id)?.rotate_signature_key(),
-                    false => client.group(id)?.update(),
+                Submission::Commit(self.make_commit(device, |client| match signature_key {
+                    true => client.group(group)?.rotate_signature_key(),
+                    false => client.group(group)?.update(),
                 })?)
             }
             Action::Commit { .. } => {
-                Submission::Commit(self.make_commit(device, |client, id| client.group(id)?.commit())?)
+                Submission::Commit(self.make_commit(device, |client| client.group(group)?.commit())?)
             }
-            Action::Join { .. } => self.prepare_join(device, name)?,
-            Action::Rejoin { .. } => self.prepare_rejoin(device, name)?,
+            Action::Join { .. } => self.prepare_join(group, device, name)?,
+            Action::Rejoin { .. } => self.prepare_rejoin(group, device, name)?,
             Action::Propose { what: Proposal::Add(who), .. } => {
-                let key_package = self.claim_key_packages(device, who)?.remove(0);
-                self.make_proposal(device, WantedProposal::Add(key_package))?
+                let key_package = self.claim_key_packages(group, device, who)?.remove(0);
+                self.make_proposal(group, device, WantedProposal::Add(key_package))?
             }
             Action::Propose { what: Proposal::Remove(who), .. } => {
                 let id = self.devices.ids(who)?.remove(0);
-                self.make_proposal(device, WantedProposal::Remove(id))?
+                self.make_proposal(group, device, WantedProposal::Remove(id))?
             }
-            Action::Propose { what: Proposal::Update, .. } => self.make_proposal(device, WantedProposal::Update)?,
-            Action::Leave { .. } => self.make_proposal(device, WantedProposal::Leave)?,
+            Action::Propose { what: Proposal::Update, .. } => {
+                self.make_proposal(group, device, WantedProposal::Update)?
+            }
+            Action::Leave { .. } => self.make_proposal(group, device, WantedProposal::Leave)?,
             Action::Send { id, body, .. } => {
                 let text = self.text(id, body);
-                self.make_message(device, id.clone(), text)?
+                self.make_message(group, device, id.clone(), text)?
             }
             _ => return Err(StepFailure::rejected("the step submits nothing")),
         };
         Ok((device, submission))
     }
 
-    fn prepare_join(&mut self, device: usize, name: &MemberName) -> Result<Submission, StepFailure> {
-        if self.devices[device].epoch().is_some() {
+    fn prepare_join(&mut self, group: &GroupId, device: usize, name: &MemberName) -> Result<Submission, StepFailure> {
+        if self.devices[device].epoch(group).is_some() {
             return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
         }
-        self.make_external_commit(device).map(Submission::Commit)
+        self.make_external_commit(group, device).map(Submission::Commit)
     }
 
-    fn prepare_rejoin(&mut self, device: usize, name: &MemberName) -> Result<Submission, StepFailure> {
-        if !self.service.roster().contains(&device) {
+    fn prepare_rejoin(&mut self, group: &GroupId, device: usize, name: &MemberName) -> Result<Submission, StepFailure> {
+        if !self.service.roster(group).contains(&device) {
             return Err(StepFailure::new(FailCode::NotAMember, format!("{name} has no leaf to replace")));
         }
         // The device loses its state of the group, and keeps its identity.
         let housekeeping = Operation::Housekeeping;
-        self.devices[device].persist(&mut self.recorder, housekeeping, |client, id| client.forget(id))?;
-        self.recorder.facts.forgot(device);
-        self.make_external_commit(device).map(Submission::Commit)
+        self.devices[device].persist(&mut self.recorder, housekeeping, |client| client.forget(group))?;
+        self.recorder.facts.forgot(device, group);
+        self.make_external_commit(group, device).map(Submission::Commit)
     }
 
     pub(super) fn refuse_if_offline(&self, device: usize) -> Result<(), StepFailure> {
@@ -103,10 +107,11 @@ impl World<'_> {
 
     fn claim_key_packages(
         &mut self,
+        group: &GroupId,
         device: usize,
         who: &[MemberName],
     ) -> Result<Vec<regrow_engine::KeyPackageBytes>, StepFailure> {
         let now = self.clock.now();
-        self.key_packages.claim(&self.service, &self.devices, device, who, now)
+        self.key_packages.claim(&self.service, group, &self.devices, device, who, now)
     }
 }

@@ -1,5 +1,6 @@
 //! Carries out a race: several devices submit for the same epoch.
 
+use regrow_engine::GroupId;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -13,10 +14,10 @@ use crate::scenario::{Action, MemberName, Placed};
 
 impl World<'_> {
     /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
-    pub(super) fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
+    pub(super) fn race(&mut self, group: &GroupId, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
         let mut submissions = Vec::with_capacity(contenders.len());
         for contender in contenders {
-            submissions.push(self.prepare(&contender.item)?);
+            submissions.push(self.prepare(group, &contender.item)?);
         }
         submissions.sort_by_cached_key(|(device, _)| self.turn(*device));
         let mut losers = Vec::new();
@@ -35,7 +36,7 @@ impl World<'_> {
                 unless_void(self.carry_through(device, submission), ())?;
             }
             // If the intent was carried out, it is no longer open, and this changes nothing.
-            self.recorder.costs.void(device);
+            self.recorder.costs.void(group, device);
         }
         Ok(())
     }

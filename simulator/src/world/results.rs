@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{event::TranscriptEvent, state::World, thief_session::ThiefSession};
-use crate::report::{CompromiseFigures, Figures};
+use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World, thief_session::ThiefSession};
+use crate::{
+    adversary::{Exposure, Thief},
+    report::{CompromiseFigures, Figures},
+};
 
 impl World<'_> {
     /// Writes to the transcript the messages that each thief can read, and the cost of every
@@ -23,7 +26,6 @@ impl World<'_> {
     }
 
     pub(super) fn figures(&mut self) -> Figures {
-        let epochs = self.service.epoch();
         let mut exposed = BTreeSet::new();
         let mut compromises = Vec::with_capacity(self.thieves.len());
         let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
@@ -36,18 +38,20 @@ impl World<'_> {
                 id: thief.id.clone(),
                 who: thief.who.clone(),
                 scope: thief.scope,
-                epoch: thief.epoch,
+                epoch: thief.groups.values().map(|group| group.epoch).sum(),
                 time: thief.time,
                 exposed_before: before,
                 exposed_after: exposure.messages.len() as u64 - before,
-                healed_after: thief.healed_after(exposure.reach, epochs),
+                healed_after: self.healed_after(thief, exposure),
                 authentication: self.thieves.session(&thief.id).and_then(ThiefSession::figures),
             });
         }
+        let present = self.service.groups.values().filter_map(|group| group.rosters.last()).flatten();
+        let rosters = self.service.groups.values().flat_map(|group| &group.rosters);
         Figures {
-            members: self.service.roster().len() as u64,
-            devices: self.service.rosters.iter().flatten().collect::<BTreeSet<_>>().len() as u64,
-            epochs,
+            members: present.collect::<BTreeSet<_>>().len() as u64,
+            devices: rosters.flatten().collect::<BTreeSet<_>>().len() as u64,
+            epochs: self.service.groups.values().map(GroupRecord::epoch).sum(),
             messages: self.service.sent.list.len() as u64,
             message_traffic: self.service.sent.traffic,
             exposed: exposed.len() as u64,
@@ -56,5 +60,12 @@ impl World<'_> {
             contention: Box::new(self.recorder.costs.contention()),
             compromises,
         }
+    }
+
+    /// The epochs until the slowest group has healed from a theft.
+    fn healed_after(&self, thief: &Thief, exposure: &Exposure) -> Option<u64> {
+        let groups = self.service.groups.iter();
+        let healed = groups.map(|(id, group)| thief.healed_after(exposure, id, group.epoch()));
+        healed.reduce(|one, other| Some(one?.max(other?))).unwrap_or(Some(0))
     }
 }

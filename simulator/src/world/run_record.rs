@@ -7,7 +7,7 @@ use crate::{
     adversary::Thief,
     oracle::{DeviceNumber, EpochId, KeyPair, OrderedEpoch, Reach, Secret},
     report::record::{CommitRecord, EpochKnowledge, EpochRecord, MessageRecord, Reading, RunRecord, ThiefRecord},
-    scenario::{CompromiseId, MemberName, Scenario},
+    scenario::{CompromiseId, GroupName, MemberName, Scenario},
 };
 
 impl World<'_> {
@@ -33,7 +33,8 @@ impl World<'_> {
     }
 
     fn epoch_records(&self, steps: &RecordedSteps) -> Vec<EpochRecord> {
-        let epochs = self.recorder.facts.oracle().ordered_epochs().zip(0..);
+        let Some(group) = self.service.groups.keys().next() else { return Vec::new() };
+        let epochs = self.recorder.facts.oracle(group).ordered_epochs().zip(0..);
         let records = epochs.map(|(OrderedEpoch { tree, commit, .. }, number): (_, u64)| {
             let entered = steps.entered.get(&number).cloned().unwrap_or_default();
             // The committer enters the epoch in the step that makes it.
@@ -70,10 +71,19 @@ impl World<'_> {
     fn thief_records(&mut self, steps: &RecordedSteps) -> Vec<ThiefRecord> {
         let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
         let facts = &self.recorder.facts;
-        let epochs: Vec<EpochId> = facts.oracle().ordered_epochs().map(|ordered| ordered.epoch).collect();
+        let Ok(group) = self
+            .service
+            .groups
+            .keys()
+            .next()
+            .map_or_else(|| self.service.id_of(&GroupName::default()), |group| Ok(group.clone()))
+        else {
+            return Vec::new();
+        };
+        let epochs: Vec<EpochId> = facts.oracle(&group).ordered_epochs().map(|ordered| ordered.epoch).collect();
         let records = answers.iter().enumerate().map(|(number, answers)| {
             let thief: &Thief = &self.thieves[number];
-            let reach = facts.oracle().reach(&thief.holdings);
+            let reach = facts.oracle(&group).reach(thief.holdings.of(&group));
             let reading = |index: usize| match answers.exposure.messages.get(&index) {
                 Some(path) => Reading::Read { path: path.steps().collect() },
                 None => {
@@ -85,8 +95,8 @@ impl World<'_> {
                 who: thief.who.clone(),
                 scope: thief.scope,
                 step: steps.thefts.get(number).copied(),
-                epoch: thief.epoch,
-                device_epoch: thief.device_epoch,
+                epoch: thief.at_theft(&group).epoch,
+                device_epoch: thief.at_theft(&group).device_epoch,
                 messages_before: thief.messages,
                 keys: private_keys(&reach),
                 epochs: known_epochs(&reach, &epochs),

@@ -1,5 +1,7 @@
 //! Carries out the step `service`: begins or ends a fault or a lie of the delivery service.
 
+use std::sync::Arc;
+
 use super::{
     event::TranscriptEvent,
     service_under_test::{FalseRoster, StreamLie},
@@ -13,7 +15,10 @@ impl World<'_> {
     pub(super) fn service_fault(&mut self, fault: &ServiceFault) -> Result<(), StepFailure> {
         let who = fault.names().into_iter().flat_map(|(_, names)| names.iter().cloned()).collect();
         self.recorder.tell(TranscriptEvent::Service { fault: fault.name(), who });
-        let (epoch, after) = (self.service.epoch(), self.service.last_sequence());
+        let after = Arc::new(self.service.positions());
+        if !fault.lied_to().is_empty() {
+            self.service.lies.begin(self.service.epochs());
+        }
         match fault {
             ServiceFault::Restart => self.service.endpoint.restart()?,
             ServiceFault::Kill(at) => self.service.interruptions.kill(*at),
@@ -32,15 +37,15 @@ impl World<'_> {
                 self.key_packages.check_all(&self.devices);
             }
             ServiceFault::Withhold { from, entries } => {
-                self.lie_about_stream(from, StreamLie::Withhold { after, entries: *entries })?;
+                self.lie_about_stream(from, &StreamLie::Withhold { after, entries: *entries })?;
             }
             ServiceFault::Reorder { to, entries } => {
-                self.lie_about_stream(to, StreamLie::Reorder { after, entries: *entries })?;
+                self.lie_about_stream(to, &StreamLie::Reorder { after, entries: *entries })?;
             }
             ServiceFault::Equivocate { to } => {
                 let devices = self.devices.indexes(to)?;
                 self.service.equivocate(&self.devices, &devices)?;
-                self.lie_about_stream(to, StreamLie::SecondHistory)?;
+                self.lie_about_stream(to, &StreamLie::SecondHistory)?;
             }
             ServiceFault::FalseRoster { to, add, hide } => {
                 let address = |device: usize| self.devices[device].address.clone();
@@ -48,10 +53,10 @@ impl World<'_> {
                 let hide: Vec<_> = self.devices.indexes(hide)?.into_iter().map(address).collect();
                 for device in self.devices.indexes(to)? {
                     let lie = FalseRoster { add: add.clone(), hide: hide.clone() };
-                    self.service.lies.begin_roster(device, lie, epoch);
+                    self.service.lies.begin_roster(device, lie);
                     if let Some(checks) = &mut self.devices[device].checks {
                         // The member asks again.
-                        checks.compared_roster = None;
+                        checks.compared_rosters.clear();
                     }
                 }
             }
@@ -64,11 +69,14 @@ impl World<'_> {
         Ok(())
     }
 
-    fn lie_about_stream(&mut self, to: &[MemberName], lie: StreamLie) -> Result<(), StepFailure> {
-        let (epoch, messages) = (self.service.epoch(), self.service.sent.list.len());
+    fn lie_about_stream(&mut self, to: &[MemberName], lie: &StreamLie) -> Result<(), StepFailure> {
+        let messages = self.service.sent.list.len();
         for device in self.devices.indexes(to)? {
-            self.service.lies.begin_stream(device, lie, epoch);
-            self.devices[device].cut_off.begin(messages, matches!(lie, StreamLie::SecondHistory));
+            self.service.lies.begin_stream(device, lie.clone());
+            for group in self.service.groups.keys() {
+                let must_join = matches!(lie, StreamLie::SecondHistory);
+                self.devices[device].in_group(group).cut_off.begin(messages, must_join);
+            }
         }
         Ok(())
     }

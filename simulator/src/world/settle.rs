@@ -1,5 +1,7 @@
 //! Brings the world to rest after a step.
 
+use regrow_engine::GroupId;
+
 use super::{event::TranscriptEvent, state::World, step_failure::StepFailure};
 use crate::scenario::FailCode;
 
@@ -19,19 +21,24 @@ impl World<'_> {
             if self.submit_unsent()? {
                 continue;
             }
-            let waiting = self.devices.iter().position(|device| device.online && device.resume);
-            let Some(device) = waiting else {
+            let Some((device, group)) = self.intent_left() else {
                 let now = self.clock.now();
                 self.key_packages.replenish(&self.service, &mut self.devices, now, &mut self.recorder)?;
                 return self.check_service();
             };
-            self.devices[device].resume = false;
-            if let Some(submission) = self.make_from_intents(device)? {
+            self.devices[device].in_group(&group).resume = false;
+            if let Some(submission) = self.make_from_intents(&group, device)? {
                 self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
                 self.carry_through(device, submission)?;
             }
         }
         Err(StepFailure::new(FailCode::Stale, "the members do not come to rest"))
+    }
+
+    /// The first device that is online and has intents left, and their group.
+    fn intent_left(&self) -> Option<(usize, GroupId)> {
+        let mut online = self.devices.iter().filter(|device| device.online);
+        online.find_map(|device| Some((device.index, device.group_to_resume()?.clone())))
     }
 
     /// Submits the proposals that the service could not store before. True if there were any.

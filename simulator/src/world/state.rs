@@ -72,7 +72,7 @@ impl<'t> World<'t> {
             shared_results: Arc::default(),
             clock: VirtualClock::start(),
             delivery_rules: DeliveryRules::default(),
-            service: ServiceUnderTest::new(endpoint)?,
+            service: ServiceUnderTest::new(endpoint),
             devices: Devices::default(),
             loaded_groups: LoadedGroups::default(),
             key_packages: KeyPackageStock::new(policy.key_package_lifetime),
@@ -94,7 +94,6 @@ impl<'t> World<'t> {
     fn add_devices(&mut self, scenario: &Scenario, faults: &dyn FaultInjection) -> Result<(), StepFailure> {
         let setup = DeviceSetup {
             seed: self.seed,
-            group: self.service.group(),
             policy: &self.policy,
             suffix: self.service.endpoint.suffix(),
             shared_results: self.shared_results.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{event::TranscriptEvent, state::World};
+use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World};
 use crate::{
     adversary::TrafficKind,
     report::record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
@@ -68,7 +68,7 @@ impl StepRecorder {
             TranscriptEvent::Epoch { who, epoch, .. } => {
                 self.entered.entry(*epoch).or_default().entry(who.clone()).or_insert(number);
             }
-            TranscriptEvent::Delivered { to, kind, id, sequence, meaning } if meaning != ECHO => {
+            TranscriptEvent::Delivered { to, kind, id, sequence, meaning, .. } if meaning != ECHO => {
                 let entry = id.as_ref().map_or_else(|| format!("{kind} {sequence}"), |id| format!("{kind} {id}"));
                 let known = step.deliveries.iter_mut().find(|known| known.entry == entry && known.meaning == *meaning);
                 match known {
@@ -132,7 +132,7 @@ impl World<'_> {
 
     /// Records the state of the world after the last step.
     fn record_state(&mut self) {
-        let epoch = self.service.has_group().then(|| self.service.epoch());
+        let epoch = self.service.groups.values().next().map(GroupRecord::epoch);
         let offline = self.devices.iter().filter(|device| !device.online).map(|device| device.name.clone()).collect();
         let time = self.recorder.elapsed();
         if let Some(step) = self.recorder.steps.steps.last_mut() {

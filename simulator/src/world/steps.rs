@@ -2,29 +2,32 @@
 
 use std::time::Duration;
 
+use regrow_engine::GroupId;
+
 use super::{state::World, step_failure::StepFailure};
-use crate::scenario::{Action, MemberName, Placed, Proposal, Step};
+use crate::scenario::{Action, GroupName, MemberName, Placed, Proposal, Step};
 
 impl World<'_> {
     /// Carries out a step. Other devices learn of it when the world [settles](World::settle).
     pub(super) fn step(&mut self, step: &Placed<Step>) -> Result<(), StepFailure> {
+        let group = self.service.id_of(&GroupName::default())?;
         match &step.item {
-            Step::Do(action) => self.act(action),
-            Step::Race(contenders) => self.race(contenders),
+            Step::Do(action) => self.act(&group, action),
+            Step::Race(contenders) => self.race(&group, contenders),
         }
     }
 
-    fn act(&mut self, action: &Action) -> Result<(), StepFailure> {
+    fn act(&mut self, group: &GroupId, action: &Action) -> Result<(), StepFailure> {
         match action {
-            Action::Create { by, with } => self.create_group(by, with),
+            Action::Create { by, with } => self.create_group(&GroupName::default(), by, with),
             Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() > 1 => {
-                self.one_after_the_other(action, who)
+                self.one_after_the_other(group, action, who)
             }
             Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
-                self.each(who, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
+                self.each(group, who, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
             }
             Action::Propose { by, what: Proposal::Remove(who) } if who.len() > 1 => {
-                self.each(who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
+                self.each(group, who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
             }
             Action::Offline { who } => self.set_online(who, false),
             Action::Online { who } => self.set_online(who, true),
@@ -51,35 +54,41 @@ impl World<'_> {
                 Ok(())
             }
             Action::Compromise { who, id, scope } => self.compromise(who, id, *scope),
-            Action::Impersonate { compromise, act, id } => self.impersonate(compromise, *act, id.as_ref()),
+            Action::Impersonate { compromise, act, id } => self.impersonate(group, compromise, *act, id.as_ref()),
             Action::Service(fault) => self.service_fault(fault),
             Action::Compare { who } => self.compare(who),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) => Ok(()),
             submitted => {
-                let (device, submission) = self.prepare(submitted)?;
+                let (device, submission) = self.prepare(group, submitted)?;
                 self.carry_through(device, submission)
             }
         }
     }
 
     /// Carries out an action of several members, each in the epoch that the member before has made.
-    fn one_after_the_other(&mut self, action: &Action, who: &[MemberName]) -> Result<(), StepFailure> {
+    fn one_after_the_other(&mut self, group: &GroupId, action: &Action, who: &[MemberName]) -> Result<(), StepFailure> {
         for name in who {
             let who = vec![name.clone()];
-            self.act(&match action {
+            let action = match action {
                 Action::Leave { .. } => Action::Leave { who },
                 Action::Join { .. } => Action::Join { who },
                 _ => Action::Rejoin { who },
-            })?;
+            };
+            self.act(group, &action)?;
             self.settle()?;
         }
         Ok(())
     }
 
     /// Carries out one action for each member, in the same epoch.
-    fn each(&mut self, who: &[MemberName], action: impl Fn(Vec<MemberName>) -> Action) -> Result<(), StepFailure> {
-        who.iter().try_for_each(|name| self.act(&action(vec![name.clone()])))
+    fn each(
+        &mut self,
+        group: &GroupId,
+        who: &[MemberName],
+        action: impl Fn(Vec<MemberName>) -> Action,
+    ) -> Result<(), StepFailure> {
+        who.iter().try_for_each(|name| self.act(group, &action(vec![name.clone()])))
     }
 
     fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {

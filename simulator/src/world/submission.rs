@@ -1,7 +1,7 @@
 //! The submissions of devices, and the outcomes that the delivery service gives them.
 
 use regrow_delivery_service::Receipt;
-use regrow_engine::{DeviceId, KeyPackageBytes, PendingCommit, ProposalMessage};
+use regrow_engine::{DeviceId, GroupId, KeyPackageBytes, PendingCommit, ProposalMessage};
 
 use super::window::MessagePosition;
 use crate::{cost::ChangeCounts, scenario::MessageId};
@@ -10,8 +10,8 @@ use crate::{cost::ChangeCounts, scenario::MessageId};
 pub(super) enum Submission {
     /// A commit. The engine keeps the intents behind it.
     Commit(PendingCommit),
-    /// A proposal, and the request to make it again if its epoch is over.
-    Proposal(ProposalMessage, WantedProposal),
+    /// A proposal in a group, and the request to make it again if its epoch is over.
+    Proposal(GroupId, ProposalMessage, WantedProposal),
     /// An application message. If its epoch is over, the device encrypts the text again.
     Message(EncryptedMessage),
 }
@@ -19,6 +19,7 @@ pub(super) enum Submission {
 /// An application message, encrypted for one epoch.
 pub(super) struct EncryptedMessage {
     pub(super) id: MessageId,
+    pub(super) group: GroupId,
     pub(super) at: MessagePosition,
     pub(super) text: Vec<u8>,
     pub(super) bytes: Vec<u8>,

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use regrow_engine::GroupId;
+
 use super::{
     device::ReadStatus, fault_injection::NoFaults, matrix_recorder::MatrixRecorder, service_under_test::Endpoint,
     state::World, submission::Submission, thieves::Forgery,
 };
 use crate::{
-    adversary::{Adversary, StolenBytes, Thief, Traffic},
+    adversary::{Adversary, GroupAtTheft, StolenBytes, Thief, Traffic},
     report::{RunOptions, Transcript},
     scenario,
 };
@@ -49,6 +51,16 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
     assert_eq!(world.invariants(), [], "nothing is wrong before the fault");
     fault(&mut world);
     world.invariants().into_iter().map(|failure| (failure.expected, failure.seen)).collect()
+}
+
+/// The identifier of the group.
+fn group() -> GroupId {
+    GroupId::new("group").unwrap()
+}
+
+/// The members of each epoch of the group.
+fn rosters<'w>(world: &'w mut World<'_>) -> &'w mut Vec<BTreeSet<usize>> {
+    &mut world.service.groups.get_mut(&group()).unwrap().rosters
 }
 
 fn release_late(world: &mut World<'_>) {
@@ -115,9 +127,8 @@ fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> 
         who: world.devices[device].name.clone(),
         device,
         scope: scenario::TheftScope::Device,
-        epoch: 2,
+        groups: [(group(), GroupAtTheft { epoch: 2, device_epoch: Some(2) })].into(),
         time: 0,
-        device_epoch: Some(2),
         messages: 2,
         number: world.devices.len() + world.thieves.len(),
         stolen: StolenBytes::all_of(&world.devices[BOB].client.snapshot().unwrap()),
@@ -178,7 +189,7 @@ fn secret_that_the_oracle_expects_and_is_not_there() {
 #[test]
 fn member_that_has_gone_its_own_way() {
     let found = found(|world| {
-        let group = world.service.group().clone();
+        let group = group();
         let client = &mut world.devices[BOB].client;
         let pending = client.group(&group).unwrap().update().unwrap();
         client.confirm(pending, world.clock.now()).unwrap();
@@ -190,14 +201,14 @@ fn member_that_has_gone_its_own_way() {
 #[test]
 fn members_that_disagree_in_the_same_epoch() {
     let found = found(|world| {
-        let group = world.service.group().clone();
+        let group = group();
         for member in [ALICE, BOB] {
             let client = &mut world.devices[member].client;
             let pending = client.group(&group).unwrap().update().unwrap();
             client.confirm(pending, world.clock.now()).unwrap();
         }
-        let roster = world.service.roster();
-        world.service.rosters.push(roster);
+        let roster = world.service.roster(&group);
+        rosters(world).push(roster);
         world.devices[CAROL].online = false;
     });
     assert_eq!(found.len(), 1, "the epochs are the same: {found:#?}");
@@ -208,7 +219,7 @@ fn members_that_disagree_in_the_same_epoch() {
 fn member_that_misses_a_commit() {
     let found = found(|world| {
         world.devices[BOB].online = false;
-        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let commit = world.make_commit(ALICE, |client| client.group(&group())?.update()).unwrap();
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         world.settle().unwrap();
         world.devices[BOB].online = true;
@@ -219,7 +230,7 @@ fn member_that_misses_a_commit() {
 #[test]
 fn member_that_has_lost_its_state() {
     let found = found(|world| {
-        let group = world.service.group().clone();
+        let group = group();
         world.devices[CAROL].client.forget(&group).unwrap();
     });
     assert_found(&found, "carol is in epoch 2, like the service", "carol is not in the group");
@@ -228,7 +239,7 @@ fn member_that_has_lost_its_state() {
 #[test]
 fn roster_that_is_not_the_members() {
     let found = found(|world| {
-        world.service.rosters.last_mut().unwrap().insert(DAVE);
+        rosters(world).last_mut().unwrap().insert(DAVE);
         world.devices[DAVE].online = false;
     });
     assert_found(&found, "alice and the service see the same members", "they do not");
@@ -237,8 +248,8 @@ fn roster_that_is_not_the_members() {
 #[test]
 fn commits_that_make_no_epoch_or_two() {
     let found = found(|world| {
-        world.service.begin_epoch(&world.devices, &mut world.recorder).unwrap();
-        world.service.rosters.pop();
+        world.service.begin_epoch(&group(), &world.devices, &mut world.recorder).unwrap();
+        rosters(world).pop();
     });
     assert_found(&found, "one commit makes one epoch", "in epoch 2 after 3 commits");
 }
@@ -297,14 +308,14 @@ fn text_that_is_not_what_was_sent() {
 #[test]
 fn delivery_that_cannot_be_processed() {
     let found = found(|world| {
-        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let commit = world.make_commit(ALICE, |client| client.group(&group())?.update()).unwrap();
         let before = world.devices[BOB].cursor;
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         world.deliver_to(BOB).unwrap();
         assert!(world.devices[BOB].cursor > before);
-        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let commit = world.make_commit(ALICE, |client| client.group(&group())?.update()).unwrap();
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
-        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let commit = world.make_commit(ALICE, |client| client.group(&group())?.update()).unwrap();
         // Bob does not get the second commit, and then gets the third.
         world.devices[BOB].cursor.0 += 1;
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
@@ -317,10 +328,10 @@ fn delivery_that_cannot_be_processed() {
 #[test]
 fn member_that_does_not_notice_a_thief() {
     let found = found(|world| {
-        let entry = regrow_delivery_service::Sequence(world.service.last_sequence().0 + 1);
+        let entry = regrow_delivery_service::Sequence(world.service.last_sequence(&group()).0 + 1);
         let thief = scenario::CompromiseId::new("stolen");
-        world.thieves.forged.insert(entry, Forgery { thief, device: ALICE });
-        let message = world.make_message(ALICE, scenario::MessageId::new("m2"), b"m2".to_vec()).unwrap();
+        world.thieves.forged.insert(&group(), entry, Forgery { thief, device: ALICE });
+        let message = world.make_message(&group(), ALICE, scenario::MessageId::new("m2"), b"m2".to_vec()).unwrap();
         world.carry_through(ALICE, message).unwrap();
         world.settle().unwrap();
     });
@@ -332,9 +343,9 @@ fn member_that_does_not_notice_a_thief() {
 #[test]
 fn member_that_falls_behind_after_a_thiefs_message() {
     let found = found(|world| {
-        world.devices[BOB].lost = true;
+        world.devices[BOB].in_group(&group()).lost = true;
         world.devices[BOB].online = false;
-        let commit = world.make_commit(ALICE, |client, id| client.group(id)?.update()).unwrap();
+        let commit = world.make_commit(ALICE, |client| client.group(&group())?.update()).unwrap();
         world.carry_through(ALICE, Submission::Commit(commit)).unwrap();
         world.settle().unwrap();
         world.devices[BOB].online = true;

@@ -1,8 +1,8 @@
 //! The session in which a thief acts in its victim's name, and the record of its attempts.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use regrow_engine::Layered;
+use regrow_engine::{GroupId, Layered};
 
 use super::{generation_counter::GenerationCounter, randomness::SeededCrypto};
 use crate::{
@@ -18,8 +18,8 @@ pub(super) struct ThiefSession {
     log: Arc<CallLog>,
     /// The label of the step whose randomness the thief draws.
     step: String,
-    /// Continues the count of the stolen device.
-    pub(super) generations: GenerationCounter,
+    /// For each group, continues the count of the stolen device.
+    generations: BTreeMap<GroupId, GenerationCounter>,
     attempts: Vec<ThiefAttempt>,
     detected: bool,
 }
@@ -33,8 +33,17 @@ struct ThiefAttempt {
 }
 
 impl ThiefSession {
-    pub(super) fn new(crypto: Arc<Layered<SeededCrypto>>, log: Arc<CallLog>, generations: GenerationCounter) -> Self {
+    pub(super) fn new(
+        crypto: Arc<Layered<SeededCrypto>>,
+        log: Arc<CallLog>,
+        generations: BTreeMap<GroupId, GenerationCounter>,
+    ) -> Self {
         Self { crypto, log, step: String::new(), generations, attempts: Vec::new(), detected: false }
+    }
+
+    /// Takes the generation for a message in this epoch of a group.
+    pub(super) fn take_generation(&mut self, group: &GroupId, epoch: u64) -> u32 {
+        self.generations.entry(group.clone()).or_default().take(epoch)
     }
 
     /// Starts the randomness of this step.

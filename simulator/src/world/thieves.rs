@@ -18,9 +18,8 @@ use super::{
     thief_session::ThiefSession,
 };
 use crate::{
-    adversary::{Answers, Thief, Traffic, active::ForgedCommit, replay::Replay},
+    adversary::{Answers, HeldSecrets, Thief, Traffic, active::ForgedCommit, replay::Replay},
     cost::Operation,
-    oracle::Holdings,
     scenario::{CompromiseId, MemberName},
 };
 
@@ -31,13 +30,26 @@ pub(super) struct Forgery {
     pub(super) device: usize,
 }
 
+/// The ordered forgeries, by the group and the sequence of their log entry.
+#[derive(Default)]
+pub(super) struct Forgeries(BTreeMap<GroupId, BTreeMap<Sequence, Forgery>>);
+
+impl Forgeries {
+    pub(super) fn insert(&mut self, group: &GroupId, sequence: Sequence, forgery: Forgery) {
+        self.0.entry(group.clone()).or_default().insert(sequence, forgery);
+    }
+
+    pub(super) fn get(&self, group: &GroupId, sequence: Sequence) -> Option<&Forgery> {
+        self.0.get(group)?.get(&sequence)
+    }
+}
+
 /// The thieves, in the order of the compromises.
 #[derive(Default)]
 pub(super) struct Thieves {
     list: Vec<Thief>,
     sessions: BTreeMap<CompromiseId, ThiefSession>,
-    /// The ordered forgeries, by the sequence of their log entry.
-    pub(super) forged: BTreeMap<Sequence, Forgery>,
+    pub(super) forged: Forgeries,
 }
 
 impl Thieves {
@@ -76,7 +88,7 @@ impl Thieves {
     pub(super) fn observe(&mut self, thief: usize, traffic: &[Traffic], facts: &mut FactRecorder) {
         let thief = &mut self.list[thief];
         for entry in thief.observe(traffic) {
-            facts.followed(thief.number, &entry);
+            facts.followed(thief.number, thief.device, &entry);
         }
     }
 
@@ -105,7 +117,7 @@ impl Thieves {
         let (before, mark) = (stolen.snapshot()?, session.mark());
         for _ in 1..ORDER_ATTEMPTS {
             session.begin_commit();
-            let forged = stolen.commit()?;
+            let forged = stolen.commit(group)?;
             if is_settled(forged.pending.changes()) {
                 return Ok(forged);
             }
@@ -113,12 +125,19 @@ impl Thieves {
             session.go_back(&mark);
         }
         session.begin_commit();
-        stolen.commit()
+        stolen.commit(group)
     }
 
     /// Records that a device has noticed a thief's entry.
-    pub(super) fn detect(&mut self, entry: Sequence, by: &MemberName, how: &str, recorder: &mut Recorder<'_>) {
-        let Some(thief) = self.forged.get(&entry).map(|forgery| forgery.thief.clone()) else { return };
+    pub(super) fn detect(
+        &mut self,
+        group: &GroupId,
+        entry: Sequence,
+        by: &MemberName,
+        how: &str,
+        recorder: &mut Recorder<'_>,
+    ) {
+        let Some(thief) = self.forged.get(group, entry).map(|forgery| forgery.thief.clone()) else { return };
         if let Some(session) = self.sessions.get_mut(&thief) {
             session.set_detected();
         }
@@ -134,9 +153,10 @@ impl Thieves {
 
     /// The answers for each thief. The thieves work in parallel.
     pub(super) fn answers_of_all(&mut self, traffic: &[Traffic], facts: &mut FactRecorder) -> Vec<Arc<Answers>> {
-        let followed: Vec<_> = self.list.par_iter_mut().map(|thief| (thief.number, thief.observe(traffic))).collect();
-        for (thief, entries) in followed {
-            entries.iter().for_each(|entry| facts.followed(thief, entry));
+        let thieves = self.list.par_iter_mut();
+        let followed: Vec<_> = thieves.map(|thief| (thief.number, thief.device, thief.observe(traffic))).collect();
+        for (thief, device, entries) in followed {
+            entries.iter().for_each(|entry| facts.followed(thief, device, entry));
         }
         facts.read_tapes();
         let facts = &*facts;
@@ -150,7 +170,7 @@ impl Thieves {
     pub(super) fn pooled_answers(&self, facts: &mut FactRecorder) -> Answers {
         facts.read_tapes();
         let stolen: Vec<_> = self.list.iter().flat_map(|thief| thief.stolen.iter().cloned()).collect();
-        let mut holdings = Holdings::default();
+        let mut holdings = HeldSecrets::default();
         self.list.iter().for_each(|thief| holdings.pool(&thief.holdings));
         let replayed = self.list.iter().flat_map(|thief| thief.replay.readable()).copied().collect();
         facts.answers(&stolen, &holdings, &replayed)

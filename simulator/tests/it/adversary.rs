@@ -395,10 +395,10 @@ fn thief_reads_unacknowledged_messages() {
     alice.confirm(pending, now).unwrap();
     bob.join(&welcome, now).unwrap();
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
-    let traffic = [Traffic::new(TrafficKind::Message, 1, Some(0), &message)];
+    let traffic = [Traffic::new(&group, TrafficKind::Message, 1, Some(0), &message)];
     let read = |bob: &Client| {
         let snapshot = bob.snapshot().unwrap();
-        let mut thief = Replay::new(&snapshot, default_crypto(), policy.clone(), group.clone()).unwrap();
+        let mut thief = Replay::new(&snapshot, default_crypto(), policy.clone()).unwrap();
         thief.observe(&traffic);
         thief.readable().contains(&0)
     };

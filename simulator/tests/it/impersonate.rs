@@ -509,8 +509,7 @@ fn stolen_pair() -> (Client, Client, Replay) {
     let welcome = pending.welcome().unwrap().to_vec();
     alice.confirm(pending, NOW).unwrap();
     bob.join(&welcome, NOW).unwrap();
-    let thief =
-        Replay::new(&bob.snapshot().unwrap(), default_crypto(), policy(), GroupId::new("chat").unwrap()).unwrap();
+    let thief = Replay::new(&bob.snapshot().unwrap(), default_crypto(), policy()).unwrap();
     (alice, bob, thief)
 }
 
@@ -518,7 +517,9 @@ fn ordered(pending: PendingCommit, by: &mut Client, others: &mut [&mut Client], 
     for other in others {
         other.receive(pending.commit(), NOW).unwrap();
     }
-    thief.observe(&[Traffic::new(TrafficKind::Commit, pending.epoch().0, None, pending.commit()).sent_by(by.device())]);
+    let (group, epoch) = (pending.group(), pending.epoch().0);
+    let commit = Traffic::new(group, TrafficKind::Commit, epoch, None, pending.commit());
+    thief.observe(&[commit.sent_by(by.device())]);
     by.confirm(pending, NOW).unwrap();
 }
 
@@ -531,7 +532,7 @@ fn members_refuse_an_external_commit_without_the_leafs_signature_key() {
     let rotation = bob.group(&chat).unwrap().rotate_signature_key().unwrap();
     ordered(rotation, &mut bob, &mut [&mut alice], &mut thief);
 
-    let forged = thief.rejoin(&alice.group(&chat).unwrap().group_info().unwrap()).unwrap().pending;
+    let forged = thief.rejoin(&chat, &alice.group(&chat).unwrap().group_info().unwrap()).unwrap().pending;
 
     assert_eq!(forged.removed().collect::<Vec<_>>(), [bob.device()]);
     for member in [&mut alice, &mut bob] {
@@ -551,10 +552,10 @@ fn members_accept_an_external_commit_with_the_leafs_signature_key() {
     let update = bob.group(&chat).unwrap().update().unwrap();
     ordered(update, &mut bob, &mut [&mut alice], &mut thief);
 
-    let forged = thief.rejoin(&alice.group(&chat).unwrap().group_info().unwrap()).unwrap();
+    let forged = thief.rejoin(&chat, &alice.group(&chat).unwrap().group_info().unwrap()).unwrap();
     alice.receive(forged.pending.commit(), NOW).unwrap();
     thief.ordered(forged).unwrap();
 
-    let (_, message) = thief.send(b"it is me").unwrap();
+    let (_, message) = thief.send(&chat, b"it is me").unwrap();
     assert!(alice.receive(&message, NOW).is_ok());
 }

@@ -119,9 +119,9 @@ fn reads_what_is_sealed_under(key: &StoreKey, spoil: impl Fn(&mut Vec<u8>)) -> R
         StolenFile { name, bytes: Zeroizing::new(bytes) }
     });
     let crypto: Arc<dyn CryptoProvider> = default_crypto();
-    let mut thief = run_stolen(&StolenState::Disk(files.collect()), crypto, policy(), group.clone())?;
+    let mut thief = run_stolen(&StolenState::Disk(files.collect()), crypto, policy())?;
     let message = alice.group(&group).unwrap().send(b"hello").unwrap();
-    thief.observe(&[Traffic::new(TrafficKind::Message, 1, Some(0), &message)]);
+    thief.observe(&[Traffic::new(&group, TrafficKind::Message, 1, Some(0), &message)]);
     Ok(thief.readable().contains(&0))
 }
 
@@ -139,6 +139,6 @@ fn files_that_cannot_be_tried_are_an_error() {
     let spoilt = |spoil: fn(&mut Vec<u8>)| reads_what_is_sealed_under(&StoreKey::from_bytes([7; 32]), spoil);
     assert!(matches!(spoilt(|bytes| bytes.fill(0x55)), Err(BreakInError::NoStore(_))));
     assert!(matches!(spoilt(Vec::clear), Err(BreakInError::NoStore(_))));
-    let nothing = run_stolen(&StolenState::Disk(Vec::new()), default_crypto(), policy(), GroupId::new("chat").unwrap());
+    let nothing = run_stolen(&StolenState::Disk(Vec::new()), default_crypto(), policy());
     assert!(matches!(nothing, Err(BreakInError::NoStore(_))));
 }

@@ -1,16 +1,20 @@
 //! The lies of a malicious delivery service about its streams and its rosters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use regrow_delivery_service::{DeviceId, Roster, Sequence};
+use regrow_engine::GroupId;
 
-/// A lie about the stream of one device. It concerns the entries after `after`.
-#[derive(Clone, Copy)]
+/// The latest log entry of each group at one moment.
+pub(in crate::world) type Positions = BTreeMap<GroupId, Sequence>;
+
+/// A lie about the stream of one device. It concerns the entries of each group after `after`.
+#[derive(Clone)]
 pub(in crate::world) enum StreamLie {
     /// The device does not get the next entries, or no entry at all.
-    Withhold { after: Sequence, entries: Option<u32> },
+    Withhold { after: Arc<Positions>, entries: Option<u32> },
     /// The device gets the next entries in reverse order.
-    Reorder { after: Sequence, entries: u32 },
+    Reorder { after: Arc<Positions>, entries: u32 },
     /// The device sees the second history.
     SecondHistory,
 }
@@ -39,19 +43,17 @@ pub(in crate::world) struct FalseRoster {
 pub(in crate::world) struct ServiceLies {
     streams: BTreeMap<usize, StreamLie>,
     rosters: BTreeMap<usize, FalseRoster>,
-    /// The group's epoch when the latest lie began.
-    began: Option<u64>,
+    /// The epoch of each group when the latest lie began.
+    began: Option<BTreeMap<GroupId, u64>>,
 }
 
 impl ServiceLies {
-    pub(in crate::world) fn begin_stream(&mut self, device: usize, lie: StreamLie, epoch: u64) {
+    pub(in crate::world) fn begin_stream(&mut self, device: usize, lie: StreamLie) {
         self.streams.insert(device, lie);
-        self.began = Some(epoch);
     }
 
-    pub(in crate::world) fn begin_roster(&mut self, device: usize, lie: FalseRoster, epoch: u64) {
+    pub(in crate::world) fn begin_roster(&mut self, device: usize, lie: FalseRoster) {
         self.rosters.insert(device, lie);
-        self.began = Some(epoch);
     }
 
     /// Ends all lies to a device.
@@ -60,31 +62,36 @@ impl ServiceLies {
         self.rosters.remove(&device);
     }
 
-    /// The group's epoch when the latest lie began. [`None`] if the service has been honest to
-    /// everybody.
-    pub(in crate::world) fn began(&self) -> Option<u64> {
-        self.began
+    /// Records the epochs in which a lie begins.
+    pub(in crate::world) fn begin(&mut self, epochs: BTreeMap<GroupId, u64>) {
+        self.began = Some(epochs);
     }
 
-    /// True if the service still lies about the stream of this device. `last` is the last entry of
-    /// the log.
-    pub(super) fn is_stream_false(&self, device: usize, last: Sequence) -> bool {
+    /// The epochs in which the latest lie began. [`None`] if the service has been honest to
+    /// everybody.
+    pub(in crate::world) fn began(&self) -> Option<&BTreeMap<GroupId, u64>> {
+        self.began.as_ref()
+    }
+
+    /// True if the service still lies about the entries of a group to this device. `last` is the
+    /// last entry of the group's log.
+    pub(super) fn is_stream_false(&self, device: usize, group: &GroupId, last: Sequence) -> bool {
         match self.streams.get(&device) {
-            Some(StreamLie::Reorder { after, entries }) => last.0 < after.0 + u64::from(*entries),
+            Some(StreamLie::Reorder { after, entries }) => last.0 < position(after, group) + u64::from(*entries),
             Some(StreamLie::Withhold { .. } | StreamLie::SecondHistory) => true,
             None => false,
         }
     }
 
-    pub(super) fn treatment(&self, device: usize, sequence: Sequence) -> Treatment {
-        let number_after = |after: Sequence| sequence.0.checked_sub(after.0).filter(|number| *number > 0);
+    pub(super) fn treatment(&self, device: usize, group: &GroupId, sequence: Sequence) -> Treatment {
+        let number_after = |after| sequence.0.checked_sub(position(after, group)).filter(|number| *number > 0);
         match self.streams.get(&device) {
-            Some(StreamLie::Withhold { after, entries }) => match (number_after(*after), entries) {
+            Some(StreamLie::Withhold { after, entries }) => match (number_after(after), entries) {
                 (Some(_), None) => Treatment::EndStream,
                 (Some(number), Some(entries)) if number <= u64::from(*entries) => Treatment::KeepBack,
                 _ => Treatment::Deliver,
             },
-            Some(StreamLie::Reorder { after, entries }) => match number_after(*after) {
+            Some(StreamLie::Reorder { after, entries }) => match number_after(after) {
                 Some(number) if number < u64::from(*entries) => Treatment::KeepBack,
                 Some(number) if number == u64::from(*entries) => Treatment::DeliverAllReversed,
                 _ => Treatment::Deliver,
@@ -101,4 +108,9 @@ impl ServiceLies {
         }
         roster
     }
+}
+
+/// The number of the latest entry of a group at a moment; 0 for a group that did not exist.
+fn position(positions: &Positions, group: &GroupId) -> u64 {
+    positions.get(group).map_or(0, |sequence| sequence.0)
 }

@@ -5,6 +5,7 @@
 //! in this process, or a server over the network.
 
 mod endpoint;
+mod group_record;
 mod interruptions;
 mod lies;
 mod local;
@@ -15,11 +16,14 @@ mod sent_messages;
 mod shared_disk;
 mod write_counter;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use regrow_delivery_service::{
-    CommitSubmission, DeviceId, HandshakeMode, Outcome, Receipt, RejectReason, Roster, RosterChange, Sequence,
-    StoreError, Timestamp,
+    CommitSubmission, Delivery, DeviceId, HandshakeMode, Outcome, Receipt, RejectReason, Roster, RosterChange,
+    Sequence, StoreError, Timestamp,
 };
 use regrow_engine::{GroupId, PendingCommit, ProposalMessage};
 
@@ -34,11 +38,12 @@ use super::{
 };
 use crate::{
     adversary::{Traffic, TrafficKind},
-    scenario::FailCode,
+    scenario::{FailCode, GroupName},
 };
 
 pub(super) use endpoint::Endpoint;
-pub(super) use lies::{FalseRoster, StreamLie, Treatment};
+pub(super) use group_record::GroupRecord;
+pub(super) use lies::{FalseRoster, Positions, StreamLie, Treatment};
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
 pub(super) use shared_disk::SharedDisk;
 pub(super) use write_counter::{WriteCounter, WrittenBytes};
@@ -46,22 +51,16 @@ pub(super) use write_counter::{WriteCounter, WrittenBytes};
 use interruptions::Interruptions;
 use lies::ServiceLies;
 use local::LocalService;
-use second_history::SecondHistory;
-
-/// The name of the one group.
-const GROUP: &str = "group";
+use second_history::{SecondHistory, WaitingMessage};
 
 /// The service, and the record of all that it has ordered.
 pub(super) struct ServiceUnderTest<'s> {
     pub(super) endpoint: Endpoint<'s>,
-    group: GroupId,
-    /// The members of each epoch.
-    pub(super) rosters: Vec<BTreeSet<usize>>,
-    /// All ordered entries, as an adversary sees them.
+    /// The groups that have been created.
+    pub(super) groups: BTreeMap<GroupId, GroupRecord>,
+    /// All ordered entries of all groups, as an adversary sees them.
     traffic: Vec<Traffic>,
     pub(super) sent: SentMessages,
-    /// The sequence of the latest log entry that the world knows.
-    last_sequence: Sequence,
     pub(super) interruptions: Interruptions,
     pub(super) lies: ServiceLies,
     second: Option<SecondHistory<'s>>,
@@ -74,87 +73,96 @@ pub(super) struct ServiceUnderTest<'s> {
 }
 
 impl<'s> ServiceUnderTest<'s> {
-    pub(super) fn new(endpoint: Endpoint<'s>) -> Result<Self, StepFailure> {
+    pub(super) fn new(endpoint: Endpoint<'s>) -> Self {
         let least_retention = endpoint.retention().as_secs();
-        let group = GroupId::new(format!("{GROUP}{}", endpoint.suffix())).map_err(StepFailure::broken)?;
-        Ok(Self {
+        Self {
             endpoint,
-            group,
-            rosters: Vec::new(),
+            groups: BTreeMap::new(),
             traffic: Vec::new(),
             sent: SentMessages::default(),
-            last_sequence: Sequence(0),
             interruptions: Interruptions::default(),
             lies: ServiceLies::default(),
             second: None,
             receipt: None,
             least_retention,
             expired_until: Timestamp(0),
-        })
+        }
     }
 
-    pub(super) fn group(&self) -> &GroupId {
-        &self.group
+    /// The identifier of the group with this name.
+    pub(super) fn id_of(&self, group: &GroupName) -> Result<GroupId, StepFailure> {
+        GroupId::new(format!("{group}{}", self.endpoint.suffix())).map_err(StepFailure::broken)
     }
 
-    /// The group's epoch at the service.
-    pub(super) fn epoch(&self) -> u64 {
-        self.rosters.len().saturating_sub(1) as u64
+    /// The epoch of a group at the service.
+    pub(super) fn epoch(&self, group: &GroupId) -> u64 {
+        self.groups.get(group).map_or(0, GroupRecord::epoch)
     }
 
-    /// True if the group has been created.
-    pub(super) fn has_group(&self) -> bool {
-        !self.rosters.is_empty()
+    /// The members of a group in its present epoch.
+    pub(super) fn roster(&self, group: &GroupId) -> BTreeSet<usize> {
+        self.groups.get(group).map(GroupRecord::roster).unwrap_or_default()
     }
 
-    /// The members of the group in its present epoch.
-    pub(super) fn roster(&self) -> BTreeSet<usize> {
-        self.rosters.last().cloned().unwrap_or_default()
-    }
-
-    /// The number of members in the present epoch.
+    /// The number of members in the present epochs of all groups together.
     pub(super) fn member_count(&self) -> usize {
-        self.rosters.last().map_or(0, BTreeSet::len)
+        self.groups.values().filter_map(|group| group.rosters.last()).map(BTreeSet::len).sum()
     }
 
-    /// True if the device was a member in that epoch; [`None`] if the epoch does not exist.
-    pub(super) fn was_member(&self, device: usize, epoch: u64) -> Option<bool> {
-        Some(self.rosters.get(epoch as usize)?.contains(&device))
+    /// True if the device was a member in that epoch of a group; [`None`] if the epoch does not
+    /// exist.
+    pub(super) fn was_member(&self, device: usize, group: &GroupId, epoch: u64) -> Option<bool> {
+        Some(self.groups.get(group)?.rosters.get(epoch as usize)?.contains(&device))
+    }
+
+    /// The name of a group. [`None`] for the group of the steps that name no group.
+    pub(super) fn label(&self, group: &GroupId) -> Option<GroupName> {
+        self.groups.get(group)?.label().cloned()
     }
 
     pub(super) fn traffic(&self) -> &[Traffic] {
         &self.traffic
     }
 
-    /// The sequence of the latest log entry.
-    pub(super) fn last_sequence(&self) -> Sequence {
-        self.last_sequence
+    /// The sequence of the latest log entry of a group.
+    pub(super) fn last_sequence(&self, group: &GroupId) -> Sequence {
+        self.groups.get(group).map_or(Sequence(0), |group| group.last_sequence)
     }
 
-    /// The group info that the service gives this device.
-    pub(super) fn group_info(&self, device: usize) -> Result<Option<Vec<u8>>, StoreError> {
-        self.endpoint_of(device).group_info(&self.group)
+    /// The latest log entry of each group.
+    pub(super) fn positions(&self) -> Positions {
+        self.groups.iter().map(|(id, group)| (id.clone(), group.last_sequence)).collect()
     }
 
-    /// The roster that the service tells this device.
-    pub(super) fn told_roster(&self, device: usize) -> Result<Option<Roster>, StoreError> {
-        let roster = self.endpoint_of(device).roster(&self.group)?;
+    /// The present epoch of each group.
+    pub(super) fn epochs(&self) -> BTreeMap<GroupId, u64> {
+        self.groups.iter().map(|(id, group)| (id.clone(), group.epoch())).collect()
+    }
+
+    /// The roster of a group that the service tells this device.
+    pub(super) fn told_roster(&self, device: usize, group: &GroupId) -> Result<Option<Roster>, StoreError> {
+        let roster = self.endpoint_of(device).roster(group)?;
         Ok(roster.map(|roster| self.lies.told_roster(device, roster)))
     }
 
     /// The treatment of an entry on its way to a device.
-    pub(super) fn treatment(&self, device: usize, sequence: Sequence) -> Treatment {
-        self.lies.treatment(device, sequence)
+    pub(super) fn treatment(&self, device: usize, delivery: &Delivery) -> Treatment {
+        self.lies.treatment(device, &delivery.group, delivery.receipt.sequence)
     }
 
-    /// True if the service still lies about the stream of a device.
-    pub(super) fn is_stream_false(&self, device: usize) -> bool {
-        self.lies.is_stream_false(device, self.last_sequence)
+    /// True if the service still lies about the entries of a group to a device.
+    pub(super) fn is_stream_false(&self, device: usize, group: &GroupId) -> bool {
+        self.lies.is_stream_false(device, group, self.last_sequence(group))
     }
 
     /// The application message in an entry that the device sees, with its index.
-    pub(super) fn message_at(&self, device: usize, sequence: Sequence) -> Option<(usize, &OrderedMessage)> {
-        let number = self.message_number(device, sequence)?;
+    pub(super) fn message_at(
+        &self,
+        device: usize,
+        group: &GroupId,
+        sequence: Sequence,
+    ) -> Option<(usize, &OrderedMessage)> {
+        let number = self.message_number(device, group, sequence)?;
         Some((number, self.sent.list.get(number)?))
     }
 
@@ -173,26 +181,31 @@ impl<'s> ServiceUnderTest<'s> {
         self.endpoint.set_retention(time)
     }
 
-    /// Creates the group.
+    /// Creates a group.
     pub(super) fn create_group(
         &mut self,
+        name: &GroupName,
         devices: &Devices,
         by: usize,
         group_info: &[u8],
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        let creator = &devices[by];
-        let (mode, group): (HandshakeMode, _) = (creator.handshake_mode(), self.group.clone());
+        let (id, creator) = (self.id_of(name)?, &devices[by]);
+        let mode: HandshakeMode = creator.handshake_mode();
         let outcome = self.submit(creator, recorder, |endpoint| {
-            endpoint.create_group(&group, &creator.address, mode, group_info, now)
+            endpoint.create_group(&id, &creator.address, mode, group_info, now)
         })?;
         accepted_or_stale(outcome)?;
-        if self.rosters.is_empty() {
-            self.rosters.push([by].into());
-            recorder.costs.group_created(&self.ordered_by(creator, recorder.elapsed()), group_info);
+        if !self.groups.contains_key(&id) {
+            self.groups.insert(id.clone(), GroupRecord::new(name.clone(), by));
+            recorder.costs.group_created(&id, &self.ordered_by(&id, creator, recorder.elapsed()), group_info);
         }
-        recorder.tell(TranscriptEvent::Group { by: creator.name.clone(), group_info: fingerprint(group_info) });
+        recorder.tell(TranscriptEvent::Group {
+            by: creator.name.clone(),
+            group: self.label(&id),
+            group_info: fingerprint(group_info),
+        });
         Ok(())
     }
 
@@ -204,12 +217,13 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let submission = self.commit_submission(&devices[by].address, pending);
+        let submission = commit_submission(&devices[by].address, pending);
         let outcome = self.submit(&devices[by], recorder, |endpoint| endpoint.submit_commit(&submission, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         recorder.tell(TranscriptEvent::Submitted {
             by: devices[by].name.clone(),
             kind: TrafficKind::Commit,
+            group: self.label(pending.group()),
             id: None,
             epoch: pending.epoch().0,
             answer: outcome.name(),
@@ -219,7 +233,7 @@ impl<'s> ServiceUnderTest<'s> {
             group_info: pending.group_info().map(fingerprint),
         });
         if outcome == SubmissionOutcome::Accepted {
-            self.note_fork();
+            self.note_fork(pending.group());
             if !self.is_in_second_history(by) {
                 self.commit_ordered(devices, by, pending, sequence, recorder)?;
             }
@@ -235,21 +249,7 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         self.endpoint.count_writes();
-        self.endpoint.submit_commit(&self.commit_submission(sender, pending), now)
-    }
-
-    fn commit_submission(&self, sender: &DeviceId, pending: &PendingCommit) -> CommitSubmission {
-        CommitSubmission {
-            group: self.group.clone(),
-            sender: sender.clone(),
-            commit: pending.commit().to_vec(),
-            welcome: pending.welcome().map(<[u8]>::to_vec),
-            group_info: pending.group_info().map(<[u8]>::to_vec),
-            roster_change: RosterChange {
-                added: pending.added().cloned().collect(),
-                removed: pending.removed().cloned().collect(),
-            },
-        }
+        self.endpoint.submit_commit(&commit_submission(sender, pending), now)
     }
 
     /// Records a commit that the service has ordered. A known entry changes nothing.
@@ -261,22 +261,25 @@ impl<'s> ServiceUnderTest<'s> {
         sequence: Sequence,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        if !self.is_new(sequence) {
+        let group = pending.group();
+        if !self.is_new(group, sequence) {
             return Ok(());
         }
-        recorder.costs.commit_ordered(&self.ordered_by(&devices[by], recorder.elapsed()), sequence, pending);
-        self.begin_epoch(devices, recorder)?;
+        recorder.costs.commit_ordered(&self.ordered_by(group, &devices[by], recorder.elapsed()), sequence, pending);
+        self.begin_epoch(group, devices, recorder)?;
         recorder.facts.commit_ordered(sequence, pending);
         let (epoch, sender) = (pending.epoch().0, devices[by].client.device());
-        self.traffic.push(Traffic::new(TrafficKind::Commit, epoch, None, pending.commit()).sent_by(sender));
+        self.traffic.push(Traffic::new(group, TrafficKind::Commit, epoch, None, pending.commit()).sent_by(sender));
         if let Some(welcome) = pending.welcome() {
-            self.traffic.push(Traffic::new(TrafficKind::Welcome, epoch + 1, None, welcome).sent_by(sender));
+            let entry = Traffic::new(group, TrafficKind::Welcome, epoch + 1, None, welcome);
+            self.traffic.push(entry.sent_by(sender));
         }
         Ok(())
     }
 
     pub(super) fn submit_proposal(
         &mut self,
+        group: &GroupId,
         devices: &Devices,
         by: usize,
         proposal: &ProposalMessage,
@@ -284,18 +287,19 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
         let (sender, bytes, epoch) = (&devices[by], proposal.as_bytes(), proposal.epoch().0);
-        let group = self.group.clone();
         let outcome =
-            self.submit(sender, recorder, |endpoint| endpoint.submit_proposal(&group, &sender.address, bytes, now))?;
+            self.submit(sender, recorder, |endpoint| endpoint.submit_proposal(group, &sender.address, bytes, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
-        recorder.tell(TranscriptEvent::submitted(&sender.name, TrafficKind::Proposal, None, epoch, outcome, bytes));
+        let (kind, label) = (TrafficKind::Proposal, self.label(group));
+        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, None, epoch, outcome, bytes));
         if outcome == SubmissionOutcome::Accepted && self.is_in_second_history(by) {
-            self.note_fork();
-        } else if outcome == SubmissionOutcome::Accepted && self.is_new(sequence) {
-            self.note_fork();
-            recorder.costs.proposal_ordered(&self.ordered_by(sender, recorder.elapsed()), sequence, epoch, bytes);
+            self.note_fork(group);
+        } else if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence) {
+            self.note_fork(group);
+            let ordered_by = self.ordered_by(group, sender, recorder.elapsed());
+            recorder.costs.proposal_ordered(group, &ordered_by, sequence, epoch, bytes);
             recorder.facts.proposal_ordered(by, bytes);
-            let entry = Traffic::new(TrafficKind::Proposal, epoch, None, bytes);
+            let entry = Traffic::new(group, TrafficKind::Proposal, epoch, None, bytes);
             self.traffic.push(entry.sent_by(sender.client.device()));
         }
         Ok(outcome)
@@ -308,17 +312,18 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let EncryptedMessage { id, at, text, bytes, receipt } = message;
-        let (sender, group) = (&devices[at.sender], self.group.clone());
+        let EncryptedMessage { id, group, at, text, bytes, receipt } = message;
+        let sender = &devices[at.sender];
         let outcome =
-            self.submit(sender, recorder, |endpoint| endpoint.submit_message(&group, &sender.address, bytes, now))?;
+            self.submit(sender, recorder, |endpoint| endpoint.submit_message(group, &sender.address, bytes, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
-        let kind = TrafficKind::Message;
-        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, Some(id), at.epoch, outcome, bytes));
+        let (kind, label) = (TrafficKind::Message, self.label(group));
+        recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, Some(id), at.epoch, outcome, bytes));
         if outcome == SubmissionOutcome::Accepted {
             let in_first = !self.is_in_second_history(at.sender);
             let message = OrderedMessage {
                 id: id.clone(),
+                group: group.clone(),
                 at: *at,
                 text: text.clone(),
                 kept_until: self.kept_until(now),
@@ -329,20 +334,28 @@ impl<'s> ServiceUnderTest<'s> {
             match in_first {
                 true => self.message_ordered(devices, message, bytes, sequence, recorder),
                 false => {
-                    let number = self.sent.push(message, bytes.len() as u64, sequence);
-                    self.note_in_second(sequence, number);
+                    let number = self.sent.push(message, bytes.len() as u64);
+                    self.note_in_second(group, sequence, number);
                 }
             }
-            if let Some(number) = self.message_number(at.sender, sequence) {
-                self.relay(devices, at.sender, number, bytes, now)?;
+            if let Some(number) = self.message_number(at.sender, group, sequence) {
+                let sender = sender.address.clone();
+                let message = WaitingMessage { number, group: group.clone(), sender, bytes: bytes.clone() };
+                self.relay(at.sender, message, now)?;
             }
         }
         Ok(outcome)
     }
 
     /// Submits an encrypted application message in the name of a device, and records nothing.
-    pub(super) fn offer_message(&self, sender: &DeviceId, bytes: &[u8], now: Timestamp) -> Result<Outcome, StoreError> {
-        self.endpoint.submit_message(&self.group, sender, bytes, now)
+    pub(super) fn offer_message(
+        &self,
+        group: &GroupId,
+        sender: &DeviceId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        self.endpoint.submit_message(group, sender, bytes, now)
     }
 
     /// Records an application message that the service has ordered. A known entry changes nothing.
@@ -354,14 +367,18 @@ impl<'s> ServiceUnderTest<'s> {
         sequence: Sequence,
         recorder: &mut Recorder<'_>,
     ) {
-        if !self.is_new(sequence) {
+        if !self.is_new(&message.group, sequence) {
             return;
         }
         let (number, epoch) = (self.sent.list.len(), message.at.epoch);
         let sender = devices[message.at.sender].client.device();
-        self.traffic.push(Traffic::new(TrafficKind::Message, epoch, Some(number), bytes).sent_by(sender));
+        let entry = Traffic::new(&message.group, TrafficKind::Message, epoch, Some(number), bytes);
+        self.traffic.push(entry.sent_by(sender));
         recorder.facts.message_ordered(number, bytes, &message.text);
-        self.sent.push(message, bytes.len() as u64, sequence);
+        if let Some(group) = self.groups.get_mut(&message.group) {
+            group.messages.insert(sequence, number);
+        }
+        self.sent.push(message, bytes.len() as u64);
     }
 
     /// The time until which the service keeps an entry of this moment.
@@ -370,8 +387,9 @@ impl<'s> ServiceUnderTest<'s> {
     }
 
     /// The moment and the sender of the entry that the service has just ordered.
-    fn ordered_by<'d>(&self, sender: &'d Device, time: u64) -> OrderedBy<'d> {
+    fn ordered_by<'d>(&self, group: &GroupId, sender: &'d Device, time: u64) -> OrderedBy<'d> {
         OrderedBy {
+            group: self.label(group).unwrap_or_default(),
             time,
             who: &sender.name,
             device: &sender.address,
@@ -380,26 +398,44 @@ impl<'s> ServiceUnderTest<'s> {
         }
     }
 
-    /// True if the log entry was unknown. (The service gives the same bytes the same entry again.)
-    fn is_new(&mut self, sequence: Sequence) -> bool {
-        let new = sequence > self.last_sequence;
-        self.last_sequence = self.last_sequence.max(sequence);
-        new
+    /// True if the log entry of a group was unknown.
+    fn is_new(&mut self, group: &GroupId, sequence: Sequence) -> bool {
+        self.groups.get_mut(group).is_some_and(|group| group.is_new(sequence))
     }
 
-    /// Reads the roster of a new epoch from the service.
-    pub(super) fn begin_epoch(&mut self, devices: &Devices, recorder: &mut Recorder<'_>) -> Result<(), StepFailure> {
-        let roster = self.endpoint.roster(&self.group)?;
-        let roster = roster.ok_or_else(|| StepFailure::rejected("the service has lost the group"))?;
+    /// Reads the roster of a new epoch of a group from the service.
+    pub(super) fn begin_epoch(
+        &mut self,
+        group: &GroupId,
+        devices: &Devices,
+        recorder: &mut Recorder<'_>,
+    ) -> Result<(), StepFailure> {
+        let lost = || StepFailure::rejected("the service has lost the group");
+        let roster = self.endpoint.roster(group)?.ok_or_else(lost)?;
+        let record = self.groups.get_mut(group).ok_or_else(lost)?;
         let members = devices.iter().filter(|device| roster.devices.contains(&device.address));
-        self.rosters.push(members.map(|device| device.index).collect());
-        if self.rosters.len() as u64 != roster.epoch.0 + 1 {
+        record.rosters.push(members.map(|device| device.index).collect());
+        if record.epoch() != roster.epoch.0 {
             recorder.breach(
                 "one commit makes one epoch",
-                format!("the service is in epoch {} after {} commits", roster.epoch.0, self.rosters.len() - 1),
+                format!("the service is in epoch {} after {} commits", roster.epoch.0, record.epoch()),
             );
         }
         Ok(())
+    }
+}
+
+fn commit_submission(sender: &DeviceId, pending: &PendingCommit) -> CommitSubmission {
+    CommitSubmission {
+        group: pending.group().clone(),
+        sender: sender.clone(),
+        commit: pending.commit().to_vec(),
+        welcome: pending.welcome().map(<[u8]>::to_vec),
+        group_info: pending.group_info().map(<[u8]>::to_vec),
+        roster_change: RosterChange {
+            added: pending.added().cloned().collect(),
+            removed: pending.removed().cloned().collect(),
+        },
     }
 }
 

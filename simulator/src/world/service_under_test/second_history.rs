@@ -7,18 +7,20 @@
 //! of that history. So each history begins with the messages of its own members. After the first
 //! commit, the two groups have different keys.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use regrow_delivery_service::{Cursor, DeviceId, Outcome, Sequence, StoreError, Timestamp};
+use regrow_engine::GroupId;
 
 use super::{Endpoint, ServiceUnderTest};
 use crate::world::{devices::Devices, step_failure::StepFailure};
 
 /// A message of one history that the service has not yet ordered in the other.
-struct WaitingMessage {
-    number: usize,
-    sender: DeviceId,
-    bytes: Vec<u8>,
+pub(super) struct WaitingMessage {
+    pub(super) number: usize,
+    pub(super) group: GroupId,
+    pub(super) sender: DeviceId,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// The second history, and the devices that see it.
@@ -27,9 +29,9 @@ pub(in crate::world) struct SecondHistory<'s> {
     /// The devices, with their positions in the first history at the moment of the split.
     positions: BTreeMap<usize, Cursor>,
     /// The messages of this history, by their entries.
-    by_sequence: BTreeMap<Sequence, usize>,
-    /// True if a handshake was ordered since the split.
-    forked: bool,
+    messages: BTreeMap<GroupId, BTreeMap<Sequence, usize>>,
+    /// The groups in which a handshake was ordered since the split.
+    forked: BTreeSet<GroupId>,
     for_first: VecDeque<WaitingMessage>,
     for_second: VecDeque<WaitingMessage>,
 }
@@ -40,8 +42,8 @@ impl<'s> ServiceUnderTest<'s> {
         self.second = Some(SecondHistory {
             endpoint: self.endpoint.copy()?,
             positions: to.iter().map(|device| (*device, devices[*device].cursor)).collect(),
-            by_sequence: self.sent.numbers().clone(),
-            forked: false,
+            messages: self.groups.iter().map(|(id, group)| (id.clone(), group.messages.clone())).collect(),
+            forked: BTreeSet::new(),
             for_first: VecDeque::new(),
             for_second: VecDeque::new(),
         });
@@ -72,40 +74,35 @@ impl<'s> ServiceUnderTest<'s> {
     }
 
     /// The number of the application message in an entry that the device sees.
-    pub(in crate::world) fn message_number(&self, device: usize, sequence: Sequence) -> Option<usize> {
-        match &self.second {
-            Some(second) if second.positions.contains_key(&device) => second.by_sequence.get(&sequence).copied(),
-            _ => self.sent.numbers().get(&sequence).copied(),
-        }
+    pub(super) fn message_number(&self, device: usize, group: &GroupId, sequence: Sequence) -> Option<usize> {
+        let messages = match &self.second {
+            Some(second) if second.positions.contains_key(&device) => second.messages.get(group)?,
+            _ => &self.groups.get(group)?.messages,
+        };
+        messages.get(&sequence).copied()
     }
 
     /// Records a handshake: from now on, the members of one history cannot read messages of the
     /// other.
-    pub(super) fn note_fork(&mut self) {
+    pub(super) fn note_fork(&mut self, group: &GroupId) {
         if let Some(second) = &mut self.second {
-            second.forked = true;
+            second.forked.insert(group.clone());
         }
     }
 
     /// Records the entry of a message in the second history.
-    pub(super) fn note_in_second(&mut self, sequence: Sequence, number: usize) {
+    pub(super) fn note_in_second(&mut self, group: &GroupId, sequence: Sequence, number: usize) {
         if let Some(second) = &mut self.second {
-            second.by_sequence.insert(sequence, number);
+            second.messages.entry(group.clone()).or_default().insert(sequence, number);
         }
     }
 
     /// Has a message wait for the other history, and orders the messages that wait for this one.
-    pub(super) fn relay(
-        &mut self,
-        devices: &Devices,
-        sender: usize,
-        number: usize,
-        bytes: &[u8],
-        now: Timestamp,
-    ) -> Result<(), StepFailure> {
-        let in_second = self.is_in_second_history(sender);
-        let Some(second) = self.second.as_mut().filter(|second| !second.forked) else { return Ok(()) };
-        let message = WaitingMessage { number, sender: devices[sender].address.clone(), bytes: bytes.to_vec() };
+    pub(super) fn relay(&mut self, by: usize, message: WaitingMessage, now: Timestamp) -> Result<(), StepFailure> {
+        let in_second = self.is_in_second_history(by);
+        let Some(second) = self.second.as_mut().filter(|second| !second.forked.contains(&message.group)) else {
+            return Ok(());
+        };
         let due = if in_second {
             second.for_first.push_back(message);
             std::mem::take(&mut second.for_second)
@@ -113,19 +110,15 @@ impl<'s> ServiceUnderTest<'s> {
             second.for_second.push_back(message);
             std::mem::take(&mut second.for_first)
         };
-        let endpoint = if in_second { &second.endpoint } else { &self.endpoint };
-        let mut ordered = Vec::new();
-        for WaitingMessage { number, sender, bytes } in due {
-            if let Outcome::Accepted(receipt) = endpoint.submit_message(&self.group, &sender, &bytes, now)? {
-                ordered.push((receipt.sequence, number));
-            }
-        }
-        for (sequence, number) in ordered {
+        for WaitingMessage { number, group, sender, bytes } in due {
+            let endpoint = self.endpoint_of(by);
+            let Outcome::Accepted(receipt) = endpoint.submit_message(&group, &sender, &bytes, now)? else { continue };
             if in_second {
-                second.by_sequence.insert(sequence, number);
-            } else {
-                self.last_sequence = self.last_sequence.max(sequence);
-                self.sent.order_in_first(sequence, number);
+                self.note_in_second(&group, receipt.sequence, number);
+            } else if let Some(record) = self.groups.get_mut(&group) {
+                record.is_new(receipt.sequence);
+                record.messages.insert(receipt.sequence, number);
+                self.sent.note_in_first(number);
             }
         }
         Ok(())

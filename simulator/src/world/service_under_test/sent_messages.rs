@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use regrow_delivery_service::{Receipt, Sequence, Timestamp};
+use regrow_delivery_service::{Receipt, Timestamp};
+use regrow_engine::GroupId;
 
 use crate::{report::MessageTraffic, scenario::MessageId, world::window::MessagePosition};
 
 /// An application message that the service has ordered.
 pub(in crate::world) struct OrderedMessage {
     pub(in crate::world) id: MessageId,
+    pub(in crate::world) group: GroupId,
     pub(in crate::world) at: MessagePosition,
     pub(in crate::world) text: Vec<u8>,
     /// The time until which the service keeps it for devices that have not read it.
@@ -22,14 +24,13 @@ pub(in crate::world) struct OrderedMessage {
     pub(in crate::world) forged: bool,
 }
 
-/// All ordered application messages, in their order.
+/// All ordered application messages of all groups, in their order.
 #[derive(Default)]
 pub(in crate::world) struct SentMessages {
     pub(in crate::world) list: Vec<OrderedMessage>,
     /// The bytes of the messages, and their deliveries so far.
     pub(in crate::world) traffic: MessageTraffic,
     by_id: BTreeMap<MessageId, usize>,
-    by_sequence: BTreeMap<Sequence, usize>,
 }
 
 impl SentMessages {
@@ -38,14 +39,8 @@ impl SentMessages {
         self.by_id.get(id).copied()
     }
 
-    /// The messages of the first history, by their log entries.
-    pub(super) fn numbers(&self) -> &BTreeMap<Sequence, usize> {
-        &self.by_sequence
-    }
-
-    /// Orders a message of the second history in the first one as well.
-    pub(super) fn order_in_first(&mut self, sequence: Sequence, number: usize) {
-        self.by_sequence.insert(sequence, number);
+    /// A message of the second history is in the first one as well.
+    pub(super) fn note_in_first(&mut self, number: usize) {
         if let Some(message) = self.list.get_mut(number) {
             message.in_first = true;
         }
@@ -58,13 +53,10 @@ impl SentMessages {
     }
 
     /// Adds a message. Returns its index.
-    pub(super) fn push(&mut self, message: OrderedMessage, size: u64, sequence: Sequence) -> usize {
+    pub(super) fn push(&mut self, message: OrderedMessage, size: u64) -> usize {
         self.traffic.uploaded_bytes += size;
         let number = self.list.len();
         self.by_id.insert(message.id.clone(), number);
-        if message.in_first {
-            self.by_sequence.insert(sequence, number);
-        }
         self.list.push(message);
         number
     }

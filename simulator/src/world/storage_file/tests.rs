@@ -96,7 +96,7 @@ fn what_is_taken_back_is_taken_back_in_the_file() {
     after_the_scenario(|world| {
         let before = stored(world);
         let checkpoint = world.devices[BOB].checkpoint();
-        let group = world.service.group().clone();
+        let group = regrow_engine::GroupId::new("group").unwrap();
         let _ = world.devices[BOB].client.group(&group).unwrap().update().unwrap();
         let pending = unsealed(world, &steal_files(world));
         assert!(pending != before && pending == stored(world), "the pending commit is in the file");
