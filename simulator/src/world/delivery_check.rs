@@ -88,7 +88,7 @@ impl Device {
         if state.cut_off.is_now() && !is_read {
             if self.read_status.get(&number) != Some(&ReadStatus::Read) {
                 self.read_status.insert(number, if may { ReadStatus::CutOff } else { ReadStatus::Unreadable });
-                self.in_group(&arrival.delivery.group).cut_off.lose_entry();
+                state.cut_off.lose_entry();
             }
             return None;
         }
