@@ -294,7 +294,11 @@ impl World<'_> {
         if self.devices[device].epoch(group) != Some(epoch) {
             return Ok(());
         }
-        if let Some(checks) = &mut self.devices[device].checks {
+        let cut_off = self.devices[device].in_group(group).cut_off.is_now();
+        let missed = !cut_off && self.has_lost_entries(group, device);
+        let behind = &mut self.devices[device];
+        behind.in_group(group).missed |= missed;
+        if let Some(checks) = &mut behind.checks {
             checks.epoch_is_over(group, epoch);
         }
         self.note_findings_of(device);
