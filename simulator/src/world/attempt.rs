@@ -106,7 +106,7 @@ impl World<'_> {
             Ok((group.epoch()?.0, group.send(&text)?))
         })?;
         self.recorder.facts.encrypted(device, group, &bytes);
-        let receipt = sender.checks.as_ref().and_then(|checks| checks.latest(group));
+        let receipt = sender.checks.as_ref().and_then(|checks| checks.latest(group)).map(Box::new);
         let generation = sender.in_group(group).generations.take(epoch);
         let at = MessagePosition { sender: device, epoch, generation };
         Ok(Submission::Message(EncryptedMessage { id, group: group.clone(), at, text, bytes, receipt }))

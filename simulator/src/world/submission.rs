@@ -24,7 +24,7 @@ pub(super) struct EncryptedMessage {
     pub(super) text: Vec<u8>,
     pub(super) bytes: Vec<u8>,
     /// The sender's latest receipt.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) receipt: Option<Box<Receipt>>,
 }
 
 /// The change that a proposal asks for.

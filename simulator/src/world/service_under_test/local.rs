@@ -102,7 +102,7 @@ impl<'s> LocalService<'s> {
     pub(super) fn copy(&self) -> Result<Self, StoreError> {
         let mut copy = SqliteStore::in_memory()?;
         self.disk.store().transaction(|from| copy.transaction(|to| copy_records(from, to)))?;
-        Self::over(SharedDisk::new(copy), self.faults, self.limits.clone(), self.ahead)
+        Self::over(SharedDisk::new(copy), self.faults, self.limits, self.ahead)
     }
 }
 
@@ -114,7 +114,7 @@ fn open<'s>(
 ) -> Result<DeliveryService<InjectedStore<'s>>, StoreError> {
     let store = InjectedStore::new(disk.clone(), faults, Arc::clone(counter));
     // The key is the same in each run, so that the receipts are the same as well.
-    DeliveryService::open(store, limits.clone(), ServiceKey::from_seed(&[0; 32]))
+    DeliveryService::open(store, *limits, ServiceKey::from_seed(&[0; 32]))
 }
 
 fn copy_records(from: &mut dyn Transaction, to: &mut dyn Transaction) -> Result<(), StoreError> {

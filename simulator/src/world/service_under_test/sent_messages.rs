@@ -17,7 +17,7 @@ pub(in crate::world) struct OrderedMessage {
     pub(in crate::world) kept_until: Timestamp,
     /// The sender's latest receipt. In a product it is in the plaintext; here it is beside the
     /// message, so that the sizes do not depend on it.
-    pub(in crate::world) receipt: Option<Receipt>,
+    pub(in crate::world) receipt: Option<Box<Receipt>>,
     /// True if the message is in the first history, which is the only one of an honest service.
     pub(in crate::world) in_first: bool,
     /// True if a thief has sent it in its sender's name.
