@@ -75,6 +75,14 @@ struct Rules {
     public_groups: PublicGroups,
 }
 
+/// The cryptography that verifies handshakes, with all ciphersuites of this build.
+fn crypto() -> DefaultCrypto {
+    #[cfg(feature = "post-quantum")]
+    return DefaultCrypto::post_quantum(regrow_crypto::SystemRandom);
+    #[cfg(not(feature = "post-quantum"))]
+    DefaultCrypto::default()
+}
+
 impl<S: Store> DeliveryService<S> {
     /// Opens a service over `store`, which continues where the store stopped. A new store signs
     /// receipts with `fresh_key`, and an old one with the key that it has.
@@ -84,7 +92,7 @@ impl<S: Store> DeliveryService<S> {
     /// The store failed.
     pub fn open(mut store: S, limits: Limits, fresh_key: ServiceKey) -> Result<Self, StoreError> {
         let key = store.transaction(|tx| service_state::key(tx, fresh_key))?;
-        let rules = Rules { key, limits, crypto: DefaultCrypto::default(), public_groups: PublicGroups::default() };
+        let rules = Rules { key, limits, crypto: crypto(), public_groups: PublicGroups::default() };
         Ok(Self::over(store, Arc::new(rules), Effects::default()))
     }
 

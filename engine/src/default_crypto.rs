@@ -5,8 +5,6 @@ use std::sync::Arc;
 use regrow_crypto::DefaultCrypto;
 
 use crate::provider::CryptoProvider;
-#[cfg(feature = "post-quantum")]
-use openmls_traits::types::CryptoError;
 
 /// Returns the usual cryptography, with the operating system's randomness.
 ///
@@ -21,19 +19,14 @@ pub fn default_crypto() -> Arc<dyn CryptoProvider> {
     Arc::new(DefaultCrypto::default())
 }
 
-/// Returns cryptography against attackers that record messages today and have a quantum computer
-/// later.
+/// Returns the usual cryptography, with X-Wing against attackers that record messages today and have
+/// a quantum computer later.
 ///
-/// It consists of libcrux's implementations, which include X-Wing (ML-KEM-768 and X25519
-/// together). Signatures are still Ed25519. An attacker with such a computer can forge signatures
-/// from then on, but cannot read earlier messages.
+/// X-Wing is a KEM: ML-KEM-768 and X25519 together, from libcrux. Signatures are still Ed25519. An
+/// attacker with such a computer can forge signatures from then on, but cannot read earlier messages.
 ///
-/// It has its own random generator, whose state stays in memory even when the device is
-/// [locked](crate::Client::lock). An attacker that reads this state can reproduce earlier output
-/// of the generator. [`default_crypto`] does not have this weakness.
-///
-/// It also supports two of the usual ciphersuites. [`Policy::ciphersuite`](crate::Policy) sets the
-/// ciphersuite of a group:
+/// It supports all ciphersuites of [`default_crypto`] too. [`Policy::ciphersuite`](crate::Policy)
+/// sets the ciphersuite of a group:
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -43,13 +36,10 @@ pub fn default_crypto() -> Arc<dyn CryptoProvider> {
 /// let policy = Policy { ciphersuite, ..Policy::default() };
 /// let device = DeviceId::new("alice", "phone")?;
 /// let store = Arc::new(MemoryStore::new());
-/// let alice = Client::create(store, post_quantum_crypto()?, device, policy)?;
+/// let alice = Client::create(store, post_quantum_crypto(), device, policy)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-/// [`CryptoError::InsufficientRandomness`] if the operating system's randomness fails.
 #[cfg(feature = "post-quantum")]
-pub fn post_quantum_crypto() -> Result<Arc<dyn CryptoProvider>, CryptoError> {
-    Ok(Arc::new(openmls_libcrux_crypto::CryptoProvider::new()?))
+pub fn post_quantum_crypto() -> Arc<dyn CryptoProvider> {
+    Arc::new(DefaultCrypto::post_quantum(regrow_crypto::SystemRandom))
 }

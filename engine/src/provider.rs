@@ -28,10 +28,3 @@ where
         self.random_vec(len)
     }
 }
-
-#[cfg(feature = "post-quantum")]
-impl CryptoProvider for openmls_libcrux_crypto::CryptoProvider {
-    fn random_bytes(&self, len: usize) -> Result<Vec<u8>, CryptoError> {
-        self.random_vec(len).map_err(|_| CryptoError::InsufficientRandomness)
-    }
-}

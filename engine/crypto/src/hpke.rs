@@ -4,7 +4,7 @@
 //! # The way of the random bytes
 //!
 //! `hpke-rs` draws in one place: a sender draws the input key material of its ephemeral key (RFC
-//! 9180, 4.1). It takes these bytes from the generator that [`Hpke::new`] made with
+//! 9180, 4.1), or the random bytes of its encapsulation with X-Wing. It takes these bytes from the generator that [`Hpke::new`] made with
 //! [`HpkeCrypto::prng`], a static function without arguments. So [`with_key_material`] puts the
 //! bytes into a thread-local and calls `Hpke::new` on the same thread, and `prng` takes the bytes
 //! out. The bytes are in a box, so a move copies only a pointer and the drop wipes them.
@@ -27,12 +27,14 @@ use openmls_traits::types::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
+#[cfg(feature = "post-quantum")]
+use crate::x_wing;
 use crate::{info_hash, random::RandomSource};
 
 /// The length of the input key material of an ephemeral key, for X25519 and for P-256.
 const KEY_MATERIAL_BYTES: usize = 32;
 
-type KeyMaterial = Box<Zeroizing<[u8; KEY_MATERIAL_BYTES]>>;
+type KeyMaterial = Zeroizing<Box<[u8]>>;
 
 thread_local! {
     /// The key material on its way from [`with_key_material`] to [`External::prng`].
@@ -51,7 +53,7 @@ pub(crate) fn seal<C: HpkeCrypto + 'static>(
     ptxt: &[u8],
 ) -> Result<HpkeCiphertext, CryptoError> {
     let mode = mode(config).ok_or(CryptoError::CryptoLibraryError)?;
-    let (kem_output, ciphertext) = with_key_material::<C, _>(Some(draw(random)?), mode, |hpke| {
+    let (kem_output, ciphertext) = with_key_material::<C, _>(Some(draw(random, mode.0)?), mode, |hpke| {
         hpke.seal(&pk_r.into(), info, aad, ptxt, None, None, None).map_err(input_error)
     })?;
     Ok(HpkeCiphertext { kem_output: kem_output.into(), ciphertext: ciphertext.into() })
@@ -83,7 +85,7 @@ pub(crate) fn sender_export<C: HpkeCrypto + 'static>(
     exporter_length: usize,
 ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
     let mode = mode(config).ok_or(CryptoError::SenderSetupError)?;
-    with_key_material::<C, _>(Some(draw(random)?), mode, |hpke| {
+    with_key_material::<C, _>(Some(draw(random, mode.0)?), mode, |hpke| {
         let (kem_output, context) =
             hpke.setup_sender(&pk_r.into(), info, None, None, None).map_err(|_| CryptoError::SenderSetupError)?;
         let secret = context.export(exporter_context, exporter_length).map_err(|_| CryptoError::ExporterError)?;
@@ -128,9 +130,15 @@ fn input_error(error: HpkeError) -> CryptoError {
     }
 }
 
-fn draw(random: &impl RandomSource) -> Result<KeyMaterial, CryptoError> {
-    let mut bytes = KeyMaterial::default();
-    random.fill(&mut **bytes)?;
+/// Draws the key material of a sender.
+fn draw(random: &impl RandomSource, kem: KemAlgorithm) -> Result<KeyMaterial, CryptoError> {
+    let length = match kem {
+        #[cfg(feature = "post-quantum")]
+        KemAlgorithm::XWingDraft06 => x_wing::RANDOM_BYTES,
+        _ => KEY_MATERIAL_BYTES,
+    };
+    let mut bytes = KeyMaterial::new(vec![0; length].into());
+    random.fill(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -156,12 +164,13 @@ fn with_key_material<C: HpkeCrypto + 'static, T>(
     outcome
 }
 
-/// Returns the algorithms of `hpke-rs`, for the KEMs of RFC 9420's ciphersuites that the providers
-/// support.
+/// Returns the algorithms of `hpke-rs`, for the KEMs of the ciphersuites that the providers support.
 fn mode(HpkeConfig(kem, kdf, aead): HpkeConfig) -> Option<(KemAlgorithm, KdfAlgorithm, AeadAlgorithm)> {
     let kem = match kem {
         HpkeKemType::DhKemP256 => KemAlgorithm::DhKemP256,
         HpkeKemType::DhKem25519 => KemAlgorithm::DhKem25519,
+        #[cfg(feature = "post-quantum")]
+        HpkeKemType::XWingKemDraft6 => KemAlgorithm::XWingDraft06,
         _ => return None,
     };
     let kdf = match kdf {
@@ -206,7 +215,7 @@ impl TryRng for Draws {
 
     fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
         match self.0.take() {
-            Some(bytes) if dst.len() == bytes.len() => dst.copy_from_slice(&**bytes),
+            Some(bytes) if dst.len() == bytes.len() => dst.copy_from_slice(&bytes),
             _ => {
                 dst.fill(0);
                 DREW_WITHOUT.set(true);
@@ -253,16 +262,27 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
         Draws(KEY_MATERIAL.take())
     }
 
-    // Key generation and encapsulation inside the primitives draw from a generator of their own.
-    // RFC 9420's ciphersuites use DH-based KEMs only, which need neither. `hpke-rs` derives their
-    // ephemeral keys from bytes that it drew itself.
+    // `hpke-rs` derives the ephemeral keys of DH-based KEMs from bytes that it drew itself. Only
+    // X-Wing draws in an operation of this trait. It is the same over the primitives of each library.
 
     fn kem_key_gen(_alg: KemAlgorithm, _prng: &mut Draws) -> Result<(Vec<u8>, Vec<u8>), Error> {
         Err(Error::UnsupportedKemOperation)
     }
 
-    fn kem_encaps(_alg: KemAlgorithm, _pk_r: &[u8], _prng: &mut Draws) -> Result<(Vec<u8>, Vec<u8>), Error> {
-        Err(Error::UnsupportedKemOperation)
+    fn kem_encaps(alg: KemAlgorithm, pk_r: &[u8], prng: &mut Draws) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        match alg {
+            #[cfg(feature = "post-quantum")]
+            KemAlgorithm::XWingDraft06 => {
+                let mut random = Zeroizing::new([0; x_wing::RANDOM_BYTES]);
+                // A generator without key material sets the flag, and the result is withheld.
+                let Ok(()) = prng.try_fill_bytes(&mut *random);
+                x_wing::encapsulate(pk_r, &random)
+            }
+            _ => {
+                let _ = (pk_r, prng);
+                Err(Error::UnsupportedKemOperation)
+            }
+        }
     }
 
     // The operations from here on draw nothing.
@@ -300,11 +320,19 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
     }
 
     fn kem_key_gen_derand(alg: KemAlgorithm, seed: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
-        C::kem_key_gen_derand(alg, seed)
+        match alg {
+            #[cfg(feature = "post-quantum")]
+            KemAlgorithm::XWingDraft06 => x_wing::key_pair(seed),
+            _ => C::kem_key_gen_derand(alg, seed),
+        }
     }
 
     fn kem_decaps(alg: KemAlgorithm, ct: &[u8], sk_r: &[u8]) -> Result<Vec<u8>, Error> {
-        C::kem_decaps(alg, ct, sk_r)
+        match alg {
+            #[cfg(feature = "post-quantum")]
+            KemAlgorithm::XWingDraft06 => x_wing::decapsulate(ct, sk_r),
+            _ => C::kem_decaps(alg, ct, sk_r),
+        }
     }
 
     fn dh_validate_sk(alg: KemAlgorithm, sk: &[u8]) -> Result<Vec<u8>, Error> {
@@ -329,7 +357,7 @@ mod tests {
     const X25519: HpkeConfig = HpkeConfig(HpkeKemType::DhKem25519, HpkeKdfType::HkdfSha256, HpkeAeadType::AesGcm128);
 
     fn key_material() -> KeyMaterial {
-        Box::new(Zeroizing::new([1; 32]))
+        Zeroizing::new([1; 32].into())
     }
 
     fn with<T>(

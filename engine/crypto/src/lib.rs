@@ -15,6 +15,9 @@
 //!
 //! HPKE (RFC 9180) is `hpke-rs` over the primitives of the provider.
 //!
+//! The feature `post-quantum` adds the KEM X-Wing of libcrux. `Provider::post_quantum` makes a
+//! provider that also supports the ciphersuite `MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519`.
+//!
 //! # Randomness
 //!
 //! A provider takes each random byte from its [`RandomSource`]. [`SystemRandom`] asks the operating
@@ -48,6 +51,8 @@ mod provider;
 mod random;
 #[cfg(feature = "rust-crypto")]
 mod rust_crypto;
+#[cfg(feature = "post-quantum")]
+mod x_wing;
 
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AwsLc;

@@ -19,10 +19,19 @@ use crate::{
 };
 
 /// The ciphersuites 1, 3 and 2 of RFC 9420, 17.1.
-const CIPHERSUITES: [Ciphersuite; 3] = [
+const CIPHERSUITES: &[Ciphersuite] = &[
     Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
     Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
     Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+];
+
+/// The same, and X-Wing under OpenMLS's private code point 0x004D.
+#[cfg(feature = "post-quantum")]
+const WITH_POST_QUANTUM: &[Ciphersuite] = &[
+    Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
+    Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
+    Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+    Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519,
 ];
 
 /// The number of draws for a P-256 private key. One draw in 2^32 is not below the order of the
@@ -31,11 +40,13 @@ const P256_DRAWS: usize = 8;
 
 /// OpenMLS's operations over the primitives `P`, with random bytes from `R`.
 ///
-/// It supports the ciphersuites 1, 2 and 3 of RFC 9420, 17.1. No input bytes make it panic.
+/// It supports the ciphersuites 1, 2 and 3 of RFC 9420, 17.1, and X-Wing if `post_quantum` has made
+/// it. No input bytes make it panic.
 #[derive(Debug)]
 pub struct Provider<P, R = SystemRandom> {
     primitives: P,
     random: R,
+    ciphersuites: &'static [Ciphersuite],
 }
 
 /// A provider with the operating system's randomness.
@@ -48,7 +59,16 @@ impl<P: Primitives> Default for Provider<P> {
 impl<P: Primitives, R> Provider<P, R> {
     /// A provider that takes its random bytes from `random`.
     pub fn new(random: R) -> Self {
-        Self { primitives: P::default(), random }
+        Self { primitives: P::default(), random, ciphersuites: CIPHERSUITES }
+    }
+
+    /// A provider that also supports `MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519`.
+    ///
+    /// A device lists the ciphersuites of its provider in its leaf (RFC 9420, 7.2). So this provider
+    /// makes the leaves of all groups two bytes longer, and it is not the default.
+    #[cfg(feature = "post-quantum")]
+    pub fn post_quantum(random: R) -> Self {
+        Self { ciphersuites: WITH_POST_QUANTUM, ..Self::new(random) }
     }
 }
 
@@ -100,11 +120,11 @@ impl<P: Primitives, R: RandomSource> OpenMlsRand for Provider<P, R> {
 
 impl<P: Primitives, R: RandomSource> OpenMlsCrypto for Provider<P, R> {
     fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
-        if CIPHERSUITES.contains(&ciphersuite) { Ok(()) } else { Err(CryptoError::UnsupportedCiphersuite) }
+        if self.ciphersuites.contains(&ciphersuite) { Ok(()) } else { Err(CryptoError::UnsupportedCiphersuite) }
     }
 
     fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
-        CIPHERSUITES.into()
+        self.ciphersuites.into()
     }
 
     fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {

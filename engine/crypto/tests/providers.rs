@@ -55,7 +55,18 @@ fn config() -> impl Strategy<Value = fn() -> HpkeConfig> {
         || HpkeConfig(HpkeKemType::DhKem25519, HpkeKdfType::HkdfSha256, HpkeAeadType::Export);
     let unsupported: fn() -> HpkeConfig =
         || HpkeConfig(HpkeKemType::DhKem448, HpkeKdfType::HkdfSha384, HpkeAeadType::AesGcm128);
-    select(vec![x25519_aes, x25519_chacha, p256, export_only, unsupported])
+    #[cfg(feature = "post-quantum")]
+    let x_wing: fn() -> HpkeConfig =
+        || HpkeConfig(HpkeKemType::XWingKemDraft6, HpkeKdfType::HkdfSha256, HpkeAeadType::ChaCha20Poly1305);
+    select(vec![
+        x25519_aes,
+        x25519_chacha,
+        p256,
+        export_only,
+        unsupported,
+        #[cfg(feature = "post-quantum")]
+        x_wing,
+    ])
 }
 
 fn key_pair(pair: Result<HpkeKeyPair, CryptoError>) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {

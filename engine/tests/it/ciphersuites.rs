@@ -87,10 +87,25 @@ fn a_key_package_of_another_ciphersuite_is_refused() {
 #[cfg(feature = "post-quantum")]
 #[test]
 fn groups_work_in_the_post_quantum_ciphersuite() {
-    let crypto = regrow_engine::post_quantum_crypto().unwrap();
+    let crypto = regrow_engine::post_quantum_crypto();
     let supported = crypto.supported_ciphersuites();
     assert!(supported.contains(&Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519), "{supported:?}");
     for ciphersuite in supported {
         a_group_lives(&crypto, ciphersuite);
     }
+}
+
+/// A leaf lists the ciphersuites of the cryptography, so the usual list stays as it is.
+#[cfg(feature = "post-quantum")]
+#[test]
+fn the_usual_cryptography_has_no_post_quantum_ciphersuite() {
+    let ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
+    let usual = default_crypto().supported_ciphersuites();
+    assert!(!usual.contains(&ciphersuite), "{usual:?}");
+    assert_eq!(regrow_engine::post_quantum_crypto().supported_ciphersuites(), [&usual[..], &[ciphersuite]].concat());
+
+    let policy = Policy { ciphersuite, ..policy() };
+    let created = Client::create(Arc::new(MemoryStore::new()), default_crypto(), device("alice"), policy);
+
+    assert!(matches!(created, Err(Error::Crypto(_))), "{created:?}");
 }

@@ -15,14 +15,16 @@ use crate::sweep::{Machine, Program, utc};
 /// The sizes of the plaintexts of AEAD calls, in bytes.
 pub const AEAD_SIZES: [usize; 4] = [32, 256, 4096, 65_536];
 
-/// The ciphersuites of the engine, as in RFC 9420, 17.1.
-const CIPHERSUITES: [(&str, Ciphersuite); 3] = [
+/// The ciphersuites of the engine: those of RFC 9420, 17.1, and X-Wing.
+const CIPHERSUITES: &[(&str, Ciphersuite)] = &[
     ("MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519", Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519),
     ("MLS_128_DHKEMP256_AES128GCM_SHA256_P256", Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256),
     (
         "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
         Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
     ),
+    #[cfg(feature = "post-quantum")]
+    ("MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519", Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519),
 ];
 
 /// The length of a path secret and of the other secrets of these ciphersuites, in bytes.
@@ -81,7 +83,7 @@ pub fn measure(program: Program) -> Result<Calibration, MeasureError> {
 
 fn provider(name: &'static str, crypto: &dyn CryptoProvider) -> Result<ProviderTimes, MeasureError> {
     let mut ciphersuites = BTreeMap::new();
-    for (suite_name, suite) in CIPHERSUITES {
+    for &(suite_name, suite) in CIPHERSUITES {
         let times = ciphersuite(crypto, suite);
         let times = times.map_err(|error| MeasureError::Provider { provider: name, ciphersuite: suite_name, error })?;
         ciphersuites.insert(suite_name.to_owned(), times);

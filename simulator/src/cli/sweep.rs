@@ -136,12 +136,24 @@ impl Results<'_> {
         store.write("runs.csv", &runs)?;
         store.write("epochs.csv", &epochs)?;
         store.write("summary.csv", &tables::summary(plan, &sample)?)?;
-        for spec in &plan.sweep.plots {
-            let picture = plot::draw(spec, plan, &sample, &entries);
-            store.write(&format!("plots/{}.svg", spec.name), picture.as_bytes())?;
+        let times = times.map(Times::finish).transpose()?;
+        if let Some((table, _)) = &times {
+            store.write("times.csv", table)?;
         }
-        if let Some(times) = times {
-            store.write("times.csv", &times.finish()?)?;
+        let seconds = times.as_ref().map(|(_, seconds)| seconds);
+        for spec in &plan.sweep.plots {
+            let needs_times = spec.kind.needs_times();
+            if needs_times && seconds.is_none() {
+                let name = &spec.name;
+                say(&format!(
+                    "the plot `{name}` needs the times of this machine; run `regrow calibrate`, and sweep again\n"
+                ));
+                continue;
+            }
+            let picture = plot::draw(spec, plan, &sample, &entries, seconds);
+            // The folder `plots` has the same bytes on every machine.
+            let folder = if needs_times { "times" } else { "plots" };
+            store.write(&format!("{folder}/{}.svg", spec.name), picture.as_bytes())?;
         }
         let manifest = Manifest { failed, finished: sweep::utc(SystemTime::now()), ..manifest };
         store.write("manifest.json", &manifest.text()?)?;

@@ -85,6 +85,8 @@ fn settings(rng: &mut Choices) -> GroupSettings {
     let ciphersuite = match rng.below(12) {
         0 => Some(Ciphersuite::P256Aes128GcmSha256P256),
         1 => Some(Ciphersuite::X25519ChaCha20Poly1305Sha256Ed25519),
+        #[cfg(feature = "post-quantum")]
+        2 => Some(Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519),
         _ => None,
     };
     GroupSettings {

@@ -18,9 +18,9 @@ const WIRE_FORMAT: u64 = 2;
 /// The type of a proposal, of an extension, of a credential; a version; a ciphersuite.
 const TYPE: u64 = 2;
 
-/// The capabilities of the engine's leaves: one version, three ciphersuites, three extensions, no
-/// proposals, one credential type (RFC 9420, 7.2).
-const CAPABILITIES: u64 = (1 + 2) + (1 + 3 * 2) + (1 + 3 * 2) + 1 + (1 + 2);
+/// The capabilities of the engine's leaves, without the ciphersuites: one version, three extensions,
+/// no proposals, one credential type (RFC 9420, 7.2).
+const OTHER_CAPABILITIES: u64 = (1 + 2) + (1 + 3 * 2) + 1 + (1 + 2);
 
 /// The lifetime in the leaf of a key package: two times.
 const LIFETIME: u64 = 16;
@@ -101,7 +101,8 @@ impl MessageSizes {
             + vector(self.suite.signature_key)
             + TYPE
             + vector(identity)
-            + CAPABILITIES
+            + vector(self.suite.capabilities * TYPE)
+            + OTHER_CAPABILITIES
             + 1
             + source
             + no_extensions

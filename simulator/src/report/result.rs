@@ -118,6 +118,9 @@ pub struct Figures {
     pub costs: Costs,
     /// The contention of the run.
     pub contention: Box<ContentionFigures>,
+    /// The virtual seconds from the beginning of the scenario to its end.
+    #[serde(skip)]
+    pub end: u64,
     /// The figures of each compromise, in order.
     pub compromises: Vec<CompromiseFigures>,
 }

@@ -131,10 +131,12 @@ impl Check<'_, '_, '_> {
     /// Notes the settings and steps that the fidelity of the scenario does not have.
     fn fidelity(&mut self, scenario: &Scenario) {
         if scenario.fidelity == Fidelity::Real {
+            #[cfg(not(feature = "post-quantum"))]
             if scenario.group.ciphersuite == Some(Ciphersuite::XWingChaCha20Poly1305Sha256Ed25519) {
                 let path = "group.ciphersuite";
                 let at = At { json: self.root.json.locate(path), path: path.to_owned() };
-                let problem = "real devices do not have this ciphersuite; set `fidelity` to `model`";
+                let problem = "this build has no devices with this ciphersuite; build `regrow` with the feature \
+                               `post-quantum`, or set `fidelity` to `model`";
                 self.reader.note(&at, problem);
             }
             if scenario.protocol != Protocol::Mls {

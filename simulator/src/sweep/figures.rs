@@ -57,6 +57,12 @@ const CONTENTION: [&str; 8] = [
     "fairness",
 ];
 
+/// The public-key operations of all devices, which cost a battery most.
+const PUBLIC_KEY_OPERATIONS: &str = "public_key_operations";
+
+/// The virtual time from a theft to its healing, or to the end of the run.
+const EXPOSED_TIME: &str = "exposed_time_s";
+
 /// A run of which the entries from one epoch on count.
 struct Totals<'r> {
     figures: &'r Figures,
@@ -98,6 +104,7 @@ pub fn names() -> Vec<String> {
     names.push(HEALING_TIME.to_owned());
     names.extend(CONTENTION.iter().map(|name| (*name).to_owned()));
     names.extend(of_roles(later));
+    names.extend([PUBLIC_KEY_OPERATIONS, EXPOSED_TIME].map(str::to_owned));
     names
 }
 
@@ -105,7 +112,7 @@ pub fn names() -> Vec<String> {
 #[must_use]
 pub fn needs_thefts(figure: usize) -> bool {
     let first = FIGURES.len() + ROLES.len() * FIRST_COUNTS;
-    (first..=first + THEFTS.len()).contains(&figure)
+    (first..=first + THEFTS.len()).contains(&figure) || names().get(figure).is_some_and(|name| name == EXPOSED_TIME)
 }
 
 /// The figures of a run, in the order of their [names](names()). A figure that the run does not
@@ -115,7 +122,8 @@ pub fn of(outcome: &RunOutcome, from_epoch: u64, with_thefts: bool) -> Vec<Optio
     let entries = outcome.costs.iter().filter(|entry| made_in(entry) >= from_epoch).collect();
     let totals = Totals { figures: &outcome.figures, entries };
     let mut values: Vec<Option<f64>> = FIGURES.iter().map(|(_, value)| Some(value(&totals) as f64)).collect();
-    let roles = totals.roles().map(|counts| counts.named().map(|(_, count)| Some(count as f64)));
+    let counts = totals.roles();
+    let roles = counts.map(|counts| counts.named().map(|(_, count)| Some(count as f64)));
     values.extend(roles.iter().flat_map(|counts| &counts[..FIRST_COUNTS]));
     if with_thefts {
         values.extend(thefts(&outcome.figures.compromises, &outcome.costs));
@@ -124,6 +132,8 @@ pub fn of(outcome: &RunOutcome, from_epoch: u64, with_thefts: bool) -> Vec<Optio
     }
     values.extend(contention(&outcome.figures.contention));
     values.extend(roles.iter().flat_map(|counts| &counts[FIRST_COUNTS..]));
+    values.push(Some(counts.iter().map(CostCounts::public_key_operations).sum::<u64>() as f64));
+    values.push(with_thefts.then(|| exposed_time(&outcome.figures, &outcome.costs)).flatten());
     values
 }
 
@@ -145,6 +155,16 @@ fn thefts(thefts: &[CompromiseFigures], entries: &[EntryCost]) -> [Option<f64>; 
         mean(healed.iter().map(|(_, epochs)| *epochs)),
         mean(times),
     ]
+}
+
+/// The mean virtual seconds from a theft to its healing, or to the end of the run if the group has
+/// not healed. So thefts that never heal count, with the time that was observed.
+fn exposed_time(figures: &Figures, entries: &[EntryCost]) -> Option<f64> {
+    let to_the_end = |theft: &CompromiseFigures| figures.end.saturating_sub(theft.time);
+    mean(figures.compromises.iter().map(|theft| {
+        let healed = theft.healed_after.and_then(|epochs| healing_time(theft, epochs, entries));
+        healed.unwrap_or_else(|| to_the_end(theft))
+    }))
 }
 
 /// The virtual seconds from a theft to the commit that began the first epoch without the thief.
@@ -270,6 +290,22 @@ mod tests {
         assert_eq!((told("thefts"), told("healed_thefts")), (3.0, 2.0));
         assert_eq!((told("healing_epochs"), told("healing_time_s")), (1.0, 3.5));
         assert_eq!(told("exposed_messages"), 8.0 / 3.0);
+
+        outcome.figures.end = 20;
+        assert_eq!(value(&outcome, 0, "exposed_time_s"), Some((7.0 + 0.0 + 11.0) / 3.0));
+    }
+
+    #[test]
+    fn public_key_operations_are_those_of_all_roles() {
+        let mut outcome = RunOutcome { costs: vec![entry(0, 0, 1), entry(1, 5, 1)], ..RunOutcome::default() };
+        let counts = CostCounts { hpke_seals: 2, signatures: 1, kdf: 50, ..CostCounts::default() };
+        outcome.costs[0].committer = Some(counts);
+        outcome.costs[1].committer = Some(counts);
+        outcome.costs[1].receivers.add(CostCounts { hpke_opens: 1, verifications: 1, ..CostCounts::default() });
+        outcome.costs[1].joiners.add(CostCounts { key_pairs: 4, hashes: 9, ..CostCounts::default() });
+        assert_eq!(value(&outcome, 0, "public_key_operations"), Some(12.0));
+        assert_eq!(value(&outcome, 1, "public_key_operations"), Some(9.0));
+        assert_eq!(value(&outcome, 0, "exposed_time_s"), None);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::plot_format::PREDICTED_SECONDS;
+
 /// The results that a report shows.
 #[derive(Clone, Debug)]
 pub struct FinishedSweep {
@@ -48,6 +50,15 @@ struct ListedSweep {
 #[derive(Deserialize)]
 struct ListedPlot {
     name: String,
+    #[serde(default)]
+    x: Option<String>,
+}
+
+impl ListedPlot {
+    /// True if the plot exists only after a sweep with a calibration.
+    fn needs_times(&self) -> bool {
+        self.x.as_deref() == Some(PREDICTED_SECONDS)
+    }
 }
 
 /// A file of the folder cannot be used.
@@ -75,8 +86,14 @@ impl FinishedSweep {
         let listed: Listed = serde_json::from_str(&text).map_err(|error| wrong(MANIFEST, error.into()))?;
         let (axes, summary) = summary(&read(SUMMARY)?).map_err(|error| wrong(SUMMARY, error))?;
         let plots = listed.sweep.plots.into_iter().filter(|plot| is_name(&plot.name));
-        let plots = plots.map(|plot| Ok((plot.name.clone(), read(&format!("plots/{}.svg", plot.name))?)));
-        Ok(Self { manifest, axes, summary, plots: plots.collect::<Result<_, _>>()? })
+        let mut pictures = Vec::new();
+        for plot in plots {
+            let file = format!("{}/{}.svg", if plot.needs_times() { "times" } else { "plots" }, plot.name);
+            if !plot.needs_times() || folder.join(&file).exists() {
+                pictures.push((plot.name, read(&file)?));
+            }
+        }
+        Ok(Self { manifest, axes, summary, plots: pictures })
     }
 }
 

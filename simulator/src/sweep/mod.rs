@@ -58,7 +58,7 @@ pub use manifest::{Manifest, utc};
 pub use parse::load;
 pub use path::{FieldPath, PathError};
 pub use plan::{Plan, PlannedRun, Point};
-pub use plot_format::{PlotKind, PlotSpec};
+pub use plot_format::{CostAxis, PlotKind, PlotSpec};
 pub use program::{Machine, Program};
 pub use record::RunRecord;
 pub use store::{RunStore, StoreError};

@@ -4,7 +4,7 @@ use super::{
     figures::{self, Quantity},
     format::Axis,
     parse::list,
-    plot_format::{PlotKind, PlotSpec},
+    plot_format::{CostAxis, PREDICTED_SECONDS, PlotKind, PlotSpec},
 };
 use crate::{
     report::costs,
@@ -19,6 +19,10 @@ const MAX_NAME: usize = 100;
 
 const FIELDS: &[&str] = &["name", "kind", "x", "y", "series", "label", "log", "only", "x_label", "y_label"];
 const KINDS: &[&str] = &["line", "epochs", "distribution", "bytes", "frontier"];
+
+/// The largest number of panels of a frontier.
+const MAX_PANELS: usize = 3;
+
 const LOGS: &[&str] = &["x", "y", "xy"];
 
 /// The columns of `epochs.csv` that are no numbers to plot.
@@ -102,7 +106,7 @@ impl<'a> PlotReader<'_, 'a> {
             "distribution" => Some(PlotKind::Distribution { x: self.entry_column("x")? }),
             "bytes" => Some(PlotKind::Bytes { x: self.grid_axis("x", false)? }),
             _ => {
-                let (x, y, label) = (self.quantity("x"), self.quantity("y"), self.optional_axis("label"));
+                let (x, y, label) = (self.cost(), self.panels(), self.optional_axis("label"));
                 Some(PlotKind::Frontier { x: x?, y: y?, label: label? })
             }
         }
@@ -136,16 +140,42 @@ impl<'a> PlotReader<'_, 'a> {
         index
     }
 
+    /// The cost of a frontier: a figure, or predicted seconds.
+    fn cost(&mut self) -> Option<CostAxis> {
+        let at = self.fields.required(self.reader, "x")?;
+        match at.json.text() {
+            Some(Ok(text)) if text == PREDICTED_SECONDS => Some(CostAxis::PredictedSeconds),
+            _ => self.quantity_at(&at).map(CostAxis::Figure),
+        }
+    }
+
+    /// The vertical figures of a frontier: one, or a list with one for each panel.
+    fn panels(&mut self) -> Option<Vec<Quantity>> {
+        let at = self.fields.required(self.reader, "y")?;
+        if at.elements().is_none() {
+            return Some(vec![self.quantity_at(&at)?]);
+        }
+        if let Some(label) = self.fields.get("y_label") {
+            self.reader.note(&label, "a plot with panels has no `y_label`, because each panel has its own figure");
+        }
+        let elements = list(self.reader, &at, "y", MAX_PANELS)?;
+        elements.iter().map(|element| self.quantity_at(element)).collect()
+    }
+
     /// A figure of the runs, or a quotient such as `commit_bytes/commits`.
     fn quantity(&mut self, field: &str) -> Option<Quantity> {
         let at = self.fields.required(self.reader, field)?;
-        let text = self.reader.text(&at)?;
+        self.quantity_at(&at)
+    }
+
+    fn quantity_at(&mut self, at: &At<'a>) -> Option<Quantity> {
+        let text = self.reader.text(at)?;
         let names = figures::names();
         let mut find = |name: &str| {
             let index = names.iter().position(|known| known == name);
             if index.is_none() {
                 let known: Vec<_> = names.iter().map(String::as_str).collect();
-                self.reader.note(&at, unknown("figure", name, &known));
+                self.reader.note(at, unknown("figure", name, &known));
             }
             index
         };
@@ -154,7 +184,7 @@ impl<'a> PlotReader<'_, 'a> {
             Some((figure, per)) => Quantity { figure: find(figure)?, per: Some(find(per)?) },
         };
         if figures::needs_thefts(quantity.figure) && !self.thefts {
-            self.reader.note(&at, format!("only a sweep with `thefts` has the figure `{}`", shown(&text)));
+            self.reader.note(at, format!("only a sweep with `thefts` has the figure `{}`", shown(&text)));
             return None;
         }
         Some(quantity)

@@ -2,6 +2,9 @@
 
 use super::figures::Quantity;
 
+/// The cost of a frontier that follows from a calibration. The other costs are figures of the runs.
+pub(super) const PREDICTED_SECONDS: &str = "predicted_s";
+
 /// One plot of a sweep. Axes are given by their index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlotSpec {
@@ -48,18 +51,33 @@ pub enum PlotKind {
         /// The axis of the grid.
         x: usize,
     },
-    /// One point for each point of the grid: a figure against another.
+    /// One point for each point of the grid: figures against a cost.
     Frontier {
-        /// The horizontal figure.
-        x: Quantity,
-        /// The vertical figure.
-        y: Quantity,
+        /// The horizontal axis.
+        x: CostAxis,
+        /// The vertical figures, from the upper panel to the lowest.
+        y: Vec<Quantity>,
         /// The axis whose values label the points.
         label: Option<usize>,
     },
 }
 
+/// The horizontal axis of a frontier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CostAxis {
+    /// A figure of the runs, which is the same on every machine.
+    Figure(Quantity),
+    /// The predicted seconds of all committers, receivers and joiners on a calibrated machine.
+    PredictedSeconds,
+}
+
 impl PlotKind {
+    /// True if the plot has times of a calibrated machine.
+    #[must_use]
+    pub fn needs_times(&self) -> bool {
+        matches!(self, Self::Frontier { x: CostAxis::PredictedSeconds, .. })
+    }
+
     /// The axis of the grid on the horizontal axis of the plot.
     #[must_use]
     pub fn grid_axis(&self) -> Option<usize> {

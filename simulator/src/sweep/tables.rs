@@ -8,7 +8,7 @@ use std::io;
 use super::{
     figures::{self, Quantity},
     plan::{Plan, PlannedRun},
-    plot_format::PlotKind,
+    plot_format::{CostAxis, PlotKind},
     record::RunRecord,
     statistics::Statistics,
 };
@@ -149,7 +149,8 @@ fn quantities(plan: &Plan<'_>) -> Vec<Quantity> {
     let mut quantities: Vec<_> = (0..figures::names().len()).map(|figure| Quantity { figure, per: None }).collect();
     let shown = plan.sweep.plots.iter().flat_map(|plot| match &plot.kind {
         PlotKind::Line { y, .. } => vec![*y],
-        PlotKind::Frontier { x, y, .. } => vec![*x, *y],
+        PlotKind::Frontier { x: CostAxis::Figure(x), y, .. } => [&[*x], &y[..]].concat(),
+        PlotKind::Frontier { x: CostAxis::PredictedSeconds, y, .. } => y.clone(),
         PlotKind::Epochs { .. } | PlotKind::Distribution { .. } | PlotKind::Bytes { .. } => Vec::new(),
     });
     for quantity in shown {

@@ -1,6 +1,6 @@
 //! `times.csv`: the predicted seconds of each role in each run, from the unit times of a machine.
 //!
-//! It is the only table that differs between machines.
+//! It is the only table that differs between machines. A plot of these times differs too.
 
 use std::io;
 
@@ -8,6 +8,7 @@ use super::{
     figures::{self, ROLES},
     plan::{Plan, PlannedRun},
     record::RunRecord,
+    statistics::Statistics,
     tables::Table,
 };
 use crate::{
@@ -34,6 +35,21 @@ pub struct Times<'p> {
     plan: &'p Plan<'p>,
     calibration: &'p Calibration,
     out: csv::Writer<Table>,
+    seconds: PredictedSeconds,
+}
+
+/// The predicted seconds of all roles together, for each run that passed, by point.
+#[derive(Clone, Debug)]
+pub struct PredictedSeconds {
+    points: Vec<Vec<f64>>,
+}
+
+impl PredictedSeconds {
+    /// The statistics of a point.
+    #[must_use]
+    pub fn statistics(&self, point: usize) -> Option<Statistics> {
+        Statistics::of(self.points.get(point)?)
+    }
 }
 
 impl<'p> Times<'p> {
@@ -47,7 +63,8 @@ impl<'p> Times<'p> {
         let axes = plan.sweep.axes.iter().map(|axis| axis.name.clone());
         let roles = ROLES.iter().map(|role| format!("{role}_predicted_s"));
         out.write_record(axes.chain(["seed".to_owned()]).chain(roles))?;
-        Ok(Self { plan, calibration, out })
+        let seconds = PredictedSeconds { points: vec![Vec::new(); plan.points.len()] };
+        Ok(Self { plan, calibration, out, seconds })
     }
 
     /// Appends the row of a run.
@@ -67,18 +84,22 @@ impl<'p> Times<'p> {
                 let index = names.iter().position(|known| *known == format!("{role}_{name}"));
                 index.and_then(|index| figures[index]).unwrap_or_default()
             };
-            let predicted = times.predict(CostCounts::default().named().map(|(name, _)| count(name)));
-            predicted.map_or_else(String::new, |seconds| seconds.to_string())
+            times.predict(CostCounts::default().named().map(|(name, _)| count(name)))
         });
-        Ok(self.out.write_record(seconds)?)
+        if record.failure.is_none() {
+            let all: Option<f64> = seconds.iter().copied().sum();
+            self.seconds.points[run.point].extend(all);
+        }
+        let cell = |seconds: Option<f64>| seconds.map_or_else(String::new, |seconds| seconds.to_string());
+        Ok(self.out.write_record(seconds.map(cell))?)
     }
 
-    /// Ends the table.
+    /// Ends the table. Returns it, with the seconds that plots need.
     ///
     /// # Errors
     ///
     /// Errors of the writer.
-    pub fn finish(self) -> Result<Table, TimesError> {
-        Ok(self.out.into_inner().map_err(csv::IntoInnerError::into_error)?)
+    pub fn finish(self) -> Result<(Table, PredictedSeconds), TimesError> {
+        Ok((self.out.into_inner().map_err(csv::IntoInnerError::into_error)?, self.seconds))
     }
 }

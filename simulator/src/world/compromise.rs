@@ -27,7 +27,9 @@ impl World<'_> {
             StolenState::Disk(_) => None,
         };
         // The thief has randomness of its own, and its crypto calls are recorded like a member's.
-        let seeded = SeededCrypto::new(self.seed, &format!("thief {id}")).sharing(self.shared_results.clone());
+        let seeded = SeededCrypto::new(self.seed, &format!("thief {id}"))
+            .with_ciphersuite(self.policy.ciphersuite)
+            .sharing(self.shared_results.clone());
         let crypto = Arc::new(Layered(seeded));
         let log = self.recorder.facts.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));

@@ -129,7 +129,9 @@ impl Device {
     ) -> Result<Self, StepFailure> {
         let DeviceSetup { seed, policy, suffix, shared_results, shared_values, faults, auditor } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
-        let seeded = SeededCrypto::new(*seed, name.as_str()).sharing(shared_results.clone());
+        let seeded = SeededCrypto::new(*seed, name.as_str())
+            .with_ciphersuite(policy.ciphersuite)
+            .sharing(shared_results.clone());
         let crypto = Arc::new(Layered(seeded));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let mut store = CrashableStore::new(shared_values);

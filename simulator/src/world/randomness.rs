@@ -20,7 +20,8 @@
 //! - *By content*: OpenMLS seals the path secrets of a commit (RFC 9420, 7.5) on several threads,
 //!   in an order that depends on the machine. Therefore the random bytes of a sealing are a hash of
 //!   the substream's key and of all inputs of the sealing. The order does not matter. The same
-//!   sealing twice in a step gives the same ciphertext.
+//!   sealing twice in a step gives the same ciphertext. That includes both parts of X-Wing, whose
+//!   encapsulation takes its 64 bytes from the provider.
 
 mod known_hashes;
 mod shared_results;
@@ -30,7 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use openmls_traits::types::{
-    CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput, SignatureScheme,
+    Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput,
+    SignatureScheme,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -81,6 +83,19 @@ impl SeededCrypto {
             substream: Mutex::new(Substream::new(seed, device, "".into())),
             deterministic: DefaultCrypto::new(NoRandomness),
             shared_results: Arc::default(),
+        }
+    }
+
+    /// Supports this ciphersuite, besides those of every device. A device lists all ciphersuites of
+    /// its cryptography in its leaf (RFC 9420, 7.2), so only a post-quantum group changes that list.
+    #[must_use]
+    pub fn with_ciphersuite(self, ciphersuite: Ciphersuite) -> Self {
+        match ciphersuite {
+            #[cfg(feature = "post-quantum")]
+            Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519 => {
+                Self { deterministic: DefaultCrypto::post_quantum(NoRandomness), ..self }
+            }
+            _ => self,
         }
     }
 

@@ -58,6 +58,7 @@ impl World<'_> {
             unordered_commits: self.recorder.unordered_commits(),
             costs: self.recorder.facts.costs(),
             contention: Box::new(self.recorder.costs.contention()),
+            end: self.recorder.elapsed(),
             compromises,
         }
     }

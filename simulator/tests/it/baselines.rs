@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, process::Command};
 
 use regrow_simulator::{
+    cost::Operation,
     model,
     report::{RunOutcome, comparison::ProtocolTotals, costs::CostTable},
     scenario::{Protocol, Scenario, read},
@@ -208,6 +209,10 @@ fn partial_clients_join_without_the_tree() {
     let (of_mls, of_partial) = (rows(&mls), rows(&partial));
     assert_eq!(of_mls[2]["joiner_verifications_max"], "65");
     assert_eq!(of_partial[2]["joiner_verifications_max"], "1");
+    // A joiner hashes the group info, the reference and the transcript, and two proofs of seven nodes.
+    assert_eq!(of_partial[2]["joiner_hashes_max"], (3 + 2 * 7).to_string());
+    // A receiver hashes the two transcripts and three proofs, and no tree.
+    assert_eq!(of_partial[3]["receiver_hashes_max"], (2 + 3 * 7).to_string());
     let bytes = |row: &BTreeMap<String, String>, column: &str| row[column].parse::<u64>().unwrap();
     assert!(bytes(&of_partial[2], "joiner_welcome_bytes") < bytes(&of_mls[2], "joiner_welcome_bytes") / 4);
     // The commit itself is the same, and the annotations come on top.
@@ -320,4 +325,139 @@ fn compare_shows_every_protocol() {
     assert_eq!(refused.status.code(), Some(2));
     let error = String::from_utf8(refused.stderr).unwrap();
     assert!(error.contains("the cost model has no such step"), "{error}");
+}
+
+/// A history with every kind of step that the cost model has.
+fn all_kinds_of_steps() -> Value {
+    let mut steps = vec![
+        json!({ "create": { "by": "m1" } }),
+        json!({ "add": { "by": "m1", "who": names(2, 4) } }),
+        json!({ "add": { "by": "m2", "who": names(5, 9) } }),
+        send(1, "a"),
+        send(2, "b"),
+        send(1, "c"),
+        json!({ "update": { "by": "m3", "signature_key": true } }),
+        json!({ "propose": { "by": "m4", "update": true } }),
+        json!({ "propose": { "by": "m4", "update": true } }),
+        json!({ "propose": { "by": "m5", "add": "m10" } }),
+        json!({ "propose": { "by": "m5", "remove": "m6" } }),
+        json!({ "commit": { "by": "m2" } }),
+        send(4, "d"),
+        send(4, "e"),
+        json!({ "join": { "who": "m11" } }),
+        send(11, "f"),
+        json!({ "offline": { "who": ["m7", "m8"] } }),
+        remove(1, 3),
+        send(1, "g"),
+        json!({ "rejoin": { "who": "m9" } }),
+        json!({ "add": { "by": "m10", "who": "m3" } }),
+        send(3, "h"),
+        send(2, "i"),
+        json!({ "online": { "who": ["m7", "m8"] } }),
+        json!({ "race": [
+            { "add": { "by": "m2", "who": "m12" } }, { "remove": { "by": "m4", "who": "m5" } },
+            { "update": { "by": "m1" } }, { "join": { "who": "m13" } },
+        ] }),
+        json!({ "leave": { "who": "m7" } }),
+        json!({ "commit": { "by": "m8" } }),
+        json!({ "propose": { "by": "m4", "add": "m14" } }),
+        json!({ "update": { "by": "m4" } }),
+    ];
+    // One post-quantum commit for 50 updates, and none soon after it.
+    steps.extend((0..53).map(|turn| update(if turn % 2 == 0 { 1 } else { 4 })));
+    steps.push(remove(1, 4));
+    steps.push(json!({ "update": { "by": "m1", "signature_key": true } }));
+    steps.extend([send(1, "j"), send(9, "k"), send(1, "l")]);
+    json!(steps)
+}
+
+/// The totals of a run: bytes, deliveries, contention, and the counts of the roles. Hashes are left
+/// out, because a build without `--release` counts more of them.
+fn totals(outcome: &RunOutcome) -> BTreeMap<String, u64> {
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for row in rows(outcome) {
+        for (column, cell) in row {
+            let is_count = ["_sum", "_bytes", "_max"].iter().any(|end| column.ends_with(end));
+            if let (true, Ok(number)) = (is_count || column.starts_with("committer_"), cell.parse::<u64>()) {
+                *all.entry(column).or_default() += number;
+            }
+        }
+    }
+    for (name, count) in outcome.figures.costs.values().flat_map(|counts| counts.named()) {
+        *all.entry(format!("all operations: {name}")).or_default() += count;
+    }
+    let (uploaded, deliveries, delivered) = traffic(outcome);
+    let contention = &outcome.figures.contention;
+    let others = [
+        ("message uploads", uploaded),
+        ("message deliveries", deliveries),
+        ("message deliveries, bytes", delivered),
+        ("deliveries", outcome.costs.iter().map(|entry| entry.service.deliveries).sum()),
+        ("lost commits", contention.lost),
+        ("lost bytes", contention.wasted_bytes),
+        ("lost seals", contention.wasted_operations.hpke_seals),
+        ("lost derivations", contention.wasted_operations.kdf),
+    ];
+    all.extend(others.map(|(name, number)| (name.to_owned(), number)));
+    all.retain(|name, number| *number > 0 && !name.contains("hash"));
+    all
+}
+
+/// Every rule of a protocol changes a total of this history, so no rule changes unseen. The file has
+/// the totals. After a change that is meant, write the printed rows into it.
+#[test]
+fn totals_of_one_history_are_pinned() {
+    let x25519 = json!({ "publish_group_info": true });
+    let x_wing = json!({ "ciphersuite": "MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519", "publish_group_info": true });
+    let mut runs: Vec<_> = Protocol::ALL.iter().map(|protocol| (*protocol, "X25519", &x25519)).collect();
+    // With a post-quantum ciphersuite, sessions begin with PQXDH.
+    runs.push((Protocol::Pairwise, "X-Wing", &x_wing));
+    let mut table = String::new();
+    for (protocol, suite, group) in runs {
+        let outcome = run(protocol, 14, group, &all_kinds_of_steps());
+        for (name, number) in totals(&outcome) {
+            table += &format!("{};{suite};{name};{number}\n", protocol.name());
+        }
+    }
+    let pinned = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/baselines_totals.csv")).unwrap();
+    let changed: Vec<_> = table.lines().filter(|row| !pinned.lines().any(|known| known == *row)).collect();
+    assert!(changed.is_empty(), "{changed:#?}");
+    assert_eq!(table, pinned);
+}
+
+#[test]
+fn combiner_counts_updates_from_the_last_full_commit() {
+    let mut steps = vec![create(16)];
+    steps.extend((0..25).map(|_| update(3)));
+    steps.push(json!({ "join": { "who": "m17" } }));
+    steps.extend((0..101).map(|_| update(4)));
+    let group = json!({ "publish_group_info": true });
+    let (mls, combined) =
+        (run(Protocol::Mls, 17, &group, &json!(steps)), run(Protocol::AmortizedPqCombiner, 17, &group, &json!(steps)));
+    let sizes = |outcome: &RunOutcome| outcome.costs.iter().filter_map(|entry| entry.bytes.commit).collect::<Vec<_>>();
+    let is_full: Vec<_> = sizes(&mls).iter().zip(sizes(&combined)).map(|(mls, combined)| *mls < combined).collect();
+    let full: Vec<_> = is_full.iter().enumerate().filter(|(_, full)| **full).map(|(number, _)| number).collect();
+    // The creation, the external commit, and the fiftieth and the hundredth update after it.
+    assert_eq!(full, [0, 26, 76, 126]);
+}
+
+#[test]
+fn sender_key_of_a_member_that_rejoins_is_not_trusted_with_old_keys() {
+    let group = json!({ "publish_group_info": true });
+    let steps = json!([create(4), send(1, "a"), { "rejoin": { "who": "m2" } }, send(1, "b")]);
+    let outcome = run(Protocol::SenderKeys, 4, &group, &steps);
+    let made: u64 = outcome.figures.costs.values().map(|counts| counts.signature_keys).sum();
+    assert_eq!(made, 2, "a rejoin is a removal, so the sender makes a new key");
+}
+
+#[test]
+fn newcomer_that_has_spoken_gets_the_sender_key_in_its_session() {
+    let add = json!({ "add": { "by": "m1", "who": "m4" } });
+    let steps = json!([create(3), send(1, "a"), add, send(4, "b"), send(1, "c"), send(1, "d")]);
+    let outcome = run(Protocol::SenderKeys, 4, &json!({}), &steps);
+    // a: keys for two. b: keys for three, in new sessions. c: the key for m4, whose session m4 began.
+    let keys = 5 * PREKEY_MESSAGE + MESSAGE;
+    assert_eq!(traffic(&outcome).0, keys + 4 * SENDER_KEY_MESSAGE);
+    // The calls of senders: three of them distribute a key, and all four send a message.
+    assert_eq!(outcome.figures.costs[&Operation::Send].calls, 3 + 4);
 }

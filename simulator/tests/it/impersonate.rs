@@ -294,6 +294,7 @@ fn a_new_signature_key_stops_reentry() {
         "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
         "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
         "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
+        "MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519",
     ];
     for (mode, suite) in MODES.into_iter().flat_map(|mode| suites.map(|suite| (mode, suite))) {
         let group = json!({ "handshake": mode, "ciphersuite": suite });

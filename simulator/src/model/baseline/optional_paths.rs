@@ -26,6 +26,7 @@ mod tests {
         assert!(!has_path(&add));
         assert!(!has_path(&CommitParts { referred: referred(Change::Add(3)), ..CommitParts::default() }));
         assert!(has_path(&CommitParts { updates: true, ..add.clone() }));
+        assert!(has_path(&CommitParts { new_signature_key: true, ..add.clone() }));
         assert!(has_path(&CommitParts { remove: vec![2], ..add.clone() }));
         assert!(has_path(&CommitParts { referred: referred(Change::Update), ..add.clone() }));
         assert!(has_path(&CommitParts { referred: referred(Change::Remove(3)), ..add }));

@@ -45,10 +45,8 @@ impl<'n> SenderKeys<'n> {
 
     fn change(&mut self, removed: &[DeviceNumber]) {
         if !removed.is_empty() {
+            // All keys are older now, also those of the removed members.
             self.last_removal = self.roster.tick();
-            for device in removed {
-                self.keys.remove(device);
-            }
         }
     }
 }

@@ -283,4 +283,33 @@ mod tests {
         assert_eq!(removal.receivers, BTreeMap::from([((1, 2), 1), ((2, 2), 1)]));
         assert_eq!((tree.leaves(), tree.blank_parents()), (4, 0));
     }
+
+    #[test]
+    fn leaf_of_a_removed_member_is_tainted_by_nobody() {
+        let (mut tree, _) = four();
+        // The member at leaf 2 makes its own keys, so A taints only leaf 3 and leaf 1.
+        tree.refresh(2, 2, &[], &[], &[2]);
+        tree.refresh(B, 1, &[], &[], &[B]);
+        tree.remove(3);
+        tree.refresh(B, 1, &[], &[3], &[B]);
+        // Leaf 3 is free, so A refreshes its own path alone.
+        assert_eq!(tree.refresh(A, 0, &[], &[], &[A]).nodes, 3);
+    }
+
+    #[test]
+    fn seed_of_a_parent_follows_from_the_child_on_the_path_of_the_committer() {
+        let mut tree = TaintedTree::new();
+        let new: Vec<_> = (0..7).map(|_| tree.add()).collect();
+        tree.refresh(A, 0, &new, &[], &[A]);
+        for leaf in 0..8 {
+            tree.refresh(leaf, leaf, &[], &[], &[leaf]);
+        }
+        tree.remove(0);
+        tree.remove(2);
+        let removal = tree.refresh(7, 7, &[], &[0, 2], &[7]);
+        // The root follows from the right child. The members of the left half open its seed: leaf 1
+        // opens two, and leaf 3 three. Those of the right half open one.
+        let expected = BTreeMap::from([((2, 3), 1), ((3, 3), 1), ((1, 3), 1), ((1, 2), 2)]);
+        assert_eq!(removal.receivers, expected);
+    }
 }

@@ -1,4 +1,5 @@
-//! The frame of a plot: legend, axes, ticks and labels around a panel with the data.
+//! The frame of a plot: legend, axes, ticks and labels around a panel with the data, or around
+//! several panels one above the other.
 
 use super::{
     canvas::{Anchor, Canvas, Spot},
@@ -14,6 +15,16 @@ const GAP: f64 = 9.0;
 
 /// The height of a line of text.
 const LINE: f64 = FONT + 3.0;
+
+/// The distance between two panels: the ticks of the upper panel, and some space.
+const BETWEEN: f64 = FONT + 10.0;
+
+/// The vertical axis of a panel.
+#[derive(Clone, Debug)]
+pub(super) struct Vertical {
+    pub(super) scale: Scale,
+    pub(super) label: String,
+}
 
 /// The horizontal axis of a plot.
 #[derive(Clone, Debug)]
@@ -44,56 +55,85 @@ pub(super) enum Sample {
     Fill(&'static str),
 }
 
-/// A frame around a panel, with the positions of values in it.
+/// A frame around panels, with the positions of values in the selected panel.
 pub(super) struct Frame {
     pub(super) canvas: Canvas,
     horizontal: Horizontal,
-    vertical: Scale,
+    panels: Vec<Vertical>,
+    selected: usize,
     left: f64,
+    /// The upper end of the first panel.
     top: f64,
 }
 
 impl Frame {
-    /// Draws a frame.
+    /// Draws a frame with one panel.
     pub(super) fn draw(
         horizontal: Horizontal,
         vertical: Scale,
         (x_label, y_label): (&str, &str),
         legend: &[LegendEntry],
     ) -> Self {
+        let panel = Vertical { scale: vertical, label: y_label.to_owned() };
+        Self::with_panels(horizontal, vec![panel], x_label, legend)
+    }
+
+    /// Draws a frame with these panels, and selects the first one.
+    pub(super) fn with_panels(
+        horizontal: Horizontal,
+        panels: Vec<Vertical>,
+        x_label: &str,
+        legend: &[LegendEntry],
+    ) -> Self {
         let mut canvas = Canvas::default();
         let top = draw_legend(&mut canvas, legend);
-        let widest = vertical.ticks.iter().map(|tick| width(&label(*tick))).fold(0.0, f64::max);
+        let ticks = panels.iter().flat_map(|panel| &panel.scale.ticks);
+        let widest = ticks.map(|tick| width(&label(*tick))).fold(0.0, f64::max);
         let left = MARGIN + LINE + widest + 6.0;
-        let mut frame = Self { canvas, horizontal, vertical, left, top };
-        frame.draw_vertical(y_label);
-        frame.draw_horizontal(x_label);
-        let (bottom, right) = (frame.bottom(), frame.right());
-        frame.canvas.rule((left, top), (left, bottom), INK, 0.7);
-        frame.canvas.rule((left, bottom), (right, bottom), INK, 0.7);
+        let mut frame = Self { canvas, horizontal, panels, selected: 0, left, top };
+        for panel in 0..frame.panels.len() {
+            frame.select(panel);
+            frame.draw_vertical();
+            // The panels have the same horizontal axis, so the last one has its name.
+            frame.draw_horizontal((panel + 1 == frame.panels.len()).then_some(x_label));
+            let ((left, top), (right, bottom)) = (frame.begins(), frame.ends());
+            frame.canvas.rule((left, top), (left, bottom), INK, 0.7);
+            frame.canvas.rule((left, bottom), (right, bottom), INK, 0.7);
+        }
+        frame.select(0);
         frame
+    }
+
+    /// Selects the panel in which positions are.
+    pub(super) fn select(&mut self, panel: usize) {
+        self.selected = panel;
     }
 
     fn right(&self) -> f64 {
         WIDTH - MARGIN - 6.0
     }
 
-    fn bottom(&self) -> f64 {
-        self.top + PANEL
+    fn top(&self) -> f64 {
+        self.top + self.selected as f64 * (PANEL + BETWEEN)
     }
 
-    fn draw_vertical(&mut self, text: &str) {
-        for tick in self.vertical.ticks.clone() {
+    fn bottom(&self) -> f64 {
+        self.top() + PANEL
+    }
+
+    fn draw_vertical(&mut self) {
+        let Some(Vertical { scale, label: text }) = self.panels.get(self.selected).cloned() else { return };
+        for tick in scale.ticks {
             let y = self.y(tick);
             self.canvas.rule((self.left, y), (self.right(), y), GRID, 0.5);
             self.canvas.rule((self.left - 2.5, y), (self.left, y), INK, 0.7);
             self.canvas.text((self.left - 4.0, y + FONT * 0.35), Anchor::End, &label(tick));
         }
-        let middle = self.top + PANEL / 2.0;
-        self.canvas.vertical_text((MARGIN + FONT * 0.8, middle), text);
+        let middle = self.top() + PANEL / 2.0;
+        self.canvas.vertical_text((MARGIN + FONT * 0.8, middle), &text);
     }
 
-    fn draw_horizontal(&mut self, text: &str) {
+    fn draw_horizontal(&mut self, text: Option<&str>) {
         let bottom = self.bottom();
         let ticks: Vec<(f64, String)> = match &self.horizontal {
             Horizontal::Numbers(scale) => scale.ticks.iter().map(|tick| (self.x(*tick), label(*tick))).collect(),
@@ -107,12 +147,16 @@ impl Frame {
             let half = width(&text) / 2.0;
             // A label that would touch the label before it is left out. Its tick remains.
             if x - half >= free_from {
-                self.canvas.text((x, bottom + 3.0 + FONT), Anchor::Middle, &text);
+                // The label of the last tick stays inside of the picture.
+                let middle = x.min(WIDTH - half);
+                self.canvas.text((middle, bottom + 3.0 + FONT), Anchor::Middle, &text);
                 free_from = x + half + 3.0;
             }
         }
         let middle = (self.left + self.right()) / 2.0;
-        self.canvas.text((middle, bottom + 5.0 + 2.0 * FONT + 1.0), Anchor::Middle, text);
+        if let Some(text) = text {
+            self.canvas.text((middle, bottom + 5.0 + 2.0 * FONT + 1.0), Anchor::Middle, text);
+        }
     }
 
     /// The horizontal position of a number.
@@ -126,7 +170,8 @@ impl Frame {
 
     /// The vertical position of a number.
     pub(super) fn y(&self, value: f64) -> f64 {
-        self.bottom() - self.vertical.place(value) * PANEL
+        let place = self.panels.get(self.selected).map_or(0.0, |panel| panel.scale.place(value));
+        self.bottom() - place * PANEL
     }
 
     pub(super) fn spot(&self, (x, y): Spot) -> Spot {
@@ -150,11 +195,12 @@ impl Frame {
 
     /// The left end of the panel, and the upper end.
     pub(super) fn begins(&self) -> Spot {
-        (self.left, self.top)
+        (self.left, self.top())
     }
 
     /// The picture as the text of a file.
-    pub(super) fn finish(self, title: &str) -> String {
+    pub(super) fn finish(mut self, title: &str) -> String {
+        self.select(self.panels.len().saturating_sub(1));
         let height = self.bottom() + 2.0 * LINE + MARGIN + 1.0;
         self.canvas.finish(title, height)
     }

@@ -1,15 +1,22 @@
-//! A plot of one figure against another: a labelled point for each point of a grid.
+//! A plot of figures against a cost: a labelled point for each point of a grid, in a panel for each
+//! figure.
 
 use super::{
     canvas::{Anchor, Spot},
-    frame::{Frame, Horizontal, LegendEntry, Sample},
+    frame::{Frame, Horizontal, LegendEntry, Sample, Vertical},
     lines::{Axes, legend},
     scale::Scale,
     style::{FONT, Style, width},
 };
 use crate::sweep::statistics::Statistics;
 
-/// One point: its series, its label, and its two figures.
+/// One panel: the label of its vertical axis, and its points.
+pub(super) struct Panel {
+    pub(super) label: String,
+    pub(super) points: Vec<FrontierPoint>,
+}
+
+/// One point: its series, its label, its cost and its figure.
 pub(super) struct FrontierPoint {
     pub(super) series: usize,
     pub(super) label: String,
@@ -20,19 +27,31 @@ pub(super) struct FrontierPoint {
 /// A rectangle around a text or a marker: its left, upper, right and lower end.
 type Extent = (f64, f64, f64, f64);
 
-/// Draws the points, with lines for the 95 % confidence intervals.
-pub(super) fn draw(axes: &Axes, series: &[String], points: &[FrontierPoint]) -> String {
-    let values = |figure: fn(&FrontierPoint) -> &Statistics| {
-        points.iter().flat_map(move |point| {
-            let figure = figure(point);
-            let (low, high) = figure.interval.unwrap_or((figure.mean, figure.mean));
-            [figure.mean, low, high]
-        })
+/// Draws the panels one above the other, with the same costs from left to right. Lines through a
+/// point are its 95 % confidence intervals.
+pub(super) fn draw(axes: &Axes, series: &[String], panels: &[Panel]) -> String {
+    let all = panels.iter().flat_map(|panel| &panel.points);
+    let horizontal = Horizontal::Numbers(Scale::over(all.flat_map(|point| ends(&point.x)), axes.log_x));
+    let vertical = |panel: &Panel| Vertical {
+        scale: Scale::over(panel.points.iter().flat_map(|point| ends(&point.y)), axes.log_y),
+        label: panel.label.clone(),
     };
-    let horizontal = Horizontal::Numbers(Scale::over(values(|point| &point.x), axes.log_x));
-    let vertical = Scale::over(values(|point| &point.y), axes.log_y);
     let legend: Vec<LegendEntry> = legend(series.iter(), |number| Sample::Marker(Style::of(number)));
-    let mut frame = Frame::draw(horizontal, vertical, (&axes.x_label, &axes.y_label), &legend);
+    let mut frame = Frame::with_panels(horizontal, panels.iter().map(vertical).collect(), &axes.x_label, &legend);
+    for (number, panel) in panels.iter().enumerate() {
+        frame.select(number);
+        draw_points(&mut frame, &panel.points);
+    }
+    frame.finish(&axes.title)
+}
+
+/// The mean and the ends of its interval.
+fn ends(figure: &Statistics) -> [f64; 3] {
+    let (low, high) = figure.interval.unwrap_or((figure.mean, figure.mean));
+    [figure.mean, low, high]
+}
+
+fn draw_points(frame: &mut Frame, points: &[FrontierPoint]) {
     let mut taken: Vec<Extent> = Vec::new();
     for point in points {
         let style = Style::of(point.series);
@@ -52,11 +71,10 @@ pub(super) fn draw(axes: &Axes, series: &[String], points: &[FrontierPoint]) -> 
     }
     for point in points {
         let spot = frame.spot((point.x.mean, point.y.mean));
-        let (start, extent) = place(&frame, spot, &point.label, &taken);
+        let (start, extent) = place(frame, spot, &point.label, &taken);
         frame.canvas.text(start, Anchor::Start, &point.label);
         taken.push(extent);
     }
-    frame.finish(&axes.title)
 }
 
 /// The start of a label: the first position around the point that is inside of the panel and free.

@@ -5,7 +5,7 @@
 //! | this one | from the plot of a sweep file to the data that a plot shows |
 //! | `lines` | lines of means with confidence intervals, and distributions |
 //! | `bytes` | stacked bytes by kind |
-//! | `frontier` | a figure against a figure, with labelled points |
+//! | `frontier` | figures against a cost, with labelled points |
 //! | `frame` | legend, axes, ticks and labels |
 //! | `canvas` | the elements of SVG |
 //! | `scale` | linear and logarithmic scales, and round ticks |
@@ -28,17 +28,27 @@ use self::{
     frontier::FrontierPoint,
     lines::{Axes, Distribution, Line},
 };
-use crate::sweep::{EntrySample, Plan, PlotKind, PlotSpec, Quantity, figures, statistics::Statistics, tables::Sample};
+use crate::sweep::{
+    CostAxis, EntrySample, Plan, PlotKind, PlotSpec, Quantity, figures, statistics::Statistics, tables::Sample,
+    times::PredictedSeconds,
+};
 
 /// The figures that a bar of bytes needs: commits, their update paths, and the other kinds.
 const COMMIT: &str = "commit_bytes";
 const UPDATE_PATH: &str = "update_path_bytes";
 const OTHERS: [&str; 3] = ["proposal_bytes", "welcome_bytes", "group_info_bytes"];
 
-/// Draws one plot of a sweep.
+/// Draws one plot of a sweep. `seconds` are the predicted times of its runs, if there is a
+/// calibration.
 #[must_use]
-pub fn draw(spec: &PlotSpec, plan: &Plan<'_>, sample: &Sample, entries: &EntrySample) -> String {
-    Drawing { spec, plan, sample, entries }.draw()
+pub fn draw(
+    spec: &PlotSpec,
+    plan: &Plan<'_>,
+    sample: &Sample,
+    entries: &EntrySample,
+    seconds: Option<&PredictedSeconds>,
+) -> String {
+    Drawing { spec, plan, sample, entries, seconds }.draw()
 }
 
 struct Drawing<'d> {
@@ -46,6 +56,7 @@ struct Drawing<'d> {
     plan: &'d Plan<'d>,
     sample: &'d Sample,
     entries: &'d EntrySample,
+    seconds: Option<&'d PredictedSeconds>,
 }
 
 impl Drawing<'_> {
@@ -71,8 +82,12 @@ impl Drawing<'_> {
                 bytes::draw(&self.axes(self.axis_label(*x), "uploaded (bytes)".to_owned()), &bars)
             }
             PlotKind::Frontier { x, y, label } => {
-                let axes = self.axes(quantity_label(*x), quantity_label(*y));
-                frontier::draw(&axes, &self.series_names(), &self.frontier(*x, *y, *label))
+                let panel = |y: &Quantity| frontier::Panel {
+                    label: self.spec.y_label.clone().unwrap_or_else(|| quantity_label(*y)),
+                    points: self.frontier(*x, *y, *label),
+                };
+                let panels: Vec<_> = y.iter().map(panel).collect();
+                frontier::draw(&self.axes(cost_label(*x), String::new()), &self.series_names(), &panels)
             }
         }
     }
@@ -170,7 +185,14 @@ impl Drawing<'_> {
         Some(Bar { label: self.plan.sweep.axes[axis].values[value].label.clone(), parts })
     }
 
-    fn frontier(&self, x: Quantity, y: Quantity, label: Option<usize>) -> Vec<FrontierPoint> {
+    fn cost(&self, point: usize, cost: CostAxis) -> Option<Statistics> {
+        match cost {
+            CostAxis::Figure(quantity) => self.sample.statistics(point, quantity),
+            CostAxis::PredictedSeconds => self.seconds?.statistics(point),
+        }
+    }
+
+    fn frontier(&self, x: CostAxis, y: Quantity, label: Option<usize>) -> Vec<FrontierPoint> {
         let one = |point: usize| {
             let label = label.map(|axis| {
                 let value = self.plan.points[point].values[axis];
@@ -179,11 +201,19 @@ impl Drawing<'_> {
             Some(FrontierPoint {
                 series: self.series_of(point),
                 label: label.unwrap_or_default(),
-                x: self.sample.statistics(point, x)?,
+                x: self.cost(point, x)?,
                 y: self.sample.statistics(point, y)?,
             })
         };
         self.points().filter_map(one).collect()
+    }
+}
+
+/// The label of the horizontal axis of a frontier.
+fn cost_label(cost: CostAxis) -> String {
+    match cost {
+        CostAxis::Figure(quantity) => quantity_label(quantity),
+        CostAxis::PredictedSeconds => "predicted time of all devices (CPU seconds)".to_owned(),
     }
 }
 

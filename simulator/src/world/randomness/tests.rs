@@ -5,10 +5,12 @@ use openmls_traits::types::{Ciphersuite, HpkeKeyPair};
 
 use super::*;
 
-const SUITES: [Ciphersuite; 3] = [
+const SUITES: &[Ciphersuite] = &[
     Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
     Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
     Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+    #[cfg(feature = "post-quantum")]
+    Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519,
 ];
 const X25519: Ciphersuite = SUITES[0];
 const INFO: &[u8] = b"info";
@@ -41,7 +43,7 @@ fn export(crypto: &SeededCrypto, suite: Ciphersuite) -> (KemOutput, ExporterSecr
 /// Everything that a device can draw.
 fn all_draws(crypto: &SeededCrypto) -> Vec<Vec<u8>> {
     let mut draws = vec![crypto.random_bytes(40).unwrap()];
-    for suite in SUITES {
+    for &suite in SUITES {
         let (private, public) = crypto.signature_key_gen(suite.signature_algorithm()).unwrap();
         let sealed = seal(crypto, suite, b"secret");
         let (kem_output, exported) = export(crypto, suite);
@@ -90,7 +92,7 @@ fn draws_within_a_step_are_fresh() {
     let crypto = alice("1");
 
     assert_ne!(crypto.random_bytes(32), crypto.random_bytes(32));
-    for suite in SUITES {
+    for &suite in SUITES {
         let scheme = suite.signature_algorithm();
         assert_ne!(crypto.signature_key_gen(scheme), crypto.signature_key_gen(scheme));
         let ((first, _), (second, _)) = (export(&crypto, suite), export(&crypto, suite));
@@ -175,7 +177,7 @@ fn every_input_of_a_sealing_changes_its_ephemeral_key() {
 
 #[test]
 fn system_provider_opens_the_ciphertext() {
-    for suite in SUITES {
+    for &suite in SUITES {
         let sealed = seal(&alice("1"), suite, b"secret");
 
         let opened =
@@ -187,7 +189,7 @@ fn system_provider_opens_the_ciphertext() {
 
 #[test]
 fn system_provider_exports_the_same_secret_on_the_other_side() {
-    for suite in SUITES {
+    for &suite in SUITES {
         let (kem_output, sent) = export(&alice("1"), suite);
 
         let received = DefaultCrypto::default()
@@ -228,7 +230,7 @@ fn unsupported_scheme_is_refused() {
 
 #[test]
 fn bad_public_key_is_refused() {
-    for suite in SUITES {
+    for &suite in SUITES {
         let sealed = alice("1").hpke_seal(suite.hpke_config(), b"short", INFO, AAD, b"secret");
 
         assert_eq!(sealed, Err(CryptoError::CryptoLibraryError));
@@ -277,7 +279,7 @@ fn shared_verification_lets_no_bad_signature_through() {
 #[test]
 fn shared_decryption_opens_nothing_with_other_inputs() {
     let [alice, bob] = sharing_devices();
-    for suite in SUITES {
+    for &suite in SUITES {
         let (owner, sealed) = (receiver(suite), seal(&alice, suite, b"secret"));
         let open = |crypto: &SeededCrypto, key: &[u8], info: &[u8], aad: &[u8]| {
             crypto.hpke_open(suite.hpke_config(), &sealed, key, info, aad)
@@ -298,7 +300,7 @@ fn shared_decryption_opens_nothing_with_other_inputs() {
 fn shared_results_are_those_of_the_provider() {
     let (devices, provider) = (sharing_devices(), DefaultCrypto::default());
     for crypto in &devices {
-        for suite in SUITES {
+        for &suite in SUITES {
             for input in [[3; 32], [4; 32]] {
                 let shared = crypto.derive_hpke_keypair(suite.hpke_config(), &input).unwrap();
                 let own = provider.derive_hpke_keypair(suite.hpke_config(), &input).unwrap();

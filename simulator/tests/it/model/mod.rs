@@ -88,14 +88,17 @@ struct Setting {
 const X25519: &str = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 const P256: &str = "MLS_128_DHKEMP256_AES128GCM_SHA256_P256";
 const CHACHA20: &str = "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519";
+const X_WING: &str = "MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519";
 
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 8] = [
     Setting { ciphersuite: X25519, handshake: "assisted", padding: 128, publishes_group_info: false },
     Setting { ciphersuite: X25519, handshake: "opaque", padding: 0, publishes_group_info: true },
     Setting { ciphersuite: X25519, handshake: "opaque", padding: 100, publishes_group_info: false },
     Setting { ciphersuite: CHACHA20, handshake: "assisted", padding: 0, publishes_group_info: true },
     Setting { ciphersuite: P256, handshake: "assisted", padding: 64, publishes_group_info: true },
     Setting { ciphersuite: P256, handshake: "opaque", padding: 128, publishes_group_info: false },
+    Setting { ciphersuite: X_WING, handshake: "assisted", padding: 128, publishes_group_info: false },
+    Setting { ciphersuite: X_WING, handshake: "opaque", padding: 0, publishes_group_info: true },
 ];
 
 /// Compares random histories of this shape, in all settings. Returns the number of epochs.
@@ -118,7 +121,7 @@ fn compare(seeds: Range<u64>, shape: impl Fn(u64) -> Shape + Sync) -> u64 {
 
 #[test]
 fn ten_thousand_epochs_of_random_histories_cost_the_same_on_both() {
-    let mut epochs = compare(0..34, |seed| Shape {
+    let mut epochs = compare(0..26, |seed| Shape {
         devices: 6 + seed as usize % 12,
         initial: 1 + seed as usize % 6,
         epochs: 50,

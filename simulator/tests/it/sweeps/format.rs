@@ -75,6 +75,16 @@ fn plots_are_checked_against_axes_and_figures() {
     assert_refused(&with("/plots/1/only", json!({})), "the plot would mix the values of the axis `padding`");
     assert_refused(&with("/plots/2/y", json!("who")), "plots[2].y: unknown column `who`");
     assert_refused(&with("/plots/4/y", json!("exposed_messages")), "only a sweep with `thefts` has the figure");
+    assert_refused(&with("/plots/4/y", json!("exposed_time_s")), "only a sweep with `thefts` has the figure");
+    assert_refused(&with("/plots/4/y", json!(["commits", "commit"])), "plots[4].y[1]: unknown figure `commit`");
+    assert_refused(&with("/plots/4/y", json!([])), "plots[4].y: `y` has at least one element");
+    let four = json!(["commits", "epochs", "entries", "adds"]);
+    assert_refused(&with("/plots/4/y", four), "plots[4].y: `y` has at most 3 elements, found 4");
+    assert_refused(&with("/plots/4/x", json!("predicted")), "plots[4].x: unknown figure `predicted`");
+    assert_refused(&with("/plots/0/y", json!("predicted_s")), "plots[0].y: unknown figure `predicted_s`");
+    let mut labelled = with("/plots/4/y", json!(["commits", "epochs"]));
+    labelled["plots"][4]["y_label"] = json!("both");
+    assert_refused(&labelled, "plots[4].y_label: a plot with panels has no `y_label`");
 }
 
 #[test]

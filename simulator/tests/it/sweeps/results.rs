@@ -158,22 +158,25 @@ fn thefts_have_figures_that_follow_from_the_seed() {
 }
 
 /// A calibration with a time of one second for each signature.
-#[test]
-fn predicted_times_are_counts_times_unit_times() {
-    let folder = folder_with(&sweep());
+fn one_second_for_each_signature() -> serde_json::Value {
     let unit = serde_json::json!({
         "hpke_seal": 0.0, "hpke_open": 0.0, "hpke_export": 0.0, "key_pair": 0.0, "signature_key": 0.0,
         "signature": 1.0, "verification": 0.0, "kdf": 0.0, "mac": 0.0, "aead_seal": {}, "aead_open": {},
         "hash_call": 0.0, "hash_byte": 0.0, "random_byte": 0.0
     });
-    let calibration = serde_json::json!({
+    serde_json::json!({
         "regrow_calibration": 1,
         "program": { "version": "0", "sha256": "" },
         "machine": { "cores": 1, "os": "x", "arch": "y" },
         "measured": "",
         "providers": [{ "provider": "p", "ciphersuites": { "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519": unit } }]
-    });
-    fs::write(folder.path().join("regrow-calibration.json"), calibration.to_string()).unwrap();
+    })
+}
+
+#[test]
+fn predicted_times_are_counts_times_unit_times() {
+    let folder = folder_with(&sweep());
+    fs::write(folder.path().join("regrow-calibration.json"), one_second_for_each_signature().to_string()).unwrap();
     run(folder.path(), &[]);
     let column = |file: &str, name: &str| -> Vec<f64> {
         let mut table = csv::Reader::from_path(folder.path().join("out").join(file)).unwrap();
@@ -184,4 +187,58 @@ fn predicted_times_are_counts_times_unit_times() {
     assert!(signatures.iter().all(|count| *count > 0.0));
     assert_eq!(column("times.csv", "committer_predicted_s"), signatures);
     assert!(column("times.csv", "receiver_predicted_s").iter().all(|seconds| *seconds == 0.0));
+}
+
+/// The number of circles in a plot, and the number of texts with this content.
+fn circles_and_texts(plot: &str, content: &str) -> (usize, usize) {
+    (plot.matches("<circle ").count(), plot.matches(&format!(">{content}</text>")).count())
+}
+
+#[test]
+fn a_frontier_has_a_panel_for_each_figure() {
+    let mut sweep = sweep();
+    sweep["thefts"] = serde_json::json!({ "count": 2 });
+    sweep["plots"] = serde_json::json!([
+        { "name": "one", "kind": "frontier", "x": "public_key_operations", "y": "exposed_messages", "label": "padding" },
+        { "name": "two", "kind": "frontier", "x": "public_key_operations", "y": ["exposed_messages", "exposed_time_s"], "label": "padding" }
+    ]);
+    let folder = folder_with(&sweep);
+    let output = run(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    let plot = |name: &str| fs::read_to_string(folder.path().join(format!("out/plots/{name}.svg"))).unwrap();
+    let (one, two) = (plot("one"), plot("two"));
+    assert_eq!(circles_and_texts(&one, "exposed messages"), (4, 1));
+    assert_eq!(circles_and_texts(&two, "exposed messages"), (8, 1));
+    assert_eq!(circles_and_texts(&two, "exposed time (seconds)"), (8, 1));
+    // The panels have one horizontal axis.
+    assert_eq!(circles_and_texts(&two, "public key operations"), (8, 1));
+    assert!(two.starts_with(&one[..one.find("height").unwrap()]), "the upper panel is where the only one would be");
+}
+
+#[test]
+fn a_frontier_of_predicted_seconds_is_drawn_beside_the_tables_of_every_machine() {
+    let mut sweep = sweep();
+    sweep["plots"] = serde_json::json!([
+        { "name": "cpu", "kind": "frontier", "x": "predicted_s", "y": "members_at_end", "label": "padding" }
+    ]);
+    let folder = folder_with(&sweep);
+    let output = run(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let told = "the plot `cpu` needs the times of this machine; run `regrow calibrate`, and sweep again\n";
+    assert!(text(&output.stderr).ends_with(told), "{}", text(&output.stderr));
+    assert!(!folder.path().join("out/plots").exists() && !folder.path().join("out/times").exists());
+    assert_eq!(regrow(folder.path(), &["report", "out", "--html", "page.html"]).status.code(), Some(0));
+    let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert_eq!(page.matches("<svg ").count(), 0);
+
+    fs::write(folder.path().join("regrow-calibration.json"), one_second_for_each_signature().to_string()).unwrap();
+    let output = run(folder.path(), &[]);
+    assert!(!text(&output.stderr).contains("calibrate"), "{}", text(&output.stderr));
+    let plot = fs::read_to_string(folder.path().join("out/times/cpu.svg")).unwrap();
+    assert_eq!(circles_and_texts(&plot, "predicted time of all devices (CPU seconds)"), (4, 1));
+    assert!(!folder.path().join("out/plots").exists());
+    assert_eq!(regrow(folder.path(), &["report", "out", "--html", "page.html"]).status.code(), Some(0));
+    let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert_eq!(page.matches("<svg ").count(), 1);
 }
