@@ -7,6 +7,7 @@ mod compare;
 mod ending;
 mod explore;
 mod files;
+mod interrupt;
 mod matrix;
 mod output;
 mod report;
@@ -18,7 +19,7 @@ mod trace;
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use regrow_simulator::{scenario::schema, sweep::schema as sweep_schema};
+use regrow_simulator::{report::schema as results_schema, scenario::schema, sweep::schema as sweep_schema};
 
 pub(crate) use self::args::Cli;
 use self::{
@@ -40,7 +41,11 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Calibrate(args) => calibrate::calibrate(&args)?,
         Command::Sweep(args) => sweep::sweep(&args, runner)?,
         Command::Schema(args) => {
-            let schema = if args.sweep { sweep_schema::SCHEMA } else { schema::SCHEMA };
+            let schema = match (args.sweep, args.results) {
+                (true, _) => sweep_schema::SCHEMA.to_owned(),
+                (_, true) => results_schema::SCHEMA.to_owned(),
+                _ => schema(),
+            };
             output::stdout().write_all(schema.as_bytes())?;
             Ending::Passed
         }

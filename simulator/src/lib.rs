@@ -20,6 +20,7 @@
 //! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | [`trace`] | membership traces of real groups: reader and figures |
 //! | `choices` | random choices from a seed |
+//! | [`whole_file`] | output files that are whole or not there at all |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
@@ -36,5 +37,6 @@ pub mod report;
 pub mod scenario;
 pub mod sweep;
 pub mod trace;
+pub mod whole_file;
 mod wire;
 pub mod world;

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, Scenario, ServiceSettings, Step,
-    TheftScope, ThiefAction,
+    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, RunSettings, Scenario,
+    ServiceSettings, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -49,6 +49,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     let mut scenario = Scenario {
         name: format!("scenario {number} of seed {seed}"),
         about: None,
+        run: RunSettings::default(),
         seed: scenario_seed,
         fidelity: Fidelity::Real,
         protocol: Protocol::Mls,

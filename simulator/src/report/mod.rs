@@ -7,6 +7,8 @@
 //! | [`progress`] | the counts during a run |
 //! | [`transcript`] | the events of a run, as JSON Lines |
 //! | [`terminal`], [`json`], [`junit`] | writers of results, for a person, a program and a CI system |
+//! | [`schema`] | the JSON Schema of a result for a program |
+//! | [`titles`] | the titles of scenarios with the same name |
 //! | [`html`] | results and records as a page for a browser |
 //! | [`trace_stats`] | the figures of a trace |
 //! | [`costs`] | the costs of each entry of the log, as CSV |
@@ -25,7 +27,9 @@ pub mod plot;
 pub mod progress;
 pub mod record;
 pub mod result;
+pub mod schema;
 pub mod terminal;
+pub mod titles;
 pub mod trace_stats;
 pub mod transcript;
 mod xml;
@@ -33,7 +37,7 @@ mod xml;
 pub use matrix::Matrix;
 pub use record::RunRecord;
 pub use result::{
-    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, MessageTraffic, RunOptions, RunOutcome,
-    RunResult,
+    AuthenticationFigures, Cause, CompromiseFigures, Failure, Figures, FileOutcome, MessageTraffic, RunOptions,
+    RunOutcome, RunResult, Warning, WarningKind,
 };
 pub use transcript::{RecordedTranscript, Transcript};

@@ -274,10 +274,11 @@ impl ReadingExpectation {
             Self::Member { who, reads, cannot_read } => {
                 Self::Member { who: members(who, turn), reads: messages(reads), cannot_read: messages(cannot_read) }
             }
-            Self::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => Self::Thief {
+            Self::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected } => Self::Thief {
                 compromise: compromise.at_turn(turn),
                 reads: messages(reads),
                 cannot_read: messages(cannot_read),
+                healed: *healed,
                 heals_within: *heals_within,
                 accepted: *accepted,
                 detected: *detected,

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::{
+    describe::{Field, Kind, Object},
     json::{Entry, Json, SourceText},
     name::{MAX_NAME_LENGTH, TURN},
     parse::MAX_MEMBERS,
@@ -15,6 +16,16 @@ use super::{
     word::Word,
 };
 use crate::churn::{Decimal, Rate};
+
+/// One name, a list of names, or a row of numbered names.
+pub(super) const NAMES: &[Kind] = &[Kind::Name, Kind::NameList(1, MAX_MEMBERS), Kind::Object(&ROW)];
+
+const ROW: Object = Object::new(&[
+    Field::required("prefix", Kind::Name, "The start of each name: `m` gives m2, m3 and so on."),
+    Field::required("from", Kind::Number(1, MAX_MEMBERS as u64), "The first number."),
+    Field::required("to", Kind::Number(1, MAX_MEMBERS as u64), "The last number."),
+])
+.about("A row of numbered names.");
 
 /// The state of the reader while it reads a file.
 #[derive(Debug)]
@@ -62,7 +73,7 @@ impl<'a> FileReader<'a> {
         }
     }
 
-    fn wrong_type(&mut self, at: &At<'a>, expected: &str) {
+    pub(super) fn wrong_type(&mut self, at: &At<'a>, expected: &str) {
         self.note(at, format!("expected {expected}, found {}", at.json.kind()));
     }
 
@@ -172,10 +183,9 @@ impl<'a> FileReader<'a> {
 
     /// Reads a row of numbered names, such as m2 to m100.
     fn numbered(&mut self, at: &At<'a>) -> Option<Vec<String>> {
-        let fields = self.object(at.clone(), &["prefix", "from", "to"])?;
-        let prefix = fields.required(self, "prefix").and_then(|at| self.name(&at));
-        let mut limit = |name| fields.required(self, name).and_then(|at| self.number(&at, 1, MAX_MEMBERS as u64));
-        let (from, to) = (limit("from"), limit("to"));
+        let fields = self.described(at.clone(), &ROW)?;
+        let prefix = fields.get("prefix").and_then(|at| self.name(&at));
+        let (from, to) = (fields.number(self, "from"), fields.number(self, "to"));
         let (prefix, from, to) = (prefix?, from?, to?);
         if from > to {
             self.note(at, format!("expected `from` not above `to`, found {from} and {to}"));

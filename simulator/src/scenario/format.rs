@@ -12,6 +12,7 @@ use regrow_engine::HandshakeMode;
 
 use super::{
     name::{CompromiseId, MemberName, MessageId},
+    run_settings::RunSettings,
     word::word,
 };
 use crate::{churn::Churn, trace::Replay};
@@ -31,6 +32,8 @@ pub struct Scenario {
     pub name: String,
     /// One sentence that says why the scenario matters to a product.
     pub about: Option<String>,
+    /// Tags, timeouts and strictness.
+    pub run: RunSettings,
     /// The seed of all random values.
     pub seed: u64,
     /// True devices, or the cost model.
@@ -431,6 +434,8 @@ pub enum ReadingExpectation {
         reads: Vec<MessageId>,
         /// Messages that the thief cannot decrypt.
         cannot_read: Vec<MessageId>,
+        /// True if the thief knows no epoch secret of the present epoch.
+        healed: Option<bool>,
         /// The largest number of epochs from the theft to the first epoch from which on the thief
         /// knows no epoch secret.
         heals_within: Option<u64>,

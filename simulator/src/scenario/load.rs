@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     format::Scenario,
+    json::SourceText,
     parse,
     problem::{FileProblem, Unusable},
 };
@@ -28,6 +29,16 @@ pub fn load(path: &Path) -> Result<Scenario, Unusable> {
     let text = text(path).map_err(|problem| unusable(vec![problem]))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     parse::read_with(&text, &|file| history(folder, file)).map_err(unusable)
+}
+
+/// True for a JSON file that is no scenario, such as a `package.json`: it has neither a field `regrow`
+/// nor a field `steps`. A file that cannot be read may be a scenario.
+#[must_use]
+pub fn is_other_json(path: &Path) -> bool {
+    let Ok(text) = text(path) else { return false };
+    let Ok((_, json)) = SourceText::open(&text) else { return false };
+    let fields = json.entries().unwrap_or_default();
+    !fields.iter().any(|field| ["regrow", "steps"].contains(&&*field.name))
 }
 
 /// Loads the history of a trace by its path from the folder of a scenario, or tells the mistake.

@@ -10,6 +10,7 @@ use super::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
         Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, WrittenStep,
     },
+    run_settings::{RunSettings, Timeout},
     word::word,
     write_churn::{churn, updates},
 };
@@ -42,6 +43,7 @@ pub fn write(scenario: &Scenario) -> String {
     let mut fields = vec![format!("\"regrow\": {FORMAT}"), format!("\"name\": {}", text(&scenario.name))];
     fields.extend(scenario.about.as_ref().map(|about| format!("\"about\": {}", text(about))));
     fields.push(format!("\"seed\": {}", scenario.seed));
+    fields.extend(run_settings(&scenario.run));
     if scenario.fidelity != Fidelity::default() {
         fields.push(format!("\"fidelity\": {}", text(word(scenario.fidelity))));
     }
@@ -66,6 +68,28 @@ pub fn write(scenario: &Scenario) -> String {
         fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
     }
     format!("{{\n  {}\n}}\n", fields.join(",\n  "))
+}
+
+fn run_settings(run: &RunSettings) -> Vec<String> {
+    let mut fields = Vec::new();
+    if !run.tags.is_empty() {
+        let tags: Vec<_> = run.tags.iter().map(|tag| text(tag)).collect();
+        fields.push(format!("\"tags\": [{}]", tags.join(", ")));
+    }
+    let Timeout { real, virtual_time } = run.timeout;
+    let mut times = LineFields::default();
+    for (name, time) in [("real", real), ("virtual", virtual_time)] {
+        if let Some(time) = time {
+            times.text(name, &duration(time));
+        }
+    }
+    if run.timeout != Timeout::default() {
+        fields.push(format!("\"timeout\": {}", times.object()));
+    }
+    if run.strict {
+        fields.push("\"strict\": true".to_owned());
+    }
+    fields
 }
 
 fn group(settings: &GroupSettings) -> String {
@@ -241,12 +265,12 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
                 fields.names("who", who.iter().map(|name| name.as_str()));
                 (reads, cannot_read)
             }
-            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+            ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected } => {
                 fields.text("compromise", compromise.as_str());
                 if let Some(epochs) = heals_within {
                     fields.add("heals_within", epochs);
                 }
-                for (name, expected) in [("accepted", accepted), ("detected", detected)] {
+                for (name, expected) in [("healed", healed), ("accepted", accepted), ("detected", detected)] {
                     if let Some(expected) = expected {
                         fields.add(name, expected);
                     }

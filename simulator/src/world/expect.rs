@@ -41,8 +41,17 @@ impl World<'_> {
                     failures.extend(self.member_reads(name, reads, cannot_read));
                 }
             }
-            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => {
+            Some(ReadingExpectation::Thief {
+                compromise,
+                reads,
+                cannot_read,
+                healed,
+                heals_within,
+                accepted,
+                detected,
+            }) => {
                 failures.extend(self.thief_reads(compromise, reads, cannot_read));
+                failures.extend(self.thief_healed(&group, compromise, *healed));
                 failures.extend(self.thief_heals(&group, compromise, *heals_within));
                 failures.extend(self.thief_acted(compromise, *accepted, *detected));
             }
@@ -101,6 +110,16 @@ impl World<'_> {
             }
         }
         failures
+    }
+
+    fn thief_healed(&mut self, group: &GroupId, id: &CompromiseId, expected: Option<bool>) -> Option<Failure> {
+        let (thief, expected) = (self.thieves.find(id)?, expected?);
+        let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+        let healed = self.thieves[thief].healed_after(&answers.exposure, group, self.service.epoch(group));
+        let words =
+            ["the thief still has secrets of the present epoch", "the thief has no secret of the present epoch"];
+        let [is, other] = if expected { ["has healed", words[0]] } else { ["has not healed", words[1]] };
+        (healed.is_some() != expected).then(|| self.recorder.failure(format!("the group {is} from {id}"), other))
     }
 
     fn thief_heals(&mut self, group: &GroupId, id: &CompromiseId, within: Option<u64>) -> Option<Failure> {

@@ -10,6 +10,7 @@
 //! | `run` | plays the steps one after the other |
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
+//! | `virtual_timeout` | ends a scenario whose virtual time is over |
 //! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
 //! | `prepare` | makes the submission of a step |
 //! | `attempt` | one attempt of a device: make, submit, confirm, or start again |
@@ -19,6 +20,7 @@
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
 //! | `behind` | the reason why a device cannot follow |
+//! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
 //! | [`matrix`] | a run that steals every device after every step |
@@ -106,12 +108,15 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod virtual_timeout;
+mod warnings;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use run::{run, run_in};
+pub use service_under_test::{UnusableService, check_service};
 
 pub(crate) use device::identity_size;
 pub(crate) use key_packages::KEY_PACKAGES;
@@ -119,3 +124,4 @@ pub(crate) use race::turn_in_race;
 pub(crate) use settings::policy_without_suite;
 pub(crate) use step_failure::{FailedStep, StepFailure, unexpected, unless_void};
 pub(crate) use step_labels::StepLabels;
+pub(crate) use virtual_timeout::virtual_timeout;

@@ -1,12 +1,15 @@
 //! Runs a scenario, step by step.
 
+use std::time::Duration;
+
 use super::{
     event::TranscriptEvent,
     fault_injection::{FaultInjection, NoFaults},
-    service_under_test::Endpoint,
+    service_under_test::{Endpoint, GroupRecord},
     settings,
     state::World,
     step_failure::{FailedStep, StepFailure, unexpected},
+    virtual_timeout::virtual_timeout,
 };
 use crate::{
     model,
@@ -29,7 +32,7 @@ pub fn run_in(
     if scenario.fidelity == Fidelity::Model {
         return match &options.service {
             Some(_) => RunOutcome { failures: vec![no_service()], ..RunOutcome::default() },
-            None => model::run(scenario, options.seed_of(scenario)),
+            None => model::run_watched(scenario, options.seed_of(scenario), &options.progress),
         };
     }
     let endpoint = match &options.service {
@@ -51,9 +54,11 @@ pub fn run_in(
         world.recorder.costs.activate();
     }
     let failures = world.play_and_check(scenario);
+    let warnings = if failures.is_empty() { world.warnings(scenario) } else { Vec::new() };
     world.tell_results();
     let record = options.record.then(|| Box::new(world.take_record(scenario)));
-    RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take(), record }
+    let (figures, costs) = (world.figures(), world.recorder.costs.take());
+    RunOutcome { failures, warnings, figures, costs, record }
 }
 
 fn no_service() -> Failure {
@@ -86,13 +91,17 @@ impl World<'_> {
     pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: FailedStep = None;
         for step in scenario.expand_with_seed(self.seed) {
-            self.progress.begin_step();
+            if self.progress.is_stopped() {
+                return vec![Failure::new(Some(step.place), "the run goes on", "it was stopped")];
+            }
+            self.progress.begin_step(&step.place);
             self.recorder.set_place(Some(step.place.clone()));
             self.record_step(&step);
             if let Some(failure) = unexpected(failed.take(), &step) {
                 return vec![self.recorder.with_events(failure)];
             }
             if let Step::Do(Action::Expect(expect)) = &step.item {
+                self.note_questions(&step.place, expect);
                 let failures = self.expect(expect);
                 if !failures.is_empty() {
                     return failures;
@@ -101,8 +110,15 @@ impl World<'_> {
                 continue;
             }
             match self.play_step(&step) {
-                Ok(step_failed) => failed = step_failed,
+                Ok(step_failed) => {
+                    failed = step_failed;
+                    self.progress.end_step(self.service.groups.values().map(GroupRecord::epoch).sum());
+                }
                 Err(failure) => return vec![self.failed_at(step.place, failure)],
+            }
+            let elapsed = Duration::from_secs(self.clock.elapsed());
+            if let Some(failure) = virtual_timeout(scenario, elapsed, &step.place) {
+                return vec![self.recorder.with_events(failure)];
             }
         }
         self.recorder.set_place(None);

@@ -22,6 +22,7 @@ use super::{
     step_labels::StepLabels,
     step_recorder::StepRecorder,
     thieves::Thieves,
+    warnings::Questions,
 };
 use crate::{
     report::{RunOptions, Transcript, progress::Progress},
@@ -47,6 +48,8 @@ pub(super) struct World<'t> {
     pub(super) progress: Arc<Progress>,
     /// True if the members check the service in this scenario.
     pub(super) checks_service: bool,
+    /// The questions of the `expect` steps, for warnings.
+    pub(super) questions: Questions,
 }
 
 impl<'t> World<'t> {
@@ -82,6 +85,7 @@ impl<'t> World<'t> {
             matrix,
             progress: Arc::default(),
             checks_service,
+            questions: Questions::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;

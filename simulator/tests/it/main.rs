@@ -27,6 +27,8 @@ mod oracle_trees;
 mod races;
 mod report;
 mod results;
+mod run_settings;
+mod runs;
 mod scenario_format;
 mod scenario_properties;
 mod scenario_schema;

@@ -98,15 +98,17 @@ fn body() -> impl Strategy<Value = MessageBody> {
 }
 
 fn expect() -> impl Strategy<Value = Expect> {
-    let read = (any::<bool>(), 0_u64..9, names(), any::<Option<bool>>(), any::<Option<bool>>());
-    let reading = read.prop_map(|(member, epochs, who, accepted, detected)| {
+    let asked = [any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<bool>>()];
+    let read = (any::<bool>(), 0_u64..9, names(), asked);
+    let reading = read.prop_map(|(member, epochs, who, [healed, accepted, detected])| {
         let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
         if member {
             ReadingExpectation::Member { who, reads, cannot_read }
         } else {
             let compromise = CompromiseId::new("stolen");
             let (reads, cannot_read) = (cannot_read, reads);
-            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
+            let heals_within = Some(epochs);
+            ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected }
         }
     });
     (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading, evidence(), cut_off()).prop_map(
@@ -223,9 +225,17 @@ fn written_expect(expect: &Expect) -> Value {
         Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
             json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
         }
-        Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
-            "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within,
-            "accepted": accepted, "detected": detected
+        Some(ReadingExpectation::Thief {
+            compromise,
+            reads,
+            cannot_read,
+            healed,
+            heals_within,
+            accepted,
+            detected,
+        }) => json!({
+            "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "healed": healed,
+            "heals_within": heals_within, "accepted": accepted, "detected": detected
         }),
     };
     fields["epoch"] = json!(expect.epoch);

@@ -1,18 +1,99 @@
-//! Reads the step `service`, the step `compare`, and the settings of the service.
+//! Faults and lies of the delivery service, and the comparison of members without it.
 
 use std::time::Duration;
 
-use super::{MAX_WAIT, duration};
-use crate::scenario::{
-    fields::{At, FileReader},
-    format::{Action, ClockJump, ServiceFault, ServiceSettings},
-    names::members,
+use super::{
+    super::{
+        describe::{Field, Kind, Object, Rule, words},
+        fields::{At, FileReader},
+        format::{Action, ClockJump, KillPoint, ServiceFault},
+        name::MemberName,
+    },
+    StepKind,
+    network::{MAX_WAIT, duration},
 };
 
 /// The largest number of entries that a `withhold` or a `reorder` counts.
 pub const MAX_ENTRIES: u32 = 1_000;
 
-const FAULTS: &[&str] = &[
+/// The largest number of members that compare.
+const MAX_COMPARING: usize = 1_000;
+
+/// The length of the longest jump of the clock, as a text.
+const CLOCK_BYTES: u32 = 32;
+
+const WITHHOLD: Object = Object::new(&[
+    Field::required("from", Kind::Names, "The members whose devices do not get the entries."),
+    Field::optional(
+        "entries",
+        Kind::Number(1, MAX_ENTRIES as u64),
+        "The number of withheld entries. Without it, every entry from now on.",
+    ),
+]);
+
+const REORDER: Object = Object::new(&[
+    Field::required("to", Kind::Names, "The members whose devices get the entries in this order."),
+    Field::required("entries", Kind::Number(2, MAX_ENTRIES as u64), "The number of reordered entries."),
+]);
+
+const EQUIVOCATE: Object =
+    Object::new(&[Field::required("to", Kind::Names, "The members that see the second history.")]);
+
+const FALSE_ROSTER: Object = Object::new(&[
+    Field::required("to", Kind::Names, "The members that get the false answer."),
+    Field::optional("add", Kind::Names, "Users in the answer that are no members."),
+    Field::optional("hide", Kind::Names, "Members that are not in the answer."),
+])
+.rules(&[Rule::AtLeastOne(&["add", "hide"], "the lie is missing: add `add`, `hide`, or both")]);
+
+const SERVICE: Object = Object::new(&[
+    Field::optional("restart", Kind::True, "The process stops in order, and opens its store again."),
+    Field::optional(
+        "kill",
+        Kind::Word(words::<KillPoint>),
+        "The process dies at this point of the next submission, and starts again. The device submits the same bytes \
+         again.",
+    ),
+    Field::optional(
+        "lose_reply",
+        Kind::Names,
+        "The service orders the next submission of each of these members, and the answer is lost. The device submits \
+         the same bytes again.",
+    ),
+    Field::optional(
+        "disk_full",
+        Kind::Truth,
+        "True: the store refuses every write from now on. False: it writes again.",
+    ),
+    Field::optional(
+        "retention",
+        Kind::Duration,
+        "The time for which the service keeps later entries for devices that have not read them.",
+    ),
+    Field::optional(
+        "clock",
+        Kind::Text(CLOCK_BYTES),
+        "The service's clock jumps by this duration with a sign, such as `\"+30m\"` or `\"-2d\"`.",
+    ),
+    Field::optional("withhold", Kind::Object(&WITHHOLD), "The service keeps the next entries of the log from devices."),
+    Field::optional("reorder", Kind::Object(&REORDER), "Devices get the next entries in reverse order."),
+    Field::optional(
+        "equivocate",
+        Kind::Object(&EQUIVOCATE),
+        "The service keeps a second history, and shows only this one to some members.",
+    ),
+    Field::optional(
+        "false_roster",
+        Kind::Object(&FALSE_ROSTER),
+        "The service gives members a false answer when they ask for the roster.",
+    ),
+    Field::optional(
+        "release",
+        Kind::Names,
+        "The service is honest to these members again, and delivers the entries that it kept from them.",
+    ),
+])
+.rules(&[Rule::ExactlyOne(&[
     "restart",
     "kill",
     "lose_reply",
@@ -24,53 +105,51 @@ const FAULTS: &[&str] = &[
     "equivocate",
     "false_roster",
     "release",
+])]);
+
+const COMPARE: Object =
+    Object::new(&[Field::required("who", Kind::NameList(2, MAX_COMPARING), "The members. All of them are online.")]);
+
+pub(super) const STEPS: &[StepKind] = &[
+    StepKind::action(
+        "service",
+        Kind::Object(&SERVICE),
+        service,
+        "A fault or a lie of the delivery service, or its end.",
+    ),
+    StepKind::action(
+        "compare",
+        Kind::Object(&COMPARE),
+        compare,
+        "These members compare their latest receipts and their epoch authenticators, without the delivery service.",
+    ),
 ];
 
-/// Reads a step `service`: an object with one of the faults.
-pub(in crate::scenario) fn service<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.object(at, FAULTS)?;
-    let given: Vec<_> = FAULTS.iter().filter_map(|fault| Some((*fault, fields.get(fault)?))).collect();
-    let [(fault, at)] = <[_; 1]>::try_from(given)
-        .map_err(|given| {
-            let found = if given.is_empty() { "none" } else { "more than one; make them two steps" };
-            reader.note(fields.at(), format!("expected one of {}, found {found}", FAULTS.join(", ")));
-        })
-        .ok()?;
+fn service<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &SERVICE)?;
+    let (fault, at) = fields.only()?;
     let fault = match fault {
-        "restart" => reader.just_true(&at).map(|()| ServiceFault::Restart),
-        "kill" => reader.word(&at).map(ServiceFault::Kill),
-        "lose_reply" => members(reader, Some(at)).map(ServiceFault::LoseReply),
-        "disk_full" => reader.truth(&at).map(ServiceFault::DiskFull),
-        "retention" => retention(reader, &at).map(ServiceFault::Retention),
+        "restart" => fields.is_true(reader, fault).then_some(ServiceFault::Restart),
+        "kill" => fields.word(reader, fault).map(ServiceFault::Kill),
+        "lose_reply" => fields.members(reader, fault).map(ServiceFault::LoseReply),
+        "disk_full" => fields.truth(reader, fault).map(ServiceFault::DiskFull),
+        "retention" => fields.duration(reader, fault).map(ServiceFault::Retention),
         "clock" => clock(reader, &at).map(ServiceFault::Clock),
         "withhold" => withhold(reader, at),
         "reorder" => reorder(reader, at),
-        "equivocate" => equivocate(reader, at),
+        "equivocate" => {
+            let fields = reader.described(at, &EQUIVOCATE)?;
+            fields.members(reader, "to").map(|to| ServiceFault::Equivocate { to })
+        }
         "false_roster" => false_roster(reader, at),
-        _ => members(reader, Some(at)).map(ServiceFault::Release),
+        _ => fields.members(reader, fault).map(ServiceFault::Release),
     };
     fault.map(Action::Service)
 }
 
-/// Reads a step `compare`: at least two members.
-pub(in crate::scenario) fn compare<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.object(at, &["who"])?;
-    let who_at = fields.required(reader, "who")?;
-    let who = members(reader, Some(who_at.clone()))?;
-    if who.len() < 2 {
-        reader.note(&who_at, "at least two members compare, found one");
-    }
-    Some(Action::Compare { who })
-}
-
-/// Reads the `service` at the top of a scenario.
-pub(in crate::scenario) fn settings<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<ServiceSettings> {
-    let fields = reader.object(at, &["retention"])?;
-    Some(ServiceSettings { retention: fields.get("retention").and_then(|at| retention(reader, &at)) })
-}
-
-fn retention<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Duration> {
-    reader.duration(at, Duration::from_secs(1))
+fn compare<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let who = reader.described(at, &COMPARE)?.name_list(reader, "who")?;
+    Some(Action::Compare { who: who.into_iter().map(MemberName::new).collect() })
 }
 
 fn clock<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<ClockJump> {
@@ -82,7 +161,7 @@ fn clock<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<ClockJump> {
         return None;
     };
     if by.is_zero() || by > MAX_WAIT {
-        let days = MAX_WAIT.as_secs() / super::DAY;
+        let days = MAX_WAIT.as_secs() / (24 * 60 * 60);
         reader.note(at, format!("a jump is at least one second and at most {days} days"));
         return None;
     }
@@ -90,37 +169,21 @@ fn clock<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<ClockJump> {
 }
 
 fn withhold<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<ServiceFault> {
-    let fields = reader.object(at, &["from", "entries"])?;
-    let from = fields.required(reader, "from");
-    let from = members(reader, from);
-    let entries = fields.get("entries").and_then(|at| reader.small_number(&at, 1, MAX_ENTRIES));
+    let fields = reader.described(at, &WITHHOLD)?;
+    let (from, entries) = (fields.members(reader, "from"), fields.small(reader, "entries"));
     Some(ServiceFault::Withhold { from: from?, entries })
 }
 
 fn reorder<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<ServiceFault> {
-    let fields = reader.object(at, &["to", "entries"])?;
-    let to = fields.required(reader, "to");
-    let to = members(reader, to);
-    let entries = fields.required(reader, "entries").and_then(|at| reader.small_number(&at, 2, MAX_ENTRIES));
+    let fields = reader.described(at, &REORDER)?;
+    let (to, entries) = (fields.members(reader, "to"), fields.small(reader, "entries"));
     Some(ServiceFault::Reorder { to: to?, entries: entries? })
 }
 
-fn equivocate<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<ServiceFault> {
-    let fields = reader.object(at, &["to"])?;
-    let to = fields.required(reader, "to");
-    Some(ServiceFault::Equivocate { to: members(reader, to)? })
-}
-
 fn false_roster<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<ServiceFault> {
-    let fields = reader.object(at, &["to", "add", "hide"])?;
-    let to = fields.required(reader, "to");
-    let to = members(reader, to);
-    let (add, hide) = (fields.get("add"), fields.get("hide"));
-    if add.is_none() && hide.is_none() {
-        reader.note(fields.at(), "the lie is missing: add `add`, `hide`, or both");
-        return None;
-    }
-    let add = members(reader, add).unwrap_or_default();
-    let hide = members(reader, hide).unwrap_or_default();
+    let fields = reader.described(at, &FALSE_ROSTER)?;
+    let to = fields.members(reader, "to");
+    let add = fields.members(reader, "add").unwrap_or_default();
+    let hide = fields.members(reader, "hide").unwrap_or_default();
     Some(ServiceFault::FalseRoster { to: to?, add, hide })
 }

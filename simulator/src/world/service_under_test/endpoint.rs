@@ -24,6 +24,27 @@ pub(in crate::world) enum Endpoint<'s> {
     Remote(Remote),
 }
 
+/// A service that no scenario can use.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot use the delivery service at `{address}`: {error}; give the address of a running server, such as \
+         http://127.0.0.1:8765, or leave --service out"
+)]
+pub struct UnusableService {
+    address: String,
+    error: StoreError,
+}
+
+/// Checks that a delivery service answers at this address.
+///
+/// # Errors
+///
+/// [`UnusableService`] if the address is wrong, if nobody answers, or if this build has no network.
+pub fn check_service(address: &str) -> Result<(), UnusableService> {
+    let unusable = |error| UnusableService { address: address.to_owned(), error };
+    Endpoint::remote(address).map(drop).map_err(unusable)
+}
+
 /// Defines methods that call the method of the same name at either place. The time after the
 /// semicolon is the devices' time; the service has a clock of its own.
 macro_rules! calls {

@@ -42,6 +42,7 @@ use crate::{
 };
 
 pub(super) use endpoint::Endpoint;
+pub use endpoint::{UnusableService, check_service};
 pub(super) use group_record::GroupRecord;
 pub(super) use lies::{FalseRoster, Positions, StreamLie, Treatment};
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
