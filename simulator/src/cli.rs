@@ -5,6 +5,7 @@ mod calibrate;
 mod check;
 mod compare;
 mod ending;
+mod explain;
 mod explore;
 mod files;
 mod interrupt;
@@ -32,6 +33,7 @@ use self::{
 pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
     let ending = match cli.command {
         Command::Run(args) => run::run(&args, runner)?,
+        Command::Explain(args) => explain::explain(&args, runner)?,
         Command::Explore(args) => explore::explore(&args, runner)?,
         Command::Check(args) => check::check(&args)?,
         Command::Compare(args) => compare::compare(&args)?,

@@ -13,6 +13,7 @@
 //! | [`adversary`] | finds the messages that a thief can read, from stolen bytes and traffic |
 //! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
 //! | [`report`] | the results of a run, for people, programs and CI systems |
+//! | [`explain`] | explains failures and thefts to a reader who does not know MLS |
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
 //! | [`model`] | computes the same costs without cryptography, for groups of any size |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
@@ -30,6 +31,7 @@ pub mod calibration;
 mod choices;
 pub mod churn;
 pub mod cost;
+pub mod explain;
 pub mod explore;
 pub mod model;
 pub mod oracle;

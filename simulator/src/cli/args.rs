@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 pub(super) enum Command {
     /// Run scenario files
     Run(RunArgs),
+    /// Explain the failures of a scenario, or how a thief reads a message
+    Explain(ExplainArgs),
     /// Generate scenarios until one fails, and write the smallest version that still fails
     Explore(ExploreArgs),
     /// Check scenario files without running them
@@ -111,6 +113,25 @@ pub(super) enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct ExplainArgs {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Explain who can read this message, instead of the failures
+    #[arg(long, value_name = "ID")]
+    pub(super) message: Option<String>,
+    /// Explain what the thief of this compromise can read, instead of the failures
+    #[arg(long, value_name = "ID")]
+    pub(super) compromise: Option<String>,
+    /// Use this seed
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Print one JSON object, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(clap::Args, Debug)]

@@ -179,7 +179,7 @@ pub fn write_search(
 }
 
 fn told(failure: &Failure) -> Told<'_> {
-    let Failure { cause, place, expected, seen, code, events } = failure;
+    let Failure { cause, place, expected, seen, code, events, .. } = failure;
     Told { cause: *cause, place: told_place(place.as_ref()), expected, seen, code: *code, events }
 }
 

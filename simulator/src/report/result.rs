@@ -9,9 +9,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{progress::Progress, record::RunRecord};
+use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
-use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
+use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct RunOptions {
     /// True if the run records its steps, ratchet trees and messages. The oracle then also follows a
     /// scenario without a thief.
     pub record: bool,
+    /// The parts of the run that the record has in full detail.
+    pub focus: Focus,
     /// The counts that the run keeps up to date while it goes on.
     pub progress: Arc<Progress>,
 }
@@ -97,13 +99,48 @@ pub struct Failure {
     pub code: Option<FailCode>,
     /// The last events that matter for the failure, the oldest first, one line each.
     pub events: Vec<String>,
+    /// The subject of the expectation, as far as it is known.
+    pub subject: FailureSubject,
+}
+
+/// The member, the message and the thief that a failed expectation is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureSubject {
+    /// The members; empty if the expectation is about the whole group or a thief.
+    pub members: Vec<MemberName>,
+    /// The message.
+    pub message: Option<MessageId>,
+    /// The thief.
+    pub thief: Option<CompromiseId>,
 }
 
 impl Failure {
-    /// A failure without an error code and without events.
+    /// A failure without an error code, events and subject.
     pub fn new(place: Option<Place>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
         let (expected, seen) = (expected.into(), seen.into());
-        Self { cause: Cause::Expectation, place, expected, seen, code: None, events: Vec::new() }
+        let subject = FailureSubject::default();
+        Self { cause: Cause::Expectation, place, expected, seen, code: None, events: Vec::new(), subject }
+    }
+
+    /// The same failure, about this member.
+    #[must_use]
+    pub fn about_member(mut self, who: &MemberName) -> Self {
+        self.subject.members.push(who.clone());
+        self
+    }
+
+    /// The same failure, about this message.
+    #[must_use]
+    pub fn about_message(mut self, id: &MessageId) -> Self {
+        self.subject.message = Some(id.clone());
+        self
+    }
+
+    /// The same failure, about this thief.
+    #[must_use]
+    pub fn about_thief(mut self, id: &CompromiseId) -> Self {
+        self.subject.thief = Some(id.clone());
+        self
     }
 }
 

@@ -207,7 +207,7 @@ fn place(file: &Path, place: Option<&Place>) -> String {
 }
 
 /// A text as one line, without characters that a terminal would obey.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

@@ -156,7 +156,8 @@ impl World<'_> {
             if let Some(expected) = breach {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {}", sequence.0), |id| format!("{kind} {id}"));
                 let what = what + &of_group(label.as_ref());
-                recorder.breach(format!("{to}: delivery of the {what}: {expected}"), meaning.clone());
+                let expected = format!("{to}: delivery of the {what}: {expected}");
+                recorder.breach_at(&to, id.as_ref(), expected, meaning.clone());
             }
             if detected {
                 self.thieves.detect(&group, sequence, &to, &meaning, recorder);

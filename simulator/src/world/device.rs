@@ -30,6 +30,7 @@ use super::{
 use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
+    report::Unreadable,
     scenario::{CrashPoint, GroupName, MemberName, TheftScope},
 };
 
@@ -104,8 +105,8 @@ pub(super) struct SavedState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadStatus {
     Read,
-    /// The policy had already erased the keys.
-    Unreadable,
+    /// The device could not read it, for this reason.
+    Unreadable(Unreadable),
     Held,
     Dropped,
     /// The service has cut the device off, and the device could not read the message.

@@ -76,10 +76,12 @@ impl World<'_> {
         };
         let mut failures = Vec::new();
         for id in reads.iter().filter(|id| !has_read(id)) {
-            failures.push(recorder.failure(format!("{name} has read {id}"), format!("{name} has not")));
+            let failure = recorder.failure(format!("{name} has read {id}"), format!("{name} has not"));
+            failures.push(failure.about_member(name).about_message(id));
         }
         for id in cannot_read.iter().filter(|id| has_read(id)) {
-            failures.push(recorder.failure(format!("{name} has not read {id}"), format!("{name} has")));
+            let failure = recorder.failure(format!("{name} has not read {id}"), format!("{name} has"));
+            failures.push(failure.about_member(name).about_message(id));
         }
         failures
     }
@@ -96,17 +98,19 @@ impl World<'_> {
             let number = sent.number(message);
             let holdings = &self.thieves[thief].holdings;
             let why = number.map(|number| recorder.facts.why(holdings, number)).unwrap_or_default();
-            failures.push(recorder.failure(
+            let failure = recorder.failure(
                 format!("the thief of {id} can read {message}"),
                 format!("the stolen bytes do not lead to its key: {}", why.join("; ")),
-            ));
+            );
+            failures.push(failure.about_thief(id).about_message(message));
         }
         for message in cannot_read {
             if let Some(path) = derivation(message) {
-                failures.push(recorder.failure(
+                let failure = recorder.failure(
                     format!("the thief of {id} cannot read {message}"),
                     format!("the stolen bytes lead to its key: {path}"),
-                ));
+                );
+                failures.push(failure.about_thief(id).about_message(message));
             }
         }
         failures
@@ -119,7 +123,8 @@ impl World<'_> {
         let words =
             ["the thief still has secrets of the present epoch", "the thief has no secret of the present epoch"];
         let [is, other] = if expected { ["has healed", words[0]] } else { ["has not healed", words[1]] };
-        (healed.is_some() != expected).then(|| self.recorder.failure(format!("the group {is} from {id}"), other))
+        let failure = || self.recorder.failure(format!("the group {is} from {id}"), other).about_thief(id);
+        (healed.is_some() != expected).then(failure)
     }
 
     fn thief_heals(&mut self, group: &GroupId, id: &CompromiseId, within: Option<u64>) -> Option<Failure> {
@@ -130,7 +135,7 @@ impl World<'_> {
             Some(healed) => format!("it healed after {}", count(healed)),
             None => "the thief still has secrets of the present epoch".to_owned(),
         };
-        Some(self.recorder.failure(format!("{id} has healed within {}", count(within)), seen))
+        Some(self.recorder.failure(format!("{id} has healed within {}", count(within)), seen).about_thief(id))
     }
 
     fn thief_acted(&self, compromise: &CompromiseId, accepted: Option<bool>, detected: Option<bool>) -> Vec<Failure> {
@@ -139,18 +144,20 @@ impl World<'_> {
         let last = session.last_accepted();
         if accepted.is_some_and(|expected| expected != last) {
             let words = ["is not accepted", "is accepted"];
-            failures.push(self.recorder.failure(
+            let failure = self.recorder.failure(
                 format!("the last action of the thief of {compromise} {}", words[usize::from(!last)]),
                 format!("it {}", words[usize::from(last)]),
-            ));
+            );
+            failures.push(failure.about_thief(compromise));
         }
         let noticed = session.is_detected();
         if detected.is_some_and(|expected| expected != noticed) {
             let words = ["nobody has noticed", "somebody has noticed"];
-            failures.push(self.recorder.failure(
+            let failure = self.recorder.failure(
                 format!("{} the thief of {compromise}", words[usize::from(!noticed)]),
                 words[usize::from(noticed)],
-            ));
+            );
+            failures.push(failure.about_thief(compromise));
         }
         failures
     }

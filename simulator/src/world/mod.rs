@@ -23,6 +23,7 @@
 //! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
+//! | `member_states` | the states of members, for the record of a run |
 //! | [`matrix`] | a run that steals every device after every step |
 //! | **parts of the world** | |
 //! | `clock` | virtual time |
@@ -87,6 +88,7 @@ mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
 mod member_checks;
+mod member_states;
 mod prepare;
 mod race;
 pub mod randomness;

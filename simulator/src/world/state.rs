@@ -80,7 +80,7 @@ impl<'t> World<'t> {
             loaded_groups: LoadedGroups::default(),
             key_packages: KeyPackageStock::new(policy.key_package_lifetime),
             thieves: Thieves::default(),
-            recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record)),
+            recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record, &options.focus)),
             step_labels: StepLabels::default(),
             matrix,
             progress: Arc::default(),

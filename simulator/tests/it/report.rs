@@ -75,6 +75,7 @@ fn results() -> [RunResult; 3] {
             seen: "bob has read m1".to_owned(),
             code: None,
             events: vec!["alice sent m1".to_owned(), "bob read m1".to_owned()],
+            ..Failure::new(None, "", "")
         },
         Failure::new(None, "one epoch", "<two> & \"more\" \u{1b}[31m"),
     ];

@@ -21,8 +21,10 @@ use regrow_simulator::{
 
 use clients::Forgets;
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
-use service::{AnswersBeforeTheCommit, Service};
-use stores::{Keeps, RecordKind, Rereads, When};
+use service::AnswersBeforeTheCommit;
+pub(crate) use service::Service;
+use stores::Rereads;
+pub(crate) use stores::{Keeps, RecordKind, When};
 
 /// The largest number of scenarios that a search may need to find a fault.
 const MOST: u64 = 40;
