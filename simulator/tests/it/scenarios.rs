@@ -69,13 +69,13 @@ fn failing_scenarios_fail_for_their_reason() {
             "offline_beyond_retention",
             vec![
                 (
-                    "step 6 (line 12)",
+                    "step 6 (line 13)",
                     "bob is in epoch 2, like the service",
                     "bob is in epoch 1: the delivery service has deleted entries that bob had not read. Its retention \
                      time is 30d, and bob was offline for 40d; let bob `rejoin`, or set the `retention` of the \
                      scenario's `service` to more than 40d",
                 ),
-                ("step 6 (line 12)", "all online members hold the same epoch authenticator", "there are 2 states: "),
+                ("step 6 (line 13)", "all online members hold the same epoch authenticator", "there are 2 states: "),
             ],
         ),
     ];

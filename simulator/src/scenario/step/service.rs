@@ -1,7 +1,5 @@
 //! Faults and lies of the delivery service, and the comparison of members without it.
 
-use std::time::Duration;
-
 use super::{
     super::{
         describe::{Field, Kind, Object, Rule, words},
