@@ -13,7 +13,7 @@ use super::{
 use crate::choices::Choices;
 use crate::scenario::{
     Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, MemberName, NetworkChange, Protocol,
-    RunSettings, Scenario, Step, TheftScope, ThiefAction,
+    RunSettings, Scenario, ServiceSettings, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -55,6 +55,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         protocol: Protocol::Mls,
         group,
         members: names,
+        service: ServiceSettings::default(),
         trace: None,
         steps: generator.steps,
     };
@@ -176,6 +177,7 @@ impl Generator<'_> {
                 self.act(Action::Compromise { who: self.name(who), id, scope });
             }
             StepKind::Impersonate => self.impersonate()?,
+            StepKind::Service => self.service_fault()?,
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));
@@ -272,5 +274,6 @@ impl Generator<'_> {
         {
             self.act(send);
         }
+        self.lies();
     }
 }

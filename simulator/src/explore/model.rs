@@ -7,14 +7,20 @@
 
 use std::collections::BTreeSet;
 
-use super::lags::{Disturbance, REST};
-use crate::scenario::{Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope, ThiefAction};
+use super::{
+    lags::{Disturbance, REST},
+    service_model::ServiceModel,
+};
+use crate::scenario::{
+    Action, CompromiseId, FailCode, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step, TheftScope,
+    ThiefAction,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 
 /// The longest time that a device may be offline. It is a few days less than the time for which the
 /// delivery service keeps undelivered entries.
-const MOST_AWAY: u64 = 25 * DAY;
+pub(super) const MOST_AWAY: u64 = 25 * DAY;
 
 /// The time for which key packages are usable if nobody replaces them: less than their lifetime of
 /// 90 days.
@@ -28,6 +34,9 @@ pub(super) const AGES: u64 = 100 * DAY;
 
 /// The number of key packages that the service has of each member that is online to publish them.
 const KEY_PACKAGES: usize = 2;
+
+/// The code of a submission that a service with a full disk refuses.
+pub(super) const REFUSED: FailCode = FailCode::Unavailable;
 
 /// The number of a member, in the order of the scenario.
 pub(super) type MemberNumber = usize;
@@ -73,6 +82,7 @@ pub(super) struct Model {
     /// The messages that are held back from at least one member.
     pub(super) held: Vec<MessageId>,
     pub(super) disturbance: Disturbance,
+    service: ServiceModel,
 }
 
 /// True if each step of a scenario can be done when it comes, as far as the model can tell.
@@ -111,6 +121,7 @@ impl Model {
             proposed: 0,
             held: Vec::new(),
             disturbance: Disturbance::default(),
+            service: ServiceModel::default(),
         }
     }
 
@@ -186,6 +197,9 @@ impl Model {
         };
         let other = |by: &MemberName, name: &MemberName| name != by && self.group.contains(&self.member(name));
         let alone = |name: &MemberName| self.isolated().any(|member| member == self.member(name));
+        if !self.service.permits(action, |name| self.member(name)) {
+            return false;
+        }
         match action.unnamed() {
             Action::Update { by, .. } if alone(by) => !self.has_queued(self.member(by)),
             Action::Send { by, .. } if alone(by) => true,
@@ -234,8 +248,17 @@ impl Model {
             }),
             Action::Send { by, .. } => acts(by) && !self.something_waits(),
             Action::Wait(time) => self.can_wait(time.as_secs()),
+            Action::Service(ServiceFault::Clock(jump)) => jump.back || self.can_wait(jump.by.as_secs()),
+            Action::Service(ServiceFault::Retention(_)) => self.offline().is_empty(),
+            Action::Compare { who } => who.iter().all(acts),
             _ => true,
         }
+    }
+
+    /// True if the service can refuse this submission, and nothing changes. A refusal drops the
+    /// member's other intents.
+    pub(super) fn permits_refusal(&self, action: &Action) -> bool {
+        self.permits(action) && action.submitters().iter().all(|by| !self.leaving.contains(&self.member(by)))
     }
 
     /// True if a wait of this length breaks no guarantee: nothing that a device needs is deleted.
@@ -247,7 +270,7 @@ impl Model {
         }
         let longest_away = offline.into_iter().map(|member| self.away[member]).max().unwrap_or_default();
         let claims_last = !self.something_waits() || self.proposed + seconds < CLAIM_GOOD;
-        longest_away + seconds < MOST_AWAY && self.waited + seconds < KEY_PACKAGES_GOOD && claims_last
+        longest_away + seconds < self.service.most_away && self.waited + seconds < KEY_PACKAGES_GOOD && claims_last
     }
 
     /// Applies a race to the group. Its removals come last, because a removed member is out in the
@@ -260,7 +283,15 @@ impl Model {
 
     /// Applies the action to the group.
     pub(super) fn apply(&mut self, action: &Action) {
-        if self.queue(action) {
+        let members: Vec<_> = self.names.clone();
+        let member = |name: &MemberName| members.iter().position(|known| known == name).unwrap_or_default();
+        let is_refused = self.service.refuses() && !action.submitters().is_empty();
+        let passed = self.service.apply(action, member);
+        self.waited += passed;
+        for member in self.offline() {
+            self.away[member] += passed;
+        }
+        if is_refused || self.queue(action) {
             return;
         }
         let before = self.group.clone();

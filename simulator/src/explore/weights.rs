@@ -56,11 +56,13 @@ pub enum StepKind {
     Network,
     /// A device's clock becomes wrong.
     Clock,
+    /// A fault of the delivery service.
+    Service,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 22] = [
+    const ALL: [(Self, &'static str, u32); 23] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -83,6 +85,7 @@ impl StepKind {
         (Self::Wait, "wait", 3),
         (Self::Network, "network", 4),
         (Self::Clock, "clock", 2),
+        (Self::Service, "service", 5),
     ];
 }
 

@@ -3,10 +3,13 @@
 //! Devices read and process in parallel. They share only the delivery service, and read it. The
 //! world records the results in the order of the devices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use rayon::prelude::*;
-use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
+use regrow_delivery_service::{Cursor, Delivery, DeliveryKind, Sequence, StoreError};
 use regrow_engine::{Error, GroupId, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
@@ -19,7 +22,7 @@ use super::{
     devices::Devices,
     event::{TranscriptEvent, of_group},
     network::{Network, Reading},
-    service_under_test::ServiceUnderTest,
+    service_under_test::{Endpoint, ServiceUnderTest},
     state::World,
     step_failure::StepFailure,
     thieves::Forgeries,
@@ -127,7 +130,7 @@ impl<'t> World<'t> {
     }
 
     fn deliver_until(&mut self, device: usize, reading: Reading<'_>) -> Result<(), StepFailure> {
-        if self.devices[device].cut_off {
+        if self.devices[device].partitioned {
             return Ok(());
         }
         let (context, devices) = self.delivery_context();
@@ -155,16 +158,19 @@ impl<'t> World<'t> {
 
     fn record(&mut self, device: usize, caught_up: CaughtUp) {
         let CaughtUp { deliveries, epochs } = caught_up;
+        // The records of costs and facts know one history.
+        let in_second = self.service.is_in_second_history(device);
+        let findings_of = device;
         for delivered in deliveries {
             let Delivered { group, kind, sequence, id, meaning, crashed, new_epoch, .. } = delivered;
             let Delivered { forgot, change, breach, detected, cost, .. } = delivered;
             let label = self.service.label(&group);
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
-            if let Some(cost) = cost {
+            if let Some(cost) = cost.filter(|_| !in_second) {
                 recorder.costs.delivered(&group, sequence, kind, cost);
-                if kind == DeliveryKind::Message {
-                    self.service.sent.delivered(cost.bytes);
-                }
+            }
+            if let Some(cost) = cost.filter(|_| kind == DeliveryKind::Message) {
+                self.service.sent.delivered(cost.bytes);
             }
             let to = device.name.clone();
             if crashed {
@@ -174,7 +180,7 @@ impl<'t> World<'t> {
             if forgot {
                 recorder.facts.forgot(device.index, &group);
             }
-            match change {
+            match change.filter(|_| !in_second) {
                 Some(StateChange::Joined) => recorder.facts.joined(device.index, &group, sequence),
                 Some(StateChange::Entered) => recorder.facts.entered(device.index, &group, sequence),
                 Some(StateChange::Read(number)) => recorder.facts.read(device.index, number),
@@ -197,6 +203,7 @@ impl<'t> World<'t> {
                 device.tell_epoch(&group, label, present, recorder);
             }
         }
+        self.note_findings_of(findings_of);
     }
 }
 
@@ -205,17 +212,39 @@ impl Device {
     pub(super) fn end_catching_up(
         &mut self,
         context: &DeliveryContext<'_, '_>,
+        is_complete: bool,
         deliveries: Vec<Delivered>,
     ) -> Result<CaughtUp, StepFailure> {
+        let endpoint = context.service.endpoint_of(self.index);
         let joined = deliveries.iter().filter(|delivered| matches!(delivered.change, Some(StateChange::Joined)));
-        for group in joined.map(|delivered| &delivered.group).collect::<BTreeSet<_>>() {
-            context.service.endpoint.accept(group, &self.address, context.now)?;
+        self.unaccepted.extend(joined.map(|delivered| delivered.group.clone()));
+        for group in mem::take(&mut self.unaccepted) {
+            match endpoint.accept(&group, &self.address, context.now) {
+                Err(StoreError::DiskFull) => _ = self.unaccepted.insert(group),
+                accepted => accepted?,
+            }
+        }
+        if is_complete {
+            for (id, group) in &mut self.groups {
+                if !context.service.is_stream_false(self.index, id) {
+                    group.cut_off.caught_up(context.service.sent.list.len());
+                }
+            }
         }
         let new_epochs = deliveries.iter().filter(|delivered| delivered.new_epoch);
         let groups: BTreeSet<_> = new_epochs.map(|delivered| &delivered.group).collect();
         let epochs = groups.into_iter().filter_map(|group| Some((group.clone(), self.present_epoch(group)?))).collect();
         self.unload_groups(context.keep);
         Ok(CaughtUp { deliveries, epochs })
+    }
+
+    /// Acknowledges deliveries. If the service's disk is full, the device tries again later.
+    pub(super) fn acknowledge(&mut self, endpoint: &Endpoint<'_>, up_to: Cursor) -> Result<(), StepFailure> {
+        match endpoint.acknowledge(&self.address, up_to) {
+            Err(StoreError::DiskFull) => self.unacknowledged = Some(up_to),
+            acknowledged => _ = acknowledged?,
+        }
+        Ok(())
     }
 
     /// Gives a delivery to the engine, and compares the result with the expected one.
@@ -226,12 +255,18 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
     ) -> Result<Delivered, StepFailure> {
         let (group, sequence) = (&delivery.group, delivery.receipt.sequence);
-        let message = context.service.message_at(group, sequence).filter(|_| delivery.kind == DeliveryKind::Message);
+        let message = context.service.message_at(self.index, group, sequence);
+        let message = message.filter(|_| delivery.kind == DeliveryKind::Message);
         let forgery = context.forged.get(group, sequence);
         let epoch = self.epoch(group);
         let arrival = ArrivingDelivery { delivery, message, forgery, arrived, epoch, policy: context.policy };
         let forgot = self.is_locked_out(group) && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
+        if let (Ok(Some(ReceivedEvent::Message(_))), Some((_, message))) = (&result, message)
+            && let (Some(checks), Some(receipt)) = (&mut self.checks, &message.receipt)
+        {
+            checks.compare(receipt);
+        }
         let counts = self.log.present();
         let new_epoch = self.enter_epoch(group, &result);
         let change = match (&result, message) {
@@ -252,7 +287,7 @@ impl Device {
             group: group.clone(),
             kind: delivery.kind,
             sequence,
-            id: context.service.name_of(group, sequence).cloned(),
+            id: context.service.name_of(self.index, group, sequence).cloned(),
             meaning: if arrived.early { "waits for its epoch".to_owned() } else { describe(&result) },
             crashed,
             new_epoch,

@@ -29,6 +29,14 @@ enum Publication {
     ReplaceAll(usize),
 }
 
+/// Tells if the service has taken the key packages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Published {
+    Yes,
+    /// The service refuses them by its own clock, which is wrong.
+    No,
+}
+
 /// The stock of key packages.
 pub(super) struct KeyPackageStock {
     /// The lifetime of a key package, in seconds.
@@ -70,7 +78,7 @@ impl KeyPackageStock {
                 return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
             }
             let (target, claimer) = (&devices[device].address, &devices[by].address);
-            let claimed = match service.endpoint.claim_key_package(target, claimer, now)? {
+            let claimed = match service.endpoint_of(by).claim_key_package(target, claimer, now)? {
                 ClaimOutcome::Claimed(claimed) => claimed,
                 ClaimOutcome::NoneLeft => {
                     let detail = format!("the delivery service has no key package of {name}");
@@ -106,8 +114,9 @@ impl KeyPackageStock {
             let missing = KEY_PACKAGES.saturating_sub(left);
             owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
-            if missing > 0 {
-                self.publish(service, owner, Publication::Add(missing), clock, recorder)?;
+            if missing > 0 && self.publish(service, owner, Publication::Add(missing), clock, recorder)? == Published::No
+            {
+                self.to_check.insert(device);
             }
         }
         Ok(())
@@ -121,7 +130,7 @@ impl KeyPackageStock {
         clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), clock, recorder)
+        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), clock, recorder).map(drop)
     }
 
     /// Makes and publishes new key packages of a device.
@@ -132,7 +141,7 @@ impl KeyPackageStock {
         publication: Publication,
         clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
-    ) -> Result<(), StepFailure> {
+    ) -> Result<Published, StepFailure> {
         let (Publication::Add(count) | Publication::ReplaceAll(count)) = publication;
         let now = owner.clock.now(clock);
         let make = |client: &mut regrow_engine::Client| client.key_packages(count, now);
@@ -151,16 +160,20 @@ impl KeyPackageStock {
         };
         if let Some(refused) = uploaded.refused.first() {
             if owner.clock.was_wrong() {
-                // The device makes new ones when its clock is right again.
+                // The device makes new ones when its clock may be right again.
                 let why = refused.reason.to_string();
                 recorder.tell(TranscriptEvent::KeyPackagesRefused { of: owner.name.clone(), why });
-                return Ok(());
+                return Ok(Published::Yes);
+            }
+            if service.endpoint.time(at_service) != at_service {
+                // By the service's clock, the key packages are not valid. The device tries again.
+                return Ok(Published::No);
             }
             return Err(StepFailure::rejected(&refused.reason));
         }
         let of = owner.name.clone();
         let sha256 = fingerprint(&bytes.concat());
         recorder.tell(TranscriptEvent::KeyPackages { of, count: bytes.len(), sha256 });
-        Ok(())
+        Ok(Published::Yes)
     }
 }

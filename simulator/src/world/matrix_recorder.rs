@@ -82,7 +82,8 @@ fn title(step: &Step) -> String {
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
         Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
-        Action::Clock { who, .. } => several(name, who),
+        Action::Service(fault) => format!("{name} {}", fault.name()),
+        Action::Clock { who, .. } | Action::Compare { who } => several(name, who),
         Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => name.to_owned(),
     }
 }

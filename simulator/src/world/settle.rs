@@ -14,9 +14,17 @@ impl World<'_> {
     pub(super) fn settle(&mut self) -> Result<(), StepFailure> {
         for _ in 0..ROUNDS {
             self.deliver_to_all()?;
+            if self.service.endpoint.is_disk_full() {
+                // The devices do the rest later.
+                return self.check_service();
+            }
+            if self.submit_unsent()? {
+                continue;
+            }
             let Some((device, group)) = self.intent_left() else {
                 let (service, clock) = (&self.service, &self.clock);
-                return self.key_packages.replenish(service, &mut self.devices, clock, &mut self.recorder);
+                self.key_packages.replenish(service, &mut self.devices, clock, &mut self.recorder)?;
+                return self.check_service();
             };
             self.devices[device].in_group(&group).resume = false;
             self.devices[device].naming = None;
@@ -32,5 +40,27 @@ impl World<'_> {
     fn intent_left(&self) -> Option<(usize, GroupId)> {
         let mut connected = self.devices.iter().filter(|device| device.is_connected());
         connected.find_map(|device| Some((device.index, device.group_to_resume()?.clone())))
+    }
+
+    /// Submits the proposals that the service could not store before. True if there were any.
+    fn submit_unsent(&mut self) -> Result<bool, StepFailure> {
+        let mut unsent = Vec::new();
+        for device in self.devices.as_mut_slice().iter_mut().filter(|device| device.is_connected()) {
+            unsent.extend(device.unsent.drain(..).map(|submission| (device.index, submission)));
+        }
+        let some = !unsent.is_empty();
+        for (device, submission) in unsent {
+            self.carry_through(device, submission)?;
+        }
+        Ok(some)
+    }
+
+    /// Has the members check the service, if they check it in this scenario.
+    fn check_service(&mut self) -> Result<(), StepFailure> {
+        if self.checks_service {
+            self.compare_rosters()?;
+            self.report_early_ends();
+        }
+        Ok(())
     }
 }

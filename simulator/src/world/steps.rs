@@ -21,7 +21,7 @@ impl World<'_> {
         let id = action.handshake_id();
         match action.unnamed() {
             Action::Create { by, with } => self.create_group(&GroupName::default(), by, with, id),
-            action @ (Action::Leave { who } | Action::Join { who } | Action::Rejoin { who }) if who.len() > 1 => {
+            action @ (Action::Leave { who } | Action::Join { who } | Action::Rejoin { who }) if who.len() != 1 => {
                 self.one_after_the_other(group, action, who, id)
             }
             Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
@@ -58,6 +58,8 @@ impl World<'_> {
             Action::Impersonate { compromise, act, id } => self.impersonate(group, compromise, *act, id.as_ref()),
             Action::Network(change) => self.change_network(change),
             Action::Clock { who, change } => self.change_clocks(who, change),
+            Action::Service(fault) => self.service_fault(fault),
+            Action::Compare { who } => self.compare(who),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) => Ok(()),
             submitted => {
@@ -103,7 +105,7 @@ impl World<'_> {
     fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {
         for name in who {
             let device = self.devices.find(name)?;
-            self.devices[device].online = online;
+            self.devices[device].set_online(online, self.clock.elapsed());
             self.devices[device].inbox.open(self.clock.ms());
         }
         // A member may have been offline when the network healed.
@@ -120,7 +122,7 @@ impl World<'_> {
     fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {
         self.clock.advance(time);
         self.recorder.set_elapsed(self.clock.elapsed());
-        self.service.endpoint.expire(self.clock.now())?;
+        self.service.expire(self.clock.now())?;
         self.key_packages.check_all(&self.devices);
         Ok(())
     }

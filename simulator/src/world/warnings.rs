@@ -4,7 +4,8 @@
 //! The rules are:
 //!
 //! - The scenario has an `expect`.
-//! - Each message of others that a thief can read at the end is in the `reads` of an `expect` about this thief.
+//! - Each message of others that a thief can read at the end is in the `reads` or `exactly` of an `expect` about this
+//!   thief.
 //! - The group has healed from each theft at the end, or an `expect` with `healed` false says that it
 //!   has not.
 //! - No message and no handshake is held at the end.
@@ -64,7 +65,8 @@ impl World<'_> {
                 }
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, .. }) => {
-                questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().cloned());
+                let exactly = expect.exactly.iter().flatten();
+                questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().chain(exactly).cloned());
                 if *healed == Some(false) {
                     questions.unhealed.insert(compromise.clone());
                 }
@@ -159,7 +161,7 @@ impl World<'_> {
             let messages = messages.filter_map(|(number, _)| Some((*number, &self.service.sent.list.get(*number)?.id)));
             // Handshakes come after all messages.
             let handshakes = device.inbox.held_handshakes().filter_map(|delivery| {
-                Some((usize::MAX, self.service.name_of(&delivery.group, delivery.receipt.sequence)?))
+                Some((usize::MAX, self.service.name_of(device.index, &delivery.group, delivery.receipt.sequence)?))
             });
             for id in messages.chain(handshakes) {
                 held.entry(id).or_default().push(&device.name);

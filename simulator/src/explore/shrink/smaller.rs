@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::{
     churn::{Churn, Commits, CommitterPolicy, StayLength, Updates},
     scenario::{
-        Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, NetworkChange, Placed, Proposal,
-        WrittenStep,
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, MemberName, MessageBody, MessageId, NetworkChange, Placed,
+        Proposal, WrittenStep,
     },
 };
 
@@ -113,6 +113,11 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Offline { who } => Action::Offline { who: without(who)? },
         Action::Online { who } => Action::Online { who: without(who)? },
         Action::RenewKeyPackages { who } => Action::RenewKeyPackages { who: without(who)? },
+        Action::Service(fault) => {
+            Action::Service(fault.with_names(|names| names.iter().filter(|other| *other != name).cloned().collect())?)
+        }
+        Action::Expect(expect) => Action::Expect(expectation_without(expect, name)?),
+        Action::Compare { who } => Action::Compare { who: without(who).filter(|who| who.len() > 1)? },
         Action::Propose { by, what } => Action::Propose {
             by: of_others(by)?,
             what: match what {
@@ -156,6 +161,16 @@ fn simpler_networks(change: &NetworkChange) -> Vec<NetworkChange> {
     });
     let nothing = |it: &NetworkChange| NetworkChange { who: None, ..it.clone() } == NetworkChange::default();
     changed.filter(|changed| changed != change && !nothing(changed)).collect()
+}
+
+/// Returns the expectation without a member that found evidence, or that is cut off.
+fn expectation_without(expect: &Expect, name: &MemberName) -> Option<Expect> {
+    let others = |names: &[MemberName]| names.iter().filter(|other| *other != name).cloned().collect::<Vec<_>>();
+    let about_service = !expect.evidence.is_empty() || !expect.cut_off.is_empty();
+    let evidence: Vec<_> = expect.evidence.iter().filter_map(|evidence| evidence.with_names(others)).collect();
+    let cut_off = others(&expect.cut_off);
+    let is_left = !evidence.is_empty() || !cut_off.is_empty();
+    (is_left || !about_service).then(|| Expect { evidence, cut_off, ..expect.clone() })
 }
 
 /// Returns simpler replacements for a step, the simplest first.

@@ -15,7 +15,7 @@ const ID: Field = Field::optional("id", Kind::Name, "The name of the commit, or 
 
 const CREATE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The creator."),
-    Field::optional("with", Kind::Names, "The members that the same commit adds."),
+    Field::optional("with", Kind::AnyNames, "The members that the same commit adds."),
     ID,
 ])
 .rules(&[Rule::Needs(
@@ -42,7 +42,7 @@ const UPDATE: Object = Object::new(&[
     ID,
 ]);
 
-const LEAVE: Object = Object::new(&[Field::required("who", Kind::Names, "The members that leave."), ID]);
+const LEAVE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members that leave."), ID]);
 
 const PROPOSE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The proposer."),
@@ -55,10 +55,10 @@ const PROPOSE: Object = Object::new(&[
 
 const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer."), ID]);
 
-const JOIN: Object = Object::new(&[Field::required("who", Kind::Names, "The devices that join."), ID]);
+const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join."), ID]);
 
 const REJOIN: Object =
-    Object::new(&[Field::required("who", Kind::Names, "The members that have lost their state."), ID]);
+    Object::new(&[Field::required("who", Kind::AnyNames, "The members that have lost their state."), ID]);
 
 pub(super) const STEPS: &[StepKind] = &[
     StepKind::action(

@@ -16,9 +16,6 @@ use super::{
 pub(super) const RACE: &str = "race";
 pub(super) const REPEAT: &str = "repeat";
 
-/// Steps of format 1 that this version knows only by name.
-const NOT_SUPPORTED: &[&str] = &["service"];
-
 const REPEATED: Object = Object::new(&[
     Field::required("times", Kind::Number(1, MAX_TURNS as u64), "The number of turns."),
     Field::required("steps", Kind::Steps, "The steps of each turn."),
@@ -155,12 +152,9 @@ fn misplaced(reader: &FileReader<'_>, step: &StepKind) -> Option<String> {
 }
 
 fn unknown_step(name: &str) -> String {
-    if NOT_SUPPORTED.contains(&name) {
-        return format!("step `{name}` is not supported by this version of regrow");
-    }
     // A list in the order of the alphabet is easier to search.
     let known: BTreeSet<&str> = steps().map(|step| step.name).collect();
-    match nearest(name, known.iter().copied().chain(NOT_SUPPORTED.iter().copied())) {
+    match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown step `{}`; did you mean `{near}`?", shown(name)),
         None => unknown("step", name, &known.into_iter().collect::<Vec<_>>()),
     }

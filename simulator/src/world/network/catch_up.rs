@@ -1,5 +1,7 @@
 //! A device catches up: it reads the log, and processes the entries that have arrived.
 
+use std::mem;
+
 use regrow_delivery_service::{Delivery, DeliveryKind};
 use regrow_engine::GroupId;
 
@@ -9,6 +11,7 @@ use crate::world::{
     delivery_rules::DeliveryRule,
     device::{Device, ReadStatus},
     fault_injection::EarlyEntry,
+    service_under_test::Treatment,
     step_failure::StepFailure,
 };
 
@@ -38,8 +41,11 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
         reading: Reading<'_>,
     ) -> Result<CaughtUp, StepFailure> {
-        let endpoint = &context.service.endpoint;
+        let endpoint = context.service.endpoint_of(self.index);
         let mut deliveries = Vec::new();
+        if let Some(up_to) = self.unacknowledged.take() {
+            self.acknowledge(endpoint, up_to)?;
+        }
         'pages: loop {
             let page = endpoint.read(&self.address, self.cursor, PAGE)?;
             let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
@@ -49,16 +55,26 @@ impl Device {
                     break 'pages;
                 }
                 let cursor = delivery.cursor;
-                self.read_entry(delivery, context, &mut deliveries)?;
+                match context.service.treatment(self.index, &delivery) {
+                    Treatment::EndStream => break 'pages,
+                    Treatment::KeepBack if delivery.sender != self.address => self.kept_back.push(delivery),
+                    Treatment::Deliver | Treatment::KeepBack => self.read_entry(delivery, context, &mut deliveries)?,
+                    Treatment::DeliverAllReversed => {
+                        let kept = mem::take(&mut self.kept_back).into_iter().rev();
+                        for delivery in std::iter::once(delivery).chain(kept) {
+                            self.take_reversed(delivery, context, &mut deliveries)?;
+                        }
+                    }
+                }
                 self.cursor = cursor;
             }
-            endpoint.acknowledge(&self.address, last)?;
+            self.acknowledge(endpoint, last)?;
         }
         if reading.fetches {
             self.inbox.fetch(context.ms);
         }
         self.process_inbox(context, &mut deliveries)?;
-        self.end_catching_up(context, deliveries)
+        self.end_catching_up(context, reading.until.is_none(), deliveries)
     }
 
     /// Takes an entry that the service has just sent. It may still be on its way.
@@ -68,7 +84,8 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), StepFailure> {
-        self.in_group(&delivery.group).note_entry(&delivery, context.now.0);
+        let (retention, expired) = (context.service.least_retention(), context.service.expired_until.0);
+        self.in_group(&delivery.group).note_entry(&delivery, retention, expired);
         let not_before = self.inbox.last_arrival;
         let ArrivalTimes { first, overtaken, second } =
             context.network.arrival(self.index, &self.name, &delivery, (self.inbox.open_since, context.ms), not_before);
@@ -87,6 +104,20 @@ impl Device {
         if self.has_to_wait(&entry, context) {
             self.inbox.push(entry);
         } else if let Taken::Kept(entry) = self.take(entry, false, context, delivered)? {
+            self.inbox.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Takes an entry that the service sends in a false order. The device trusts the order.
+    fn take_reversed(
+        &mut self,
+        delivery: Delivery,
+        context: &DeliveryContext<'_, '_>,
+        delivered: &mut Vec<Delivered>,
+    ) -> Result<(), StepFailure> {
+        let entry = InboxEntry::new(delivery, context.ms, false);
+        if let Taken::Kept(entry) = self.take(entry, true, context, delivered)? {
             self.inbox.push(entry);
         }
         Ok(())
@@ -174,7 +205,7 @@ impl Device {
 
     /// The rule of the scenario for a delivery.
     fn rule(&self, delivery: &Delivery, context: &DeliveryContext<'_, '_>) -> DeliveryRule {
-        match context.service.name_of(&delivery.group, delivery.receipt.sequence) {
+        match context.service.name_of(self.index, &delivery.group, delivery.receipt.sequence) {
             Some(id) if delivery.sender != self.address => context.rules.rule(id, &self.name),
             _ => DeliveryRule::Deliver,
         }
@@ -188,7 +219,10 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
         delivered: &mut Vec<Delivered>,
     ) -> Result<Taken, StepFailure> {
-        let message = context.service.message_at(&entry.delivery.group, entry.sequence());
+        if let Some(checks) = &mut self.checks {
+            checks.read(&entry.delivery);
+        }
+        let message = context.service.message_at(self.index, &entry.delivery.group, entry.sequence());
         let message = message.filter(|_| !entry.is_handshake());
         let rule = self.rule(&entry.delivery, context);
         match (rule, message) {
@@ -231,7 +265,7 @@ impl Device {
 
     /// True if the device reaches the service, and the service reaches it.
     pub(in crate::world) fn is_connected(&self) -> bool {
-        self.online && !self.cut_off
+        self.online && !self.partitioned
     }
 
     /// True if a handshake is held back that the device needs to go on in a group.

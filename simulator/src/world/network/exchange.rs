@@ -50,7 +50,7 @@ impl World<'_> {
     /// Refuses a step that needs an answer of the service first.
     pub(in crate::world) fn refuse_if_cut_off(&self, device: usize) -> Result<(), StepFailure> {
         let device = &self.devices[device];
-        if device.cut_off {
+        if device.partitioned {
             let detail = format!("{} is cut off from the delivery service until `heal`", device.name);
             return Err(StepFailure::new(FailCode::Offline, detail));
         }

@@ -93,6 +93,11 @@ impl Inbox {
         held.map(|entry| &entry.delivery)
     }
 
+    /// Takes a delivery that comes late, and arrives now.
+    pub(in crate::world) fn keep(&mut self, delivery: Delivery, now: u64) {
+        self.push(InboxEntry::new(delivery, now, false));
+    }
+
     /// The connection of the device exists since now.
     pub(in crate::world) fn open(&mut self, now: u64) {
         self.open_since = now;

@@ -19,7 +19,7 @@ impl World<'_> {
         for device in &who {
             self.network.change(*device, change);
             if change.heal {
-                self.devices[*device].cut_off = false;
+                self.devices[*device].partitioned = false;
                 self.devices[*device].inbox.open(now);
                 self.devices[*device].inbox.fetch(now);
             }
@@ -33,13 +33,13 @@ impl World<'_> {
     /// Cuts the members off that are not on the service's side, and nobody else.
     fn divide(&mut self, sides: &[Vec<MemberName>]) -> Result<(), StepFailure> {
         let now = self.clock.ms();
-        for device in self.devices.as_mut_slice().iter_mut().filter(|device| device.cut_off) {
-            device.cut_off = false;
+        for device in self.devices.as_mut_slice().iter_mut().filter(|device| device.partitioned) {
+            device.partitioned = false;
             device.inbox.open(now);
         }
         for name in sides.iter().skip(1).flatten() {
             let device = self.devices.find(name)?;
-            self.devices[device].cut_off = true;
+            self.devices[device].partitioned = true;
         }
         Ok(())
     }
