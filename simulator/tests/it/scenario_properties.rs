@@ -11,7 +11,6 @@ use regrow_simulator::{
         Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, read,
     },
 };
-};
 use serde_json::{Value, json};
 
 const MEMBERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
@@ -73,14 +72,15 @@ fn action() -> impl Strategy<Value = Action> {
         (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
         prop::sample::select(&[ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin][..])
             .prop_map(|act| Action::Impersonate { compromise: CompromiseId::new("stolen"), act, id: None }),
-use regrow_simulator::{
-    churn::Decimal,
-    scenario::{
-        Action, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, Evidence, EvidenceExpectation,
-        Expect, FileProblem, Finders, KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId, NetworkChange,
-        Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, read,
-    },
-};
+        use regrow_simulator::{
+            churn::Decimal,
+            scenario::{
+                Action, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, Evidence,
+                EvidenceExpectation, Expect, FileProblem, Finders, KillPoint, MAX_PROBLEMS, MemberName, MessageBody,
+                MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction,
+                read,
+            },
+        };,
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
 }

@@ -109,7 +109,7 @@ fn sides<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<Vec<MemberN
     let mut seen = BTreeSet::new();
     let mut sides = Vec::with_capacity(elements.len());
     for element in elements {
-        let side: Vec<_> = reader.names(&element)?.into_iter().map(MemberName::new).collect();
+        let side: Vec<_> = reader.names(&element, false)?.into_iter().map(MemberName::new).collect();
         if let Some(twice) = side.iter().find(|name| !seen.insert((*name).clone())) {
             reader.note(&element, format!("`{}` is on two sides of the partition", shown(twice.as_str())));
             return None;
