@@ -45,8 +45,8 @@ pub(super) enum Command {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct RunArgs {
-    /// Scenario files, or folders to search for *.json files; the search skips subfolders with the
-    /// names `failing` and `sweeps`
+    /// Scenario files, or folders to search for *.json, *.jsonc, *.yaml and *.yml files; the search
+    /// skips subfolders with the names `failing` and `sweeps`
     #[arg(required = true, value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
     /// Print one JSON object per scenario, each on its own line, and nothing else
@@ -185,8 +185,8 @@ pub(super) fn jobs(asked: Option<u16>) -> usize {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct CheckArgs {
-    /// Scenario files, or folders to search for *.json files; the search skips subfolders with the
-    /// names `failing` and `sweeps`
+    /// Scenario files, or folders to search for *.json, *.jsonc, *.yaml and *.yml files; the search
+    /// skips subfolders with the names `failing` and `sweeps`
     #[arg(required = true, value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
     /// Print one JSON object per file, each on its own line, and nothing else

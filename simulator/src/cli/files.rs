@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use regrow_simulator::scenario::{FileProblem, Scenario, Unusable, is_other_json, load};
+use regrow_simulator::scenario::{FILE_ENDINGS, FileProblem, Scenario, Unusable, is_other, load};
 
 use super::output;
 
@@ -56,15 +56,16 @@ fn search(folder: &Path) -> Vec<LoadedFile> {
             unusable.push(unusable_folder(&folder, format!("cannot be searched: {error}")));
         }
     }
-    let (others, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_other_json(file));
+    let (others, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_other(file));
     for file in others {
         let file = file.display();
         output::complain(&format!("{file}: skipped, because it has no field `regrow` and is no scenario\n"));
     }
     if files.is_empty() && unusable.is_empty() {
         let problem = format!(
-            "no scenario in this folder: there is no *.json file with a field `regrow` outside of {} (name such a \
-             folder to run its files)",
+            "no scenario in this folder: there is no file with a field `regrow` and the ending {} outside of {} (name such \
+             a folder to run its files)",
+            FILE_ENDINGS.map(|ending| format!("`.{ending}`")).join(", "),
             PASSED_BY.map(|name| format!("`{name}`")).join(" and ")
         );
         unusable.push(unusable_folder(folder, problem));
@@ -101,11 +102,16 @@ fn list(folder: &Path, files: &mut BTreeSet<PathBuf>, folders: &mut Vec<PathBuf>
             if !PASSED_BY.iter().any(|name| entry.file_name() == OsStr::new(name)) {
                 folders.push(path);
             }
-        } else if path.extension() == Some(OsStr::new("json")) && !is_sweep(&path) && !path.is_dir() {
+        } else if is_scenario(&path) && !is_sweep(&path) && !path.is_dir() {
             files.insert(path);
         }
     }
     Ok(())
+}
+
+/// True for a scenario file by the ending of its name.
+fn is_scenario(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| FILE_ENDINGS.iter().any(|known| ending == OsStr::new(known)))
 }
 
 /// True for a sweep file by its name. `regrow sweep` runs it.

@@ -97,6 +97,9 @@ fn status(story: &Story<'_>, located: &Located<'_>, who: &MemberName, number: us
 }
 
 fn asks_not_to_read(expect: &Expect, id: &MessageId) -> bool {
+    if let Some(exactly) = &expect.exactly {
+        return !exactly.contains(id);
+    }
     match &expect.reading {
         Some(ReadingExpectation::Member { cannot_read, .. } | ReadingExpectation::Thief { cannot_read, .. }) => {
             cannot_read.contains(id)

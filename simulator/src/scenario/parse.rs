@@ -14,7 +14,9 @@ use super::{
     name::MemberName,
     problem::FileProblem,
     run_settings::{TAGS, TIMEOUT, run_settings},
+    service_settings::{SERVICE, service},
     step::{list, nodes},
+    syntax::{PlainText, Syntax},
     trace::{self, TRACE, Traces},
 };
 use crate::trace::Replay;
@@ -59,6 +61,7 @@ pub(super) const TOP: Object = Object::new(&[
     Field::optional("timeout", Kind::Object(&TIMEOUT), "The longest times that the scenario may take."),
     Field::with_default("false", "strict", Kind::Truth, "True: each warning of the run is a failure."),
     Field::optional("group", Kind::Object(&GROUP), "The settings of the group."),
+    Field::optional("service", Kind::Object(&SERVICE), "The settings of the delivery service."),
     Field::unless(
         "trace",
         "members",
@@ -80,7 +83,11 @@ const MANY_MEMBERS: Object = Object::new(&[
 ])
 .about("Members with numbered names.");
 
-/// Reads a scenario from the text of a file, and checks it.
+/// The problem with a trace in a text without a file.
+const NO_FOLDER: &str = "the path of a trace is relative to a file; load this scenario from a file";
+
+/// Reads a scenario from the text of a JSON file, and checks it. The text may have comments and
+/// trailing commas.
 ///
 /// ```
 /// use regrow_simulator::scenario::read;
@@ -106,13 +113,44 @@ const MANY_MEMBERS: Object = Object::new(&[
 /// Every problem that was found, in the order of the file. If the text is no JSON, only this
 /// problem.
 pub fn read(text: &str) -> Result<Scenario, Vec<FileProblem>> {
-    read_with(text, &|_| Err("the path of a trace is relative to a file; load this scenario from a file".to_owned()))
+    read_as(Syntax::Json, text, &|_| Err(NO_FOLDER.to_owned()))
 }
 
-/// Reads a scenario, and gets its trace from a function.
+/// Reads a scenario from the text of a YAML file, and checks it.
+///
+/// ```
+/// use regrow_simulator::scenario::read_yaml;
+///
+/// let scenario = read_yaml("
+/// regrow: 1
+/// name: two people talk
+/// members: [alice, bob]
+/// steps:
+/// - create: { by: alice, with: bob }
+/// - send: { by: alice, id: m1 }
+/// - expect: { who: bob, reads: m1 }
+/// ");
+/// assert_eq!(scenario.unwrap().expand().count(), 3);
+/// ```
+///
+/// # Errors
+///
+/// Every problem that was found, in the order of the file. If the text is no YAML, only this
+/// problem.
+pub fn read_yaml(text: &str) -> Result<Scenario, Vec<FileProblem>> {
+    read_as(Syntax::Yaml, text, &|_| Err(NO_FOLDER.to_owned()))
+}
+
+/// Reads a scenario in JSON, and gets its trace from a function.
 pub(crate) fn read_with(text: &str, traces: &Traces<'_>) -> Result<Scenario, Vec<FileProblem>> {
-    let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
-    let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+    read_as(Syntax::Json, text, traces)
+}
+
+/// Reads a scenario in a syntax, and gets its trace from a function.
+pub(super) fn read_as(syntax: Syntax, text: &str, traces: &Traces<'_>) -> Result<Scenario, Vec<FileProblem>> {
+    let text = PlainText::of(text, syntax).map_err(|problem| vec![problem])?;
+    let (source, json) = text.open().map_err(|problem| vec![problem])?;
+    let mut reader = FileReader::new(source);
     let root = At { json, path: String::new() };
     let scenario = scenario(&mut reader, &root, traces);
     if let Some((scenario, complete)) = &scenario {
@@ -155,6 +193,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
     let protocol = top.word(reader, "protocol");
     let run = run_settings(reader, &top);
     let group = top.get("group").and_then(|at| group(reader, at));
+    let service = top.get("service").and_then(|at| service(reader, at));
     let trace_at = top.get("trace");
     // A trace names its members, and need not be followed by steps.
     let is_there = |name| trace_at.is_some() || top.get(name).is_some();
@@ -180,6 +219,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         fidelity: fidelity.unwrap_or_default(),
         protocol: protocol.unwrap_or_default(),
         group: group.unwrap_or_default(),
+        service: service.unwrap_or_default(),
         members,
         trace,
         steps,
@@ -218,9 +258,15 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
             return None;
         }
         Some(elements) => {
-            let names = reader.distinct(&elements)?;
+            let (indexes, names) = reader.distinct(&elements)?;
+            if names.len() > MAX_MEMBERS {
+                let count = names.len();
+                reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {count}"));
+                return None;
+            }
             let before = reader.problems.len();
-            elements.iter().zip(&names).for_each(|(at, name)| check_user(reader, at, name));
+            let places = indexes.iter().filter_map(|index| elements.get(*index));
+            places.zip(&names).for_each(|(at, name)| check_user(reader, at, name));
             (reader.problems.len() == before).then_some(names)?
         }
         None if at.json.kind() == "an object" => {

@@ -31,13 +31,18 @@ impl World<'_> {
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
+        failures.extend(self.name_cut_off(&group, &expect.cut_off));
         if expect.converged {
             failures.extend(self.divergence());
         }
+        let exactly = expect.exactly.as_ref().map(|ids| (ids, self.all_messages_but(ids)));
         match &expect.reading {
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 for name in who {
                     failures.extend(self.member_reads(name, reads, cannot_read));
+                    if let Some((reads, others)) = &exactly {
+                        failures.extend(self.member_reads(name, reads, others));
+                    }
                 }
             }
             Some(ReadingExpectation::Thief {
@@ -50,13 +55,24 @@ impl World<'_> {
                 detected,
             }) => {
                 failures.extend(self.thief_reads(compromise, reads, cannot_read));
+                if let Some((reads, others)) = &exactly {
+                    failures.extend(self.thief_reads(compromise, reads, others));
+                }
                 failures.extend(self.thief_healed(&group, compromise, *healed));
                 failures.extend(self.thief_heals(&group, compromise, *heals_within));
                 failures.extend(self.thief_acted(compromise, *accepted, *detected));
             }
             None => {}
         }
+        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence)));
         failures
+    }
+
+    /// The messages that were sent so far, without these.
+    fn all_messages_but(&self, ids: &[MessageId]) -> Vec<MessageId> {
+        let ids: BTreeSet<_> = ids.iter().collect();
+        let sent = self.service.sent.list.iter().map(|message| &message.id);
+        sent.filter(|id| !ids.contains(id)).cloned().collect()
     }
 
     fn member_reads(&self, name: &MemberName, reads: &[MessageId], cannot_read: &[MessageId]) -> Vec<Failure> {

@@ -4,7 +4,8 @@
 //! The rules are:
 //!
 //! - The scenario has an `expect`.
-//! - Each message of others that a thief can read at the end is in the `reads` of an `expect` about this thief.
+//! - Each message of others that a thief can read at the end is in the `reads` or `exactly` of an `expect` about this
+//!   thief.
 //! - The group has healed from each theft at the end, or an `expect` with `healed` false says that it
 //!   has not.
 //! - No message is held at the end.
@@ -64,7 +65,8 @@ impl World<'_> {
                 }
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, .. }) => {
-                questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().cloned());
+                let exactly = expect.exactly.iter().flatten();
+                questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().chain(exactly).cloned());
                 if *healed == Some(false) {
                     questions.unhealed.insert(compromise.clone());
                 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use regrow_simulator::scenario::read;
+use regrow_simulator::scenario::{read, read_yaml};
 use serde_json::{Value, json};
 
 use crate::common::run;
@@ -156,6 +156,10 @@ fn every_example_of_the_scenario_format_passes() {
     let page = fs::read_to_string(root().join("docs/scenario-format.md")).unwrap();
     let examples: Vec<_> = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(examples.len() >= 3, "{examples:?}");
+    for example in page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        let scenario = read_yaml(example).unwrap_or_else(|problems| panic!("{example}: {problems:?}"));
+        run(&scenario).assert_passed(example);
+    }
     for example in examples {
         let scenario = read(&scenario_around(example)).unwrap_or_else(|problems| panic!("{example}: {problems:?}"));
         run(&scenario).assert_passed(example);

@@ -1,7 +1,7 @@
 //! One file of a run, and the settings with which it runs.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,7 +51,7 @@ impl Job {
         Done { result: RunResult { file: loaded.file.clone(), outcome, duration: start.elapsed() }, lines }
     }
 
-    fn run_scenario(&self, file: &PathBuf, scenario: &Scenario, progress: &Arc<Progress>) -> (FileOutcome, Vec<u8>) {
+    fn run_scenario(&self, file: &Path, scenario: &Scenario, progress: &Arc<Progress>) -> (FileOutcome, Vec<u8>) {
         let options = RunOptions { progress: Arc::clone(progress), ..self.options.clone() };
         if self.is_watched {
             progress.set_all_steps(scenario.expand_with_seed(options.seed_of(scenario)).count() as u64);

@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     Name,
     /// One name, a list of names, or a row of numbered names.
     Names,
+    /// The same, or an empty list: a step without names does nothing, and an expectation holds.
+    AnyNames,
     /// A list of names, with the least and the largest number of names.
     NameList(usize, usize),
     /// A text of one line.

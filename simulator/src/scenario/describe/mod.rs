@@ -21,8 +21,8 @@
 //!    missing fields and broken rules are noted before the function takes the first field. Problems
 //!    that a description cannot express are noted with
 //!    [`note`](super::fields::FileReader::note).
-//! 3. **Add the variant** of [`Action`], with its name in [`Action::name`] and its turn in
-//!    `expand.rs`.
+//! 3. **Add the variant** of [`Action`], with its name in [`Action::name`] and its names in
+//!    `at_turn.rs`: there short forms such as `{i}` and `everybody` become names.
 //! 4. **Write it** in `write.rs`, and **check** the names that it uses in `check.rs`.
 //! 5. Write the tables of the reference again, with
 //!    `cargo test -p regrow-simulator --lib reference -- --ignored`. After a merge, the same command

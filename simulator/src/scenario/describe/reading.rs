@@ -124,7 +124,7 @@ impl<'a> Described<'a> {
 
     /// Reads the names of members.
     pub(crate) fn members(&self, reader: &mut FileReader<'a>, name: &str) -> Option<Vec<MemberName>> {
-        Some(reader.names(&self.get(name)?)?.into_iter().map(MemberName::new).collect())
+        Some(self.names(reader, name)?.into_iter().map(MemberName::new).collect())
     }
 
     /// Reads the id of a message.
@@ -134,7 +134,7 @@ impl<'a> Described<'a> {
 
     /// Reads the ids of messages.
     pub(crate) fn messages(&self, reader: &mut FileReader<'a>, name: &str) -> Option<Vec<MessageId>> {
-        Some(reader.names(&self.get(name)?)?.into_iter().map(MessageId::new).collect())
+        Some(self.names(reader, name)?.into_iter().map(MessageId::new).collect())
     }
 
     /// Reads the id of a compromise.
@@ -150,11 +150,16 @@ impl<'a> Described<'a> {
             reader.wrong_type(&at, "a list of names");
             return None;
         };
-        if !(least..=most).contains(&elements.len()) {
-            reader.note(&at, format!("expected {least} to {most} names, found {}", elements.len()));
+        let (_, names) = reader.distinct(&elements)?;
+        if !(least..=most).contains(&names.len()) {
+            reader.note(&at, format!("expected {least} to {most} names, found {}", names.len()));
             return None;
         }
-        reader.distinct(&elements)
+        Some(names)
+    }
+
+    fn names(&self, reader: &mut FileReader<'a>, name: &str) -> Option<Vec<String>> {
+        reader.names(&self.get(name)?, matches!(self.kind(name), Kind::AnyNames))
     }
 
     /// Reads a text of one line.

@@ -95,6 +95,7 @@ fn phrase(kind: Kind) -> String {
         Kind::Format => "`1`".to_owned(),
         Kind::Name => "name".to_owned(),
         Kind::Names => "names".to_owned(),
+        Kind::AnyNames => "names, or `[]`".to_owned(),
         Kind::NameList(least, most) => format!("list of {least} to {} names", number(most as u64)),
         Kind::Line => "text of one line".to_owned(),
         Kind::Text(most) => format!("text of at most {} bytes", number(most.into())),

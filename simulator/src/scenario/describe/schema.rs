@@ -9,6 +9,7 @@ use super::{
     super::{
         format::FORMAT,
         name::MAX_NAME_LENGTH,
+        names::{ANY_NAMES, NAMES},
         parse::TOP,
         step::{Nesting, StepKind, steps},
     },
@@ -72,7 +73,7 @@ struct Writer {
 /// A definition that will be written.
 enum Definition {
     /// One name, a list of names, or a row.
-    Names,
+    Names(&'static str, &'static [Kind]),
     /// An object that several places use.
     Shared(&'static str, &'static Object),
     /// A step at a place with this nesting.
@@ -87,7 +88,7 @@ impl Writer {
         let mut written = Vec::new();
         while let Some(definition) = self.open.pop() {
             let (name, fields) = match definition {
-                Definition::Names => ("names", self.either(super::super::fields::NAMES, Nesting::TOP)),
+                Definition::Names(name, kinds) => (name, self.either(kinds, Nesting::TOP)),
                 Definition::Shared(name, object) => (name, self.object(object, object.about, Nesting::TOP)),
                 Definition::Step(name, step, nesting) => (name, self.step(step, nesting)),
                 Definition::AnyStep(name, nesting) => (name, self.any_step(nesting)),
@@ -193,7 +194,10 @@ impl Writer {
         match kind {
             Kind::Format => vec![("const", Node::Number(FORMAT))],
             Kind::Name => defined("name"),
-            Kind::Names => vec![("$ref", self.reference("names", Definition::Names))],
+            Kind::Names => vec![("$ref", self.reference("names", Definition::Names("names", NAMES)))],
+            Kind::AnyNames => {
+                vec![("$ref", self.reference("any_names", Definition::Names("any_names", ANY_NAMES)))]
+            }
             Kind::NameList(least, most) => {
                 let mut fields = vec![
                     ("type", "array".into()),

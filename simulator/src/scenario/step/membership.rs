@@ -12,7 +12,7 @@ use super::{
 
 const CREATE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The creator."),
-    Field::optional("with", Kind::Names, "The members that the same commit adds."),
+    Field::optional("with", Kind::AnyNames, "The members that the same commit adds."),
 ]);
 
 const ADD: Object = Object::new(&[
@@ -30,7 +30,7 @@ const UPDATE: Object = Object::new(&[
     Field::with_default("false", "signature_key", Kind::Truth, "True if the leaf also gets a new signature key."),
 ]);
 
-const LEAVE: Object = Object::new(&[Field::required("who", Kind::Names, "The members that leave.")]);
+const LEAVE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members that leave.")]);
 
 const PROPOSE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The proposer."),
@@ -42,9 +42,10 @@ const PROPOSE: Object = Object::new(&[
 
 const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer.")]);
 
-const JOIN: Object = Object::new(&[Field::required("who", Kind::Names, "The devices that join.")]);
+const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join.")]);
 
-const REJOIN: Object = Object::new(&[Field::required("who", Kind::Names, "The members that have lost their state.")]);
+const REJOIN: Object =
+    Object::new(&[Field::required("who", Kind::AnyNames, "The members that have lost their state.")]);
 
 pub(super) const STEPS: &[StepKind] = &[
     StepKind::action(

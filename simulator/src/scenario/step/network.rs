@@ -18,18 +18,18 @@ pub const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * DAY);
 
 const DAY: u64 = 24 * 60 * 60;
 
-const OFFLINE: Object = Object::new(&[Field::required("who", Kind::Names, "The members to disconnect.")]);
+const OFFLINE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members to disconnect.")]);
 
-const ONLINE: Object = Object::new(&[Field::required("who", Kind::Names, "The members to connect.")]);
+const ONLINE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members to connect.")]);
 
 const KEY_PACKAGES: Object = Object::new(&[
-    Field::required("who", Kind::Names, "The members whose key packages are replaced."),
+    Field::required("who", Kind::AnyNames, "The members whose key packages are replaced."),
     Field::required("renew", Kind::True, "Always true."),
 ]);
 
 const DELIVERY: Object = Object::new(&[
     Field::required("id", Kind::Name, "The message. Its `send` may come later."),
-    Field::optional("for", Kind::Names, "The receiving members. Without it, everyone."),
+    Field::optional("for", Kind::AnyNames, "The receiving members. Without it, everyone."),
 ]);
 
 pub(super) const STEPS: &[StepKind] = &[
