@@ -72,15 +72,14 @@ fn action() -> impl Strategy<Value = Action> {
         (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
         prop::sample::select(&[ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin][..])
             .prop_map(|act| Action::Impersonate { compromise: CompromiseId::new("stolen"), act, id: None }),
-        use regrow_simulator::{
-            churn::Decimal,
-            scenario::{
-                Action, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, Evidence,
-                EvidenceExpectation, Expect, FileProblem, Finders, KillPoint, MAX_PROBLEMS, MemberName, MessageBody,
-                MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction,
-                read,
-            },
-        };,
+        network().prop_map(Action::Network),
+        (names(), any::<bool>(), 0_u64..100_000, prop::option::of(share())).prop_map(|(who, behind, seconds, rate)| {
+            let offset = ClockOffset { behind: behind && seconds > 0, by: Duration::from_secs(seconds) };
+            Action::Clock { who, change: ClockChange { offset: Some(offset), rate } }
+        }),
+        service_fault().prop_map(Action::Service),
+        prop::sample::subsequence(&MEMBERS[..], 2..=4)
+            .prop_map(|who| Action::Compare { who: who.into_iter().map(MemberName::new).collect() }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
 }

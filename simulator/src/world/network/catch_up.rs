@@ -30,7 +30,7 @@ pub(in crate::world) struct Reading<'c> {
 /// What happened to an entry that a device took.
 enum Taken {
     Processed,
-    Kept(InboxEntry),
+    Kept(Box<InboxEntry>),
     Gone,
 }
 
@@ -104,7 +104,7 @@ impl Device {
         if self.has_to_wait(&entry, context) {
             self.inbox.push(entry);
         } else if let Taken::Kept(entry) = self.take(entry, false, context, delivered)? {
-            self.inbox.push(entry);
+            self.inbox.push(*entry);
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Device {
     ) -> Result<(), StepFailure> {
         let entry = InboxEntry::new(delivery, context.ms, false);
         if let Taken::Kept(entry) = self.take(entry, true, context, delivered)? {
-            self.inbox.push(entry);
+            self.inbox.push(*entry);
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Device {
             let is_handshake = entry.is_handshake();
             match self.take(entry, true, context, delivered)? {
                 Taken::Kept(entry) => {
-                    self.inbox.entries.insert(index, entry);
+                    self.inbox.entries.insert(index, *entry);
                     index += 1;
                 }
                 // Other entries may have waited for this one.
@@ -233,14 +233,14 @@ impl Device {
             // The service keeps a handshake, so the device can fetch it.
             (DeliveryRule::Drop, None) if !entry.fetched => {
                 entry.lost = true;
-                return Ok(Taken::Kept(entry));
+                return Ok(Taken::Kept(Box::new(entry)));
             }
             (DeliveryRule::Hold, message) => {
                 if let Some((number, _)) = message {
                     self.read_status.insert(number, ReadStatus::Held);
                 }
                 entry.held = true;
-                return Ok(Taken::Kept(entry));
+                return Ok(Taken::Kept(Box::new(entry)));
             }
             (DeliveryRule::Deliver | DeliveryRule::Drop | DeliveryRule::Repeat, _) => {}
         }
