@@ -37,6 +37,7 @@ mod scenario_schema;
 mod scenarios;
 mod service;
 mod short_forms;
+mod starters;
 mod stolen_files;
 mod sweeps;
 mod syntaxes;
