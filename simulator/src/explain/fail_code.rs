@@ -50,6 +50,10 @@ pub(super) fn words(code: FailCode) -> [&'static str; 2] {
             "The delivery service was in a later epoch, and the member did not try again.",
             "Let the member catch up before this step.",
         ],
+        FailCode::Unavailable => [
+            "The delivery service could not write to its store, because its disk was full.",
+            "End the fault with `disk_full` false before this step.",
+        ],
         FailCode::Rejected => [
             "The delivery service or the simulator refused the step. The text after the code has the reason.",
             "Change the step so that the reason is gone.",

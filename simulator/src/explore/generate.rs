@@ -12,8 +12,8 @@ use super::{
 };
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, RunSettings, Scenario, Step,
-    TheftScope, ThiefAction,
+    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, RunSettings, Scenario,
+    ServiceSettings, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -55,6 +55,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         protocol: Protocol::Mls,
         group,
         members: names,
+        service: ServiceSettings::default(),
         trace: None,
         steps: generator.steps,
     };
@@ -165,6 +166,7 @@ impl Generator<'_> {
                 self.act(Action::Compromise { who: self.name(who), id, scope });
             }
             StepKind::Impersonate => self.impersonate()?,
+            StepKind::Service => self.service_fault()?,
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));
@@ -249,5 +251,6 @@ impl Generator<'_> {
         {
             self.act(send);
         }
+        self.lies();
     }
 }

@@ -118,6 +118,10 @@ impl Action {
                 act: *act,
                 id: id.as_ref().map(|id| turn.message(id)),
             },
+            Self::Service(fault) => {
+                Self::Service(fault.with_names(|names| all(names)).unwrap_or_else(|| fault.clone()))
+            }
+            Self::Compare { who } => Self::Compare { who: all(who) },
             Self::Wait(time) => Self::Wait(*time),
             Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
         }
@@ -156,6 +160,8 @@ impl Expect {
             members: self.members.as_ref().map(|names| turn.members(names)),
             converged: self.converged,
             reading: self.reading.as_ref().map(|reading| reading.at_turn(turn)),
+            evidence: self.evidence.iter().filter_map(|it| it.with_names(|names| turn.members(names))).collect(),
+            cut_off: turn.members(&self.cut_off),
             exactly: self.exactly.as_ref().map(|ids| turn.messages(ids)),
             fails: self.fails,
         }

@@ -4,6 +4,8 @@
 //! The check refuses only certain errors. It does not decide if a member is in the group when it
 //! acts, because a scenario may expect such a step to fail.
 
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
@@ -51,11 +53,15 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         compromises: BTreeMap::new(),
         impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
+        lied_to: BTreeSet::new(),
+        second_history: BTreeSet::new(),
+        steals: false,
         created: complete.trace,
         proposed: false,
         before: Before::Nothing,
     };
     check.fidelity(scenario);
+    check.service_settings(scenario);
     check.definitions(scenario);
     for (index, source) in scenario.sources().enumerate() {
         if check.reader.problems.len() >= MAX_PROBLEMS {
@@ -96,6 +102,12 @@ struct Check<'r, 'a, 's> {
     /// The compromises with which a thief has acted so far.
     impersonated: BTreeSet<CompromiseId>,
     held: BTreeSet<MessageId>,
+    /// The members to which the service lies.
+    lied_to: BTreeSet<MemberName>,
+    /// The members that see the second history of the service.
+    second_history: BTreeSet<MemberName>,
+    /// True if a step of the scenario steals a device.
+    steals: bool,
     created: bool,
     /// True if a proposal may wait for a commit.
     proposed: bool,
@@ -300,6 +312,11 @@ impl Check<'_, '_, '_> {
                 self.group(place, "impersonate");
                 self.impersonated.insert(compromise.clone());
             }
+            Action::Service(fault) => self.service_fault(place, fault),
+            Action::Compare { who } => {
+                self.members(place, "compare.who", who);
+                self.group(place, "compare");
+            }
             Action::Wait(_) => {}
             Action::Expect(expect) => self.expect(index, place, expect),
         }
@@ -393,6 +410,7 @@ impl Check<'_, '_, '_> {
             }
         }
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
+        self.evidence(place, expect);
         if expect.fails.is_some() && self.complete.steps {
             let why = match self.before {
                 Before::CanFail => None,

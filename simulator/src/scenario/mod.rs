@@ -10,7 +10,7 @@
 //! | `json`, `fields`, `word` | values of a file, with their positions |
 //! | `names`, `name_row`, `turn` | lists of names, and short forms of names: `m2..m10`, `m{i+10}` |
 //! | `describe` | the descriptions of objects and steps. Reader, JSON Schema and reference use them. How to add a step |
-//! | `parse`, `run_settings`, `group`, `trace` | the top of a file, and its objects that are no steps |
+//! | `parse`, `run_settings`, `group`, `service_settings`, `trace` | the top of a file, and its objects that are no steps |
 //! | `step` | the steps: descriptions and decoders, with a file for each area |
 //! | `check` | the rules that JSON cannot express |
 //! | `write`, `write_churn` | from a scenario to the text of a file |
@@ -36,6 +36,7 @@ mod numbers;
 mod parse;
 mod problem;
 mod run_settings;
+mod service_settings;
 mod step;
 mod syntax;
 mod trace;
@@ -48,9 +49,9 @@ mod yaml;
 pub use check::MAX_STEPS;
 pub use describe::schema::schema;
 pub use format::{
-    Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, Fidelity, GroupSettings,
-    MessageBody, Place, Placed, Proposal, Protocol, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction,
-    WrittenStep,
+    Action, Ciphersuite, ClockJump, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Evidence, EvidenceExpectation, Expect,
+    FORMAT, FailCode, Fidelity, Finders, GroupSettings, KillPoint, MessageBody, Place, Placed, Proposal, Protocol,
+    ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, WrittenStep,
 };
 pub use group::{MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};
 pub use load::{MAX_FILE_SIZE, is_other, load};
@@ -58,7 +59,7 @@ pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, 
 pub use parse::{MAX_MEMBERS, MAX_TURNS, read, read_yaml};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
 pub use run_settings::{MAX_TAGS, RunSettings, Timeout};
-pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration};
+pub use step::{MAX_ENTRIES, MAX_MESSAGE_SIZE, MAX_WAIT, duration};
 pub use syntax::FILE_ENDINGS;
 pub use write::write;
 

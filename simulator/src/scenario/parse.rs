@@ -14,6 +14,7 @@ use super::{
     name::MemberName,
     problem::FileProblem,
     run_settings::{TAGS, TIMEOUT, run_settings},
+    service_settings::{SERVICE, service},
     step::{list, nodes},
     syntax::{PlainText, Syntax},
     trace::{self, TRACE, Traces},
@@ -60,6 +61,7 @@ pub(super) const TOP: Object = Object::new(&[
     Field::optional("timeout", Kind::Object(&TIMEOUT), "The longest times that the scenario may take."),
     Field::with_default("false", "strict", Kind::Truth, "True: each warning of the run is a failure."),
     Field::optional("group", Kind::Object(&GROUP), "The settings of the group."),
+    Field::optional("service", Kind::Object(&SERVICE), "The settings of the delivery service."),
     Field::unless(
         "trace",
         "members",
@@ -191,6 +193,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
     let protocol = top.word(reader, "protocol");
     let run = run_settings(reader, &top);
     let group = top.get("group").and_then(|at| group(reader, at));
+    let service = top.get("service").and_then(|at| service(reader, at));
     let trace_at = top.get("trace");
     // A trace names its members, and need not be followed by steps.
     let is_there = |name| trace_at.is_some() || top.get(name).is_some();
@@ -216,6 +219,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         fidelity: fidelity.unwrap_or_default(),
         protocol: protocol.unwrap_or_default(),
         group: group.unwrap_or_default(),
+        service: service.unwrap_or_default(),
         members,
         trace,
         steps,

@@ -46,34 +46,33 @@ impl fmt::Display for FileProblem {
 /// `step 5.2, create.with, item 3`.
 fn for_people(path: &str) -> String {
     let mut parts: Vec<String> = Vec::new();
-    // The numbers of the steps up to here, and the fields after them.
-    let (mut step, mut fields) = (String::new(), String::new());
+    // The fields after the last part, and true if that part is a step.
+    let (mut fields, mut in_step) = (String::new(), false);
     for segment in path.split('.') {
-        let (name, index) = match segment.strip_suffix(']').and_then(|segment| segment.rsplit_once('[')) {
-            Some((name, index)) => (name, index.parse::<u64>().ok()),
+        let index = segment.strip_suffix(']').and_then(|segment| segment.rsplit_once('['));
+        let (name, index) = match index.and_then(|(name, index)| Some((name, index.parse::<u64>().ok()?))) {
+            Some((name, index)) => (name, Some(index + 1)),
             None => (segment, None),
         };
-        match (name, index) {
-            ("steps" | "race", Some(index)) if fields.is_empty() || fields == "repeat" => {
-                let dot = if step.is_empty() { "" } else { "." };
-                step += &format!("{dot}{}", index + 1);
-                fields.clear();
+        let is_step = ["steps", "race"].contains(&name) && index.is_some();
+        if is_step && in_step && ["", "repeat"].contains(&fields.as_str()) {
+            fields.clear();
+            if let (Some(step), Some(index)) = (parts.last_mut(), index) {
+                *step += &format!(".{index}");
             }
-            (name, index) => {
-                let dot = if fields.is_empty() { "" } else { "." };
-                match index {
-                    Some(index) => fields += &format!("{dot}{name}, item {}", index + 1),
-                    None => fields += &format!("{dot}{segment}"),
-                }
-            }
+            continue;
+        }
+        if !is_step {
+            fields += if fields.is_empty() { "" } else { "." };
+            fields += name;
+        }
+        if let Some(index) = index {
+            parts.extend(Some(std::mem::take(&mut fields)).filter(|fields| !fields.is_empty()));
+            parts.push(format!("{} {index}", if is_step { "step" } else { "item" }));
+            in_step = is_step;
         }
     }
-    if !step.is_empty() {
-        parts.push(format!("step {step}"));
-    }
-    if !fields.is_empty() {
-        parts.push(fields);
-    }
+    parts.extend(Some(fields).filter(|fields| !fields.is_empty()));
     parts.join(", ")
 }
 
@@ -105,7 +104,9 @@ mod tests {
             ("steps", "steps"),
             ("members[0]", "members, item 1"),
             ("group.padding", "group.padding"),
-            ("base.steps[3].send.id", "base.steps, item 4.send.id"),
+            ("base.steps[3].send.id", "base, step 4, send.id"),
+            ("axes[0].paths[1]", "axes, item 1, paths, item 2"),
+            ("", ""),
             ("steps[0].a[b]", "step 1, a[b]"),
         ] {
             assert_eq!(for_people(path), told);

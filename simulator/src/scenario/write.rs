@@ -1,12 +1,14 @@
 //! Writes a scenario as the text of a file. [`read`](super::read) reads it back as the same
 //! scenario.
 
+mod service;
+
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
-        Protocol, ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
+        Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, WrittenStep,
     },
     run_settings::{RunSettings, Timeout},
     word::word,
@@ -50,6 +52,9 @@ pub fn write(scenario: &Scenario) -> String {
     }
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));
+    }
+    if scenario.service != ServiceSettings::default() {
+        fields.push(format!("\"service\": {}", service::settings(&scenario.service)));
     }
     // The members of a trace are in its file, and come first.
     let of_trace = scenario.trace.as_ref().map_or(0, |trace| trace.history.members().len());
@@ -229,6 +234,8 @@ fn fields(action: &Action) -> LineFields {
                 fields.text("id", id.as_str());
             }
         }
+        Action::Service(fault) => service::fault(&mut fields, fault),
+        Action::Compare { who } => service::names(&mut fields, "who", who),
         Action::Wait(_) => {}
         Action::Expect(expect) => expected(&mut fields, expect),
     }
@@ -280,6 +287,12 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
         if let Some(ids) = &expect.exactly {
             fields.names("exactly", ids.iter().map(|id| id.as_str()));
         }
+    }
+    for evidence in &expect.evidence {
+        service::evidence(fields, evidence);
+    }
+    if !expect.cut_off.is_empty() {
+        service::names(fields, "cut_off", &expect.cut_off);
     }
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());

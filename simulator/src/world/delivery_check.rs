@@ -86,6 +86,14 @@ impl Device {
             .filter(|epoch| *epoch >= sent.at.epoch)
             .ok_or(Unreadable::NotInEpoch)
             .and_then(|epoch| state.window.read(sent.at, if late { epoch } else { sent.at.epoch }, policy));
+        let is_read = matches!(result, Ok(Some(ReceivedEvent::Message(_))));
+        if state.cut_off.is_now() && !is_read {
+            if self.read_status.get(&number) != Some(&ReadStatus::Read) {
+                self.read_status.insert(number, reads.map_or_else(ReadStatus::Unreadable, |()| ReadStatus::CutOff));
+                state.cut_off.lose_entry();
+            }
+            return None;
+        }
         if self.read_status.get(&number) != Some(&ReadStatus::Read) {
             self.read_status.insert(number, reads.map_or_else(ReadStatus::Unreadable, |()| ReadStatus::Read));
         }
@@ -108,6 +116,10 @@ impl Device {
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         let state = self.in_group(&arrival.delivery.group);
         match result {
+            Ok(Some(ReceivedEvent::Lost(_))) | Err(_) if state.cut_off.is_now() => {
+                state.cut_off.lose_entry();
+                None
+            }
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.
             Ok(Some(ReceivedEvent::Lost(_))) if arrival.forgery.is_some() => {

@@ -31,6 +31,7 @@ impl World<'_> {
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
+        failures.extend(self.name_cut_off(&group, &expect.cut_off));
         if expect.converged {
             failures.extend(self.divergence());
         }
@@ -63,6 +64,7 @@ impl World<'_> {
             }
             None => {}
         }
+        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence)));
         failures
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_delivery_service::Limits;
 use regrow_engine::GroupId;
 
 use super::{
+    cut_off::CutOff,
     device::{Device, ReadStatus},
     event::of_group,
     expect::names,
@@ -24,6 +24,7 @@ impl World<'_> {
     pub(super) fn invariants(&mut self) -> Vec<Failure> {
         let mut failures = self.recorder.take_breaches();
         failures.extend(self.crashes_left());
+        failures.extend(self.interruptions_left());
         failures.extend(self.divergence());
         failures.extend(self.missing_messages());
         failures.extend(self.foreign_reading());
@@ -43,6 +44,15 @@ impl World<'_> {
             .collect()
     }
 
+    /// Armed interruptions of a submission that did not happen.
+    fn interruptions_left(&self) -> Vec<Failure> {
+        let armed = &self.service.interruptions;
+        let kill = armed.armed_kill().map(|at| format!("the delivery service dies at `{at}`"));
+        let losses = armed.armed_losses().map(|device| format!("an answer to {} is lost", self.devices[device].name));
+        let expected = kill.into_iter().chain(losses);
+        expected.map(|expected| self.recorder.failure(expected, "no submission met it")).collect()
+    }
+
     /// Online members that differ from the others in a group, or from the service, in epoch, roster
     /// or state.
     pub(super) fn divergence(&mut self) -> Vec<Failure> {
@@ -58,16 +68,19 @@ impl World<'_> {
         let mut failures = Vec::new();
         for index in roster {
             let device = &mut self.devices[index];
-            // A device that a thief has locked out knows it, and differs until it has rejoined.
-            if !device.online || device.is_locked_out(group) {
+            // A device that a thief has locked out knows it, and differs until it has rejoined. A
+            // device that the service has cut off differs as long as the scenario names it.
+            if !device.online || device.is_locked_out(group) || device.in_group(group).cut_off.is_excused() {
                 continue;
             }
             let (name, own) = (device.name.clone(), device.epoch(group));
             if own != Some(epoch) {
                 let seen = own.map_or("not in the group".to_owned(), |own| format!("in epoch {own}"));
+                let seen = format!("{name} is {seen}{}", self.why_behind(group, index));
                 let expected = format!("{name} is in epoch {epoch}, like the service");
-                failures.push(self.recorder.failure(expected, format!("{name} is {seen}")).about_member(&name));
+                failures.push(self.recorder.failure(expected, seen).about_member(&name));
             }
+            let device = &mut self.devices[index];
             if own.is_some() && listed_members(device, group).is_some_and(|listed| listed != expected) {
                 let expected = format!("{name} and the service see the same members");
                 failures.push(self.recorder.failure(expected, "they do not").about_member(&name));
@@ -97,8 +110,9 @@ impl World<'_> {
     /// service kept them.
     fn missing_messages(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let now = self.clock.now();
-        let kept = |message: &&OrderedMessage| message.time.0 + Limits::default().retention_seconds > now.0;
+        let expired = self.service.expired_until;
+        // Members of the second history are cut off, and miss its messages in the first one.
+        let kept = |message: &&OrderedMessage| message.in_first && message.kept_until > expired;
         let messages = self.service.sent.list.iter().enumerate();
         for (number, message) in messages.filter(|(_, message)| kept(message)) {
             let rosters = self.service.groups.get(&message.group).map(|group| &group.rosters);
@@ -106,10 +120,15 @@ impl World<'_> {
             let Some(readers) = readers else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];
-                if device.online && !device.read_status.contains_key(&number) {
+                let status = device.read_status.get(&number);
+                let is_missing = matches!(status, None | Some(ReadStatus::CutOff));
+                let cut_off = device.groups.get(&message.group).map(|state| &state.cut_off);
+                let is_excused = cut_off.is_some_and(|cut_off| cut_off.excuses(number));
+                if device.online && is_missing && !is_excused {
+                    let hint = cut_off.map(CutOff::hint).unwrap_or_default();
                     let failure = self.recorder.failure(
                         format!("{} has every message of its membership", device.name),
-                        format!("{} was not delivered to it", message.id),
+                        format!("{} was not delivered to it{hint}", message.id),
                     );
                     failures.push(failure.about_member(&device.name).about_message(&message.id));
                 }
@@ -143,6 +162,10 @@ impl World<'_> {
     fn foreign(&self, number: usize, device: usize, thief: Option<&CompromiseId>) -> Option<Failure> {
         let who = thief.map_or_else(|| self.devices[device].name.to_string(), |id| format!("the thief of {id}"));
         let message = self.service.sent.list.get(number)?;
+        if !message.in_first {
+            // The rosters are those of the first history.
+            return None;
+        }
         if self.service.was_member(device, &message.group, message.at.epoch)? {
             return None;
         }

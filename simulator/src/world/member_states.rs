@@ -54,6 +54,7 @@ impl World<'_> {
             Some(ReadStatus::Unreadable(reason)) => MessageStatus::Unreadable(*reason),
             Some(ReadStatus::Held) => MessageStatus::Held,
             Some(ReadStatus::Dropped) => MessageStatus::Dropped,
+            Some(ReadStatus::CutOff) => MessageStatus::Missing,
             None if self.service.was_member(device.index, &message.group, message.at.epoch) != Some(true) => {
                 MessageStatus::NotAMember
             }

@@ -17,6 +17,9 @@
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `service_faults` | the step `service`: faults and lies of the service |
+//! | `findings` | has members check the service, and records their findings |
+//! | `behind` | the reason why a device cannot follow |
 //! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
@@ -27,6 +30,8 @@
 //! | `delivery_rules` | held, dropped and repeated deliveries |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
+//! | `member_checks` | a member's checks of the service: receipts and rosters |
+//! | `cut_off` | members that the service has cut off |
 //! | `device_group` | the state of one device in one group |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
 //! | `key_packages` | the stock of key packages at the service |
@@ -55,12 +60,14 @@
 //! or from the seed, and devices that work in parallel share nothing.
 
 mod attempt;
+mod behind;
 mod clock;
 mod commit_order;
 mod compromise;
 mod cost_recorder;
 mod crashable_store;
 mod create_group;
+mod cut_off;
 mod deliver;
 mod delivery_check;
 mod delivery_rules;
@@ -71,6 +78,7 @@ mod event;
 mod expect;
 mod fact_recorder;
 pub mod fault_injection;
+mod findings;
 mod generation_counter;
 mod group_facts;
 mod impersonate;
@@ -79,6 +87,7 @@ mod key_packages;
 mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
+mod member_checks;
 mod member_states;
 mod prepare;
 mod race;
@@ -87,6 +96,7 @@ mod recorder;
 mod results;
 mod run;
 mod run_record;
+mod service_faults;
 mod service_under_test;
 mod settings;
 mod settle;

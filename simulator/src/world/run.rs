@@ -6,6 +6,7 @@ use super::{
     event::TranscriptEvent,
     fault_injection::{FaultInjection, NoFaults},
     service_under_test::{Endpoint, GroupRecord},
+    settings,
     state::World,
     step_failure::{FailedStep, StepFailure, unexpected},
     virtual_timeout::virtual_timeout,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     model,
     report::{Failure, RunOptions, RunOutcome, Transcript},
-    scenario::{Action, Fidelity, Place, Placed, Scenario, Step},
+    scenario::{Action, Fidelity, Place, Placed, Scenario, ServiceSettings, Step},
 };
 
 /// Runs a scenario to its end, or to the first step that fails.
@@ -35,8 +36,11 @@ pub fn run_in(
         };
     }
     let endpoint = match &options.service {
-        Some(address) => Endpoint::remote(address),
-        None => Endpoint::local(faults),
+        Some(address) => match needs_local_service(scenario) {
+            Some(failure) => return RunOutcome { failures: vec![failure], ..RunOutcome::default() },
+            None => Endpoint::remote(address),
+        },
+        None => Endpoint::local(faults, scenario.service.retention),
     };
     let world = endpoint
         .map_err(StepFailure::from)
@@ -60,6 +64,19 @@ pub fn run_in(
 fn no_service() -> Failure {
     let seen = "its `fidelity` is `model`, so no device would use the delivery service; leave out --service";
     Failure::new(None, "the scenario runs on real devices", seen)
+}
+
+/// The failure of a scenario that needs the cooperation of a service, if it needs it.
+fn needs_local_service(scenario: &Scenario) -> Option<Failure> {
+    let setting = scenario.service != ServiceSettings::default();
+    let what = match settings::first_for_local_service(scenario) {
+        Some(step) => (Some(step.place), "this step"),
+        None if setting => (None, "the setting `service`"),
+        None => return None,
+    };
+    let (place, what) = what;
+    let seen = format!("{what} needs a delivery service that cooperates, and a server does not; leave out --service");
+    Some(Failure::new(place, "the scenario runs against a server", seen))
 }
 
 impl World<'_> {

@@ -46,6 +46,8 @@ pub(super) struct World<'t> {
     /// The snapshots for an exposure matrix, if the run makes one.
     pub(super) matrix: Option<MatrixRecorder>,
     pub(super) progress: Arc<Progress>,
+    /// True if the members check the service in this scenario.
+    pub(super) checks_service: bool,
     /// The questions of the `expect` steps, for warnings.
     pub(super) questions: Questions,
 }
@@ -61,9 +63,10 @@ impl<'t> World<'t> {
         matrix: Option<MatrixRecorder>,
     ) -> Result<Self, StepFailure> {
         let policy = settings::policy(scenario)?;
+        let checks_service = settings::checks_service(scenario);
         let recorded = match matrix.is_some() || settings::somebody_steals(scenario) {
             true => RecordedFacts::FactsAndBytes,
-            false if options.record => RecordedFacts::Facts,
+            false if options.record && !settings::equivocates(scenario) => RecordedFacts::Facts,
             false => RecordedFacts::Nothing,
         };
         let facts = FactRecorder::new(recorded, &policy);
@@ -81,6 +84,7 @@ impl<'t> World<'t> {
             step_labels: StepLabels::default(),
             matrix,
             progress: Arc::default(),
+            checks_service,
             questions: Questions::default(),
             policy,
         };
@@ -99,6 +103,7 @@ impl<'t> World<'t> {
             shared_results: self.shared_results.clone(),
             shared_values: Arc::default(),
             faults,
+            auditor: self.service.endpoint.public_key().filter(|_| self.checks_service),
         };
         let on_disk = settings::stolen_on_disk(scenario);
         for (index, name) in scenario.members.iter().enumerate() {

@@ -79,7 +79,10 @@ pub(crate) fn unless_void<T>(result: Result<T, StepFailure>, void: T) -> Result<
 
 impl From<StoreError> for StepFailure {
     fn from(error: StoreError) -> Self {
-        Self::rejected(error)
+        match error {
+            StoreError::DiskFull => Self::new(FailCode::Unavailable, "the disk of the delivery service is full"),
+            error => Self::rejected(error),
+        }
     }
 }
 

@@ -110,11 +110,13 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Submitted { answer: "stale", .. } => StepEventKind::Stale,
         TranscriptEvent::Submitted { kind: TrafficKind::Message, .. } => StepEventKind::Message,
         TranscriptEvent::Submitted { .. } => StepEventKind::Accepted,
-        TranscriptEvent::Crashed { .. } => StepEventKind::Crash,
+        TranscriptEvent::Crashed { .. } | TranscriptEvent::Service { .. } | TranscriptEvent::Unanswered { .. } => {
+            StepEventKind::Crash
+        }
         TranscriptEvent::Again { .. } => StepEventKind::Again,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
-        TranscriptEvent::Detected { .. } => StepEventKind::Detected,
+        TranscriptEvent::Detected { .. } | TranscriptEvent::Found { .. } => StepEventKind::Detected,
         TranscriptEvent::Failed { .. } => StepEventKind::Failed,
         TranscriptEvent::Delivered { .. }
         | TranscriptEvent::KeyPackages { .. }

@@ -36,6 +36,7 @@ mod scenario_properties;
 mod scenario_schema;
 mod scenarios;
 mod service;
+mod service_faults;
 mod short_forms;
 mod starters;
 mod stolen_files;

@@ -120,7 +120,7 @@ fn problems_of_steps_and_fields_are_reported() {
         (r#"{"sned": {}}"#, "steps[4].sned", "unknown step `sned`; did you mean `send`?"),
         (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, churn, commit"),
         (r#"{"network": {"loss": 1}}"#, "steps[4].network", "`network` is not supported by this version of regrow"),
-        (r#"{"service": "restart"}"#, "steps[4].service", "`service` is not supported"),
+        (r#"{"service": "restart"}"#, "steps[4].service", "expected an object"),
         (r#"{}"#, "steps[4]", "found an empty one"),
         (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
         (r#""update""#, "steps[4]", "expected an object, found a text"),

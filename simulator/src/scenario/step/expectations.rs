@@ -7,6 +7,7 @@ use super::{
         format::{Action, Expect, FailCode, ReadingExpectation},
     },
     StepKind,
+    evidence::{EVIDENCE, evidence},
 };
 
 const READER_IS_MISSING: &str = "the reader is missing: name members with `who`, or a thief with `compromise`";
@@ -45,6 +46,26 @@ const EXPECT: Object = Object::new(&[
         "True if the delivery service ordered the thief's last act, false if it did not.",
     ),
     Field::optional("detected", Kind::Truth, "True if a member has noticed the thief, false if none has."),
+    Field::optional(
+        "equivocation_detected",
+        EVIDENCE,
+        "These members have found that the delivery service shows two histories. False: no member has.",
+    ),
+    Field::optional(
+        "gap_reported",
+        EVIDENCE,
+        "These members have found that an entry is missing. False: no member has.",
+    ),
+    Field::optional(
+        "roster_lie_detected",
+        EVIDENCE,
+        "These members have found that the delivery service tells a false roster. False: no member has.",
+    ),
+    Field::optional(
+        "cut_off",
+        Kind::Names,
+        "The delivery service has cut these members off. The promises at the end leave them out.",
+    ),
     Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
 ])
 .rules(&[
@@ -84,6 +105,8 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         converged: fields.is_true(reader, "converged"),
         reading: reading(reader, &fields),
         exactly: fields.messages(reader, "exactly"),
+        evidence: evidence(reader, &fields),
+        cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
         fails: fields.word(reader, "fails"),
     }))
 }

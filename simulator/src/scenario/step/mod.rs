@@ -7,17 +7,20 @@
 //! | `network` | connections, deliveries and time |
 //! | `structure` | races and repeats |
 //! | `crashes` | crashes |
+//! | `service` | faults and lies of the delivery service, and comparisons without it |
 //! | `theft` | compromises and the acts of thieves |
 //! | `churn` | generated histories |
-//! | `expectations` | expectations |
+//! | `expectations`, `evidence` | expectations |
 //!
 //! [`describe`](super::describe) tells how to add a step.
 
 mod crashes;
+mod evidence;
 mod expectations;
 mod membership;
 mod messages;
 mod network;
+mod service;
 mod structure;
 mod theft;
 
@@ -25,6 +28,7 @@ pub(super) mod churn;
 
 pub use messages::MAX_MESSAGE_SIZE;
 pub use network::{MAX_WAIT, duration};
+pub use service::MAX_ENTRIES;
 
 pub(super) use structure::{list, nodes};
 
@@ -50,6 +54,7 @@ pub(super) const AREAS: &[Area] = &[
     Area { name: "network", steps: network::STEPS },
     Area { name: "structure", steps: structure::STEPS },
     Area { name: "crashes", steps: crashes::STEPS },
+    Area { name: "service", steps: service::STEPS },
     Area { name: "theft", steps: theft::STEPS },
     Area { name: "churn", steps: churn::STEPS },
     Area { name: "expectations", steps: expectations::STEPS },
