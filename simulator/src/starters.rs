@@ -38,7 +38,7 @@ starters! {
     "employee-leaves": "An employee leaves. From when on does their device read nothing?";
     "two-admins": "Two admins change the group at the same moment. Does each change happen once?";
     "flaky-network": "The network delays, repeats and loses messages. Which of them can a user read?";
-    "service-down": "The service's answer does not reach the app. Does a change happen twice?";
+    "service-down": "The service fails at a bad moment. Does a change get lost, or happen twice?";
     "restored-backup": "A user lost the phone and installs the app again. Does the user get back in?";
     "long-offline": "A user comes back after weeks. Do they read everything, and what did it cost?";
     "new-device": "A user links a new device. What can it read?";
