@@ -13,13 +13,16 @@
 //! | [`adversary`] | finds the messages that a thief can read, from stolen bytes and traffic |
 //! | [`oracle`] | predicts these messages with a symbolic model of RFC 9420 |
 //! | [`report`] | the results of a run, for people, programs and CI systems |
+//! | [`explain`] | explains failures and thefts to a reader who does not know MLS |
 //! | [`explore`] | searches for scenarios that fail, and shrinks them |
 //! | [`model`] | computes the same costs without cryptography, for groups of any size |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
 //! | [`calibration`] | the time of each crypto operation on this machine |
+//! | [`starters`] | commented scenario files for questions that every product has |
 //! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | [`trace`] | membership traces of real groups: reader and figures |
 //! | `choices` | random choices from a seed |
+//! | [`whole_file`] | output files that are whole or not there at all |
 //! | `wire` | decodes vectors of the MLS encoding |
 
 #![forbid(unsafe_code)]
@@ -29,12 +32,15 @@ pub mod calibration;
 mod choices;
 pub mod churn;
 pub mod cost;
+pub mod explain;
 pub mod explore;
 pub mod model;
 pub mod oracle;
 pub mod report;
 pub mod scenario;
+pub mod starters;
 pub mod sweep;
 pub mod trace;
+pub mod whole_file;
 mod wire;
 pub mod world;

@@ -9,7 +9,6 @@
 //! | --- | --- |
 //! | `messenger` | [`Messenger`], its events and options, and its state machine |
 //! | `connection` | [`Connection`]: the calls of the service, and their sessions |
-//! | `audit` | the receipts of a group, and their consistency |
 //! | `envelope` | the envelope of a text inside the encryption, with the sender's latest receipt |
 //! | `transport_key` | the key by which a device opens sessions and signs its user's device list |
 //! | `retry` | repeated attempts with back-off |
@@ -18,7 +17,6 @@
 
 #![forbid(unsafe_code)]
 
-mod audit;
 mod connection;
 mod envelope;
 mod error;
@@ -28,7 +26,6 @@ mod tls;
 mod transport_key;
 
 pub use self::{
-    audit::RECEIPTS_KEPT,
     connection::{Connection, ServiceAddress},
     error::{ConnectionError, Error},
     messenger::{
@@ -38,9 +35,10 @@ pub use self::{
     retry::{Pause, Retry},
     transport_key::TransportKey,
 };
+pub use regrow_protocol::audit::RECEIPTS_KEPT;
 pub use regrow_protocol::device_list::{DeviceCard, DeviceKey, InvalidCard, InvalidEntry};
 pub use regrow_protocol::{
     ChainHash, Cursor, DeviceId, Epoch, Equivocation, GroupId, InvalidGroupId, InvalidName, Receipt, Sequence,
     ServicePublicKey, Timestamp, UserId, api,
 };
-use regrow_protocol::{Delivery, DeliveryKind, RejectCode, device_list, names, receipt};
+use regrow_protocol::{Delivery, DeliveryKind, RejectCode, audit, device_list, names, receipt};

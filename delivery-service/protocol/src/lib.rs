@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`names`] | identifiers: groups, users, devices, epochs, log positions, times |
 //! | [`receipt`] | the hash chain over each group's log, and signed receipts |
+//! | [`audit`] | the receipts of a group, and their consistency |
 //! | [`outcome`] | outcomes of submissions, and the reasons for a rejection |
 //! | [`delivery`] | the entries of a device's stream |
 //! | [`api`] | bodies of requests and responses, and problem codes |
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod audit;
 mod byte_counter;
 pub mod delivery;
 mod delivery_kind;

@@ -17,8 +17,9 @@ pub(crate) struct Closure {
     reached: Vec<Option<Reached>>,
 }
 
+/// The way in which a node became known.
 #[derive(Clone)]
-enum Reached {
+pub(super) enum Reached {
     /// The node is public.
     Public,
     /// The node is in the stolen bytes with this number.
@@ -28,7 +29,8 @@ enum Reached {
 }
 
 impl Reached {
-    fn depth(&self) -> u32 {
+    /// The number of edges from the stolen bytes.
+    pub(super) fn depth(&self) -> u32 {
         match self {
             Self::Public | Self::Found(_) => 0,
             Self::Through { depth, .. } => *depth,
@@ -71,6 +73,11 @@ impl Closure {
 
     pub(crate) fn knows(&self, node: NodeId) -> bool {
         self.reached.get(node as usize).is_some_and(Option::is_some)
+    }
+
+    /// The way in which a node became known, if it is known.
+    pub(super) fn reached(&self, node: NodeId) -> Option<&Reached> {
+        self.reached.get(node as usize)?.as_ref()
     }
 
     /// The path from the stolen bytes to a node, if the node is known. `names` are the names of

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     closure::{Closure, Path},
+    derivation::Derivation,
     graph::{Graph, NodeId},
     tape::{Aead, CallLog},
 };
@@ -87,6 +88,24 @@ impl StolenBytes {
     }
 }
 
+/// The secrets in stolen bytes, and their closure.
+struct Search {
+    /// The found nodes, each with the number of the stolen bytes.
+    found: BTreeMap<NodeId, usize>,
+    /// The names of the stolen bytes.
+    names: Vec<String>,
+    closure: Closure,
+}
+
+/// A secret whose derivation a reader wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The key of the message with this number.
+    Message(usize),
+    /// The epoch secret of this epoch of the group.
+    Epoch(GroupId, u64),
+}
+
 /// The messages that can be read with stolen bytes.
 pub struct Exposure {
     /// The messages by number, each with the shortest path to its key.
@@ -144,19 +163,12 @@ impl Evidence {
 
     /// Finds the messages that can be read with the stolen bytes.
     pub fn exposure(&self, stolen: &[StolenBytes]) -> Exposure {
-        let mut found = BTreeMap::new();
-        for (number, part) in stolen.iter().enumerate() {
-            for node in self.graph.find(&part.bytes) {
-                found.entry(node).or_insert(number);
-            }
-        }
-        let names: Vec<_> = stolen.iter().map(|part| part.name.clone()).collect();
-        let closure = Closure::over(&self.graph, &found);
+        let Search { found, names, closure } = self.search(stolen);
         let mut exposure =
             Exposure { messages: BTreeMap::new(), reach: BTreeMap::new(), unproved: self.foreign.clone() };
         for (number, message) in &self.messages {
             let aead = self.graph.aead(message.ciphertext);
-            let key = aead.and_then(|aead| self.graph.lookup(&aead.key)).filter(|key| closure.knows(*key));
+            let key = self.key_of(message).filter(|key| closure.knows(*key));
             let text = message.text.filter(|text| found.contains_key(text));
             let Some(path) = key.or(text).and_then(|node| closure.path(&self.graph, node, &names)) else { continue };
             if key.is_some() && !aead.is_some_and(|aead| self.decrypts(aead, message.text)) {
@@ -170,6 +182,38 @@ impl Evidence {
         };
         exposure.reach = self.epochs.iter().filter_map(reach).collect();
         exposure
+    }
+
+    /// Finds the derivation of each of these secrets from the stolen bytes. [`None`] stands for a
+    /// secret that does not follow.
+    pub(crate) fn derivations(&self, stolen: &[StolenBytes], goals: &[Goal]) -> Vec<Option<Derivation>> {
+        let Search { names, closure, .. } = self.search(stolen);
+        let node = |goal: &Goal| match goal {
+            Goal::Message(number) => {
+                let message = self.messages.get(number)?;
+                self.key_of(message).filter(|key| closure.knows(*key)).or(message.text)
+            }
+            Goal::Epoch(group, epoch) => self.epochs.get(group)?.get(epoch).copied(),
+        };
+        goals.iter().map(|goal| closure.derivation(&self.graph, node(goal)?, &names)).collect()
+    }
+
+    /// Looks for all secrets in the stolen bytes, and computes their closure.
+    fn search(&self, stolen: &[StolenBytes]) -> Search {
+        let mut found = BTreeMap::new();
+        for (number, part) in stolen.iter().enumerate() {
+            for node in self.graph.find(&part.bytes) {
+                found.entry(node).or_insert(number);
+            }
+        }
+        let names = stolen.iter().map(|part| part.name.clone()).collect();
+        let closure = Closure::over(&self.graph, &found);
+        Search { found, names, closure }
+    }
+
+    /// The key of a message, if it is on the tape.
+    fn key_of(&self, message: &RecordedMessage) -> Option<NodeId> {
+        self.graph.lookup(&self.graph.aead(message.ciphertext)?.key)
     }
 
     /// True if the key opens the ciphertext, and the plaintext contains the text.

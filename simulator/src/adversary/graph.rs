@@ -293,6 +293,15 @@ impl Graph {
         &self.nodes[node as usize].name.kind
     }
 
+    pub(crate) fn name(&self, node: NodeId) -> &SecretName {
+        &self.nodes[node as usize].name
+    }
+
+    /// The device that first computed the node, and its operation.
+    pub(crate) fn maker(&self, node: NodeId) -> Option<&(Arc<str>, Operation)> {
+        self.nodes[node as usize].maker.as_ref()
+    }
+
     /// The name of the node. If several nodes of an epoch have this name, the node's maker is
     /// added.
     pub(crate) fn describe(&self, node: NodeId) -> String {

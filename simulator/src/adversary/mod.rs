@@ -16,13 +16,14 @@
 //! [`tape`](Taped) of each device's cryptography, and makes a `graph` of them. Each edge of the
 //! graph says that a secret follows from other secrets. Then it looks in the stolen bytes for every
 //! secret of the graph (`search`), and computes the closure over the graph (`closure`). `closure`
-//! also finds and prints the path from the stolen bytes to a key. `naming` names the secrets on a
-//! path.
+//! also finds and prints the path from the stolen bytes to a key. `derivation` finds all steps to it.
+//! `naming` names the secrets on a path.
 //!
 //! A thief that acts uses the replayed device: see [`active`].
 
 pub mod active;
 mod closure;
+mod derivation;
 mod disk;
 mod evidence;
 mod forging_crypto;
@@ -38,9 +39,13 @@ mod thief;
 mod traffic;
 
 pub use closure::Path;
+pub(crate) use derivation::{Derivation, DerivationStep, Source};
 pub use disk::BreakInError;
+pub(crate) use evidence::Goal;
 pub use evidence::{Evidence, Exposure, StolenBytes};
+pub(crate) use graph::How;
 pub(crate) use held::HeldSecrets;
+pub(crate) use naming::SecretKind;
 pub use replay::Adversary;
 pub use run_stolen::run_stolen;
 pub use stolen_state::{StolenFile, StolenState};

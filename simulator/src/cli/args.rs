@@ -2,13 +2,13 @@
 
 use std::{num::NonZero, path::PathBuf, thread, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use regrow_simulator::{calibration, scenario};
 
 /// Replays scripted membership changes on real MLS clients, and measures forward secrecy and
 /// post-compromise security.
 ///
-/// Exit status: 0 all passed, 1 a scenario failed, 2 unusable input or output.
+/// Exit status: 0 all passed, 1 a scenario failed, 2 unusable input or output, 130 interrupted.
 #[derive(Parser, Debug)]
 #[command(name = "regrow", version)]
 pub(crate) struct Cli {
@@ -20,6 +20,10 @@ pub(crate) struct Cli {
 pub(super) enum Command {
     /// Run scenario files
     Run(RunArgs),
+    /// Explain the failures of a scenario, or how a thief reads a message
+    Explain(ExplainArgs),
+    /// List commented scenario files for common questions, or write one of them
+    New(NewArgs),
     /// Generate scenarios until one fails, and write the smallest version that still fails
     Explore(ExploreArgs),
     /// Check scenario files without running them
@@ -43,8 +47,8 @@ pub(super) enum Command {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct RunArgs {
-    /// Scenario files, or folders to search for *.json files; the search skips subfolders with the
-    /// names `failing` and `sweeps`
+    /// Scenario files, or folders to search for *.json, *.jsonc, *.yaml and *.yml files; the search
+    /// skips subfolders with the names `failing` and `sweeps`
     #[arg(required = true, value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
     /// Print one JSON object per scenario, each on its own line, and nothing else
@@ -74,6 +78,72 @@ pub(super) struct RunArgs {
     /// each scenario
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,
+    /// Run only the scenarios whose name or path contains this text; upper and lower case are the
+    /// same. Several --filter choose the scenarios that match one of them
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Vec<String>,
+    /// Run only the scenarios with this tag. Several --tag choose the scenarios with one of them
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Vec<String>,
+    /// Print the files, names and tags of the scenarios that would run, and run none of them
+    #[arg(long)]
+    pub(super) list: bool,
+    /// A scenario fails if it has a warning; the field `strict` of a file does the same for this file
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// A scenario fails if it runs longer than this time, such as 90s, 15m or 3h. If the file has a
+    /// `timeout.real` too, the shorter time counts
+    #[arg(long, value_name = "DURATION", value_parser = time_limit)]
+    pub(super) timeout: Option<Duration>,
+    /// Stop after the first scenario that does not pass
+    #[arg(long)]
+    pub(super) fail_fast: bool,
+    /// Run again whenever a file changes, until Ctrl-C
+    #[arg(long, conflicts_with = "list")]
+    pub(super) watch: bool,
+    /// Colours on standard output
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Colour,
+}
+
+/// The condition for colours on standard output.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Colour {
+    /// On a terminal, unless the environment variable `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct ExplainArgs {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Explain who can read this message, instead of the failures
+    #[arg(long, value_name = "ID")]
+    pub(super) message: Option<String>,
+    /// Explain what the thief of this compromise can read, instead of the failures
+    #[arg(long, value_name = "ID")]
+    pub(super) compromise: Option<String>,
+    /// Use this seed
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Print one JSON object, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct NewArgs {
+    /// The name of the starter; without it, the command lists all starters
+    #[arg(value_name = "STARTER")]
+    pub(super) name: Option<String>,
+    /// The new file, or the folder for it [default: the starter's name, in the current folder]
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -114,6 +184,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     scenario::duration(text).ok_or_else(|| "expected a duration such as 90s, 15m or 3h".to_owned())
 }
 
+fn time_limit(text: &str) -> Result<Duration, String> {
+    let limit = duration(text)?;
+    if limit.is_zero() { Err("expected at least one second".to_owned()) } else { Ok(limit) }
+}
+
 /// The number of threads to use: one for each core, if the user asked for no number.
 pub(super) fn jobs(asked: Option<u16>) -> usize {
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
@@ -122,8 +197,8 @@ pub(super) fn jobs(asked: Option<u16>) -> usize {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct CheckArgs {
-    /// Scenario files, or folders to search for *.json files; the search skips subfolders with the
-    /// names `failing` and `sweeps`
+    /// Scenario files, or folders to search for *.json, *.jsonc, *.yaml and *.yml files; the search
+    /// skips subfolders with the names `failing` and `sweeps`
     #[arg(required = true, value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
     /// Print one JSON object per file, each on its own line, and nothing else
@@ -145,6 +220,9 @@ pub(super) struct MatrixArgs {
     /// Use this seed
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    /// Colours on standard output
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Colour,
 }
 
 #[derive(clap::Args, Debug)]
@@ -205,8 +283,11 @@ pub(super) struct CalibrateArgs {
 #[derive(clap::Args, Debug)]
 pub(super) struct SchemaArgs {
     /// Print the JSON Schema of sweep files instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "results")]
     pub(super) sweep: bool,
+    /// Print the JSON Schema of a line of `regrow run --json` instead
+    #[arg(long)]
+    pub(super) results: bool,
 }
 
 #[derive(Subcommand, Debug)]

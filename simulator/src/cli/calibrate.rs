@@ -12,14 +12,13 @@ use super::{args::CalibrateArgs, ending::Ending, output};
 
 /// Measures the crypto operations of this machine, and writes their times.
 pub(super) fn calibrate(args: &CalibrateArgs) -> Result<Ending> {
-    let mut file = output::create(&args.out)?;
+    output::check(&args.out)?;
     let program = Program::current().context("cannot read the file of this program")?;
     let calibration = measure(program)?;
-    serde_json::to_writer_pretty(&mut file, &calibration)
-        .map_err(std::io::Error::from)
-        .and_then(|()| writeln!(file))
-        .and_then(|()| file.flush())
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    output::write(&args.out, "the times", |file| {
+        serde_json::to_writer_pretty(&mut *file, &calibration)?;
+        writeln!(file)
+    })?;
     let mut out = output::stdout();
     let count = calibration.providers.iter().map(|provider| provider.ciphersuites.len()).sum::<usize>();
     writeln!(out, "times of {count} ciphersuites in {}", args.out.display())?;

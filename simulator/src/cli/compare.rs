@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use regrow_simulator::{
     model,
     report::{
@@ -23,7 +23,7 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Ending> {
     if let Some(problem) = not_modelled(&scenario) {
         return Ok(unusable(args, &[problem]));
     }
-    let csv = args.csv.as_deref().map(output::create).transpose()?;
+    args.csv.as_deref().map(output::check).transpose()?;
     let seed = args.seed.unwrap_or(scenario.seed);
     let mut scenario = Scenario { fidelity: Fidelity::Model, ..scenario };
     let mut rows = Vec::with_capacity(Protocol::ALL.len());
@@ -46,8 +46,8 @@ pub(super) fn compare(args: &CompareArgs) -> Result<Ending> {
     let mut out = output::stdout();
     comparison::write_table(&mut out, &rows)?;
     out.flush()?;
-    if let Some(csv) = csv {
-        comparison::write_csv(csv, &rows).context("cannot write the comparison")?;
+    if let Some(csv) = &args.csv {
+        output::write(csv, "the comparison", |file| comparison::write_csv(file, &rows))?;
     }
     Ok(Ending::Passed)
 }

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+/// The exit status after an interruption: that of a program which SIGINT ended, for a shell.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// The result of the command, from the mildest to the most serious. The most serious one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
@@ -9,6 +12,7 @@ pub(super) enum Ending {
     Passed,
     Failed,
     Unusable,
+    Interrupted,
 }
 
 impl From<Ending> for ExitCode {
@@ -17,6 +21,7 @@ impl From<Ending> for ExitCode {
             Ending::Passed => 0,
             Ending::Failed => 1,
             Ending::Unusable => 2,
+            Ending::Interrupted => INTERRUPTED,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `regrow explore`.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     time::Instant,
@@ -12,6 +12,7 @@ use regrow_simulator::{
     explore::{FailedScenario, Plan, SearchControl, Searched, Size, Weights, search},
     report::{Failure, RunOptions, RunOutcome, Transcript, json, terminal},
     scenario::{Scenario, Unusable, write},
+    whole_file,
 };
 
 use super::{
@@ -26,7 +27,7 @@ const COUNT: u64 = 1000;
 
 /// Searches for a scenario that fails, shrinks it, and writes it to a file.
 pub(super) fn explore(args: &ExploreArgs, runner: Runner) -> Result<Ending> {
-    let live = !args.json && output::abilities().live;
+    let live = !args.json && output::is_live();
     explore_to(&mut output::stdout(), live, args, runner)
 }
 
@@ -187,7 +188,7 @@ impl Destination {
             })),
         };
         for file in candidates {
-            match File::create_new(&file).and_then(|mut created| created.write_all(text.as_bytes())) {
+            match whole_file::write_new(&file, text.as_bytes()) {
                 Ok(()) => return Ok(file),
                 // The same search finds the same scenario again.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {

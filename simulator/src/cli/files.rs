@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use regrow_simulator::scenario::{FileProblem, Scenario, Unusable, load};
+use regrow_simulator::scenario::{FILE_ENDINGS, FileProblem, Scenario, Unusable, is_other, load};
+
+use super::output;
 
 /// Folders that a search skips. `failing` contains scenarios that fail on purpose, and `sweeps`
 /// contains scenarios that take long. Their files run only if the command line names the folder.
@@ -17,6 +19,14 @@ const PASSED_BY: [&str; 2] = ["failing", "sweeps"];
 pub(super) struct LoadedFile {
     pub(super) file: PathBuf,
     pub(super) scenario: Result<Scenario, Vec<FileProblem>>,
+}
+
+impl LoadedFile {
+    /// The file of the trace that the scenario replays.
+    pub(super) fn trace(&self) -> Option<PathBuf> {
+        let replay = self.scenario.as_ref().ok()?.trace.as_ref()?;
+        Some(self.file.with_file_name(&*replay.file))
+    }
 }
 
 /// Loads every scenario of these files and folders. The paths keep the order of the command line,
@@ -46,9 +56,16 @@ fn search(folder: &Path) -> Vec<LoadedFile> {
             unusable.push(unusable_folder(&folder, format!("cannot be searched: {error}")));
         }
     }
+    let (others, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_other(file));
+    for file in others {
+        let file = file.display();
+        output::complain(&format!("{file}: skipped, because it has no field `regrow` and is no scenario\n"));
+    }
     if files.is_empty() && unusable.is_empty() {
         let problem = format!(
-            "no scenario in this folder: there is no *.json file outside of {} (name such a folder to run its files)",
+            "no scenario in this folder: there is no file with a field `regrow` and the ending {} outside of {} (name such \
+             a folder to run its files)",
+            FILE_ENDINGS.map(|ending| format!("`.{ending}`")).join(", "),
             PASSED_BY.map(|name| format!("`{name}`")).join(" and ")
         );
         unusable.push(unusable_folder(folder, problem));
@@ -56,6 +73,23 @@ fn search(folder: &Path) -> Vec<LoadedFile> {
     let mut found: Vec<_> = files.iter().map(|file| one(file)).chain(unusable).collect();
     found.sort_by(|a, b| a.file.cmp(&b.file));
     found
+}
+
+/// The scenario files of these files and folders.
+pub(super) fn paths_of(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.insert(path.clone());
+            continue;
+        }
+        let mut folders = vec![path.clone()];
+        while let Some(folder) = folders.pop() {
+            // A folder that cannot be searched is reported when its files are loaded.
+            let _ = list(&folder, &mut files, &mut folders);
+        }
+    }
+    files
 }
 
 /// Sorts the entries of a folder into scenario files and folders to search. Ignores links to
@@ -68,11 +102,16 @@ fn list(folder: &Path, files: &mut BTreeSet<PathBuf>, folders: &mut Vec<PathBuf>
             if !PASSED_BY.iter().any(|name| entry.file_name() == OsStr::new(name)) {
                 folders.push(path);
             }
-        } else if path.extension() == Some(OsStr::new("json")) && !is_sweep(&path) && !path.is_dir() {
+        } else if is_scenario(&path) && !is_sweep(&path) && !path.is_dir() {
             files.insert(path);
         }
     }
     Ok(())
+}
+
+/// True for a scenario file by the ending of its name.
+fn is_scenario(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| FILE_ENDINGS.iter().any(|known| ending == OsStr::new(known)))
 }
 
 /// True for a sweep file by its name. `regrow sweep` runs it.

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use regrow_simulator::{
     report::{
         RunOptions,
@@ -17,8 +17,7 @@ use super::{args::MatrixArgs, ending::Ending, files, output};
 /// Runs one file, and shows which messages a thief can read, for each device and each time of
 /// theft.
 pub(super) fn matrix(args: &MatrixArgs) -> Result<Ending> {
-    let mut csv = args.csv.as_deref().map(output::create).transpose()?;
-    let mut svg = args.svg.as_deref().map(output::create).transpose()?;
+    [&args.csv, &args.svg].into_iter().flatten().try_for_each(|path| output::check(path))?;
     let loaded = files::one(&args.file);
     let scenario = match loaded.scenario {
         Ok(scenario) => scenario,
@@ -35,13 +34,13 @@ pub(super) fn matrix(args: &MatrixArgs) -> Result<Ending> {
         }
     };
     let mut out = output::stdout();
-    table::write(&mut out, &matrix, output::abilities().colours)?;
+    table::write(&mut out, &matrix, output::has_colours(args.color))?;
     out.flush()?;
-    if let Some(out) = &mut csv {
-        csv::write(out, &matrix).and_then(|()| out.flush()).context("cannot write the CSV file")?;
+    if let Some(path) = &args.csv {
+        output::write(path, "the matrix", |file| csv::write(file, &matrix))?;
     }
-    if let Some(out) = &mut svg {
-        svg::write(out, &matrix).and_then(|()| out.flush()).context("cannot write the picture")?;
+    if let Some(path) = &args.svg {
+        output::write(path, "the picture", |file| svg::write(file, &matrix))?;
     }
     Ok(Ending::Passed)
 }

@@ -1,13 +1,14 @@
 //! Standard output and standard error of this program.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, ErrorKind, IsTerminal as _, Write},
+    io::{self, ErrorKind, IsTerminal as _, Write},
     path::Path,
 };
 
 use anyhow::{Context as _, Result};
-use regrow_simulator::report::terminal::Abilities;
+use regrow_simulator::whole_file::{self, WholeFile};
+
+use super::args::Colour;
 
 /// Returns standard output. If the reader closes it, the program drops the rest of the output and
 /// continues, because the user still wants its exit status and its files.
@@ -15,12 +16,19 @@ pub(super) fn stdout() -> impl Write {
     Patient { out: io::stdout(), closed: false }
 }
 
-/// The abilities of standard output, as far as the user wants them.
-pub(super) fn abilities() -> Abilities {
-    let live = io::stdout().is_terminal() && !is_dumb();
-    // https://no-color.org: colours are off if the variable is set to a value that is not empty.
-    let colours = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    Abilities { colours, live }
+/// True if standard output is a terminal on which a line can be overwritten.
+pub(super) fn is_live() -> bool {
+    io::stdout().is_terminal() && !is_dumb()
+}
+
+/// True if standard output gets colours.
+pub(super) fn has_colours(asked: Colour) -> bool {
+    match asked {
+        Colour::Always => true,
+        Colour::Never => false,
+        // https://no-color.org: colours are off if the variable is set to a value that is not empty.
+        Colour::Auto => is_live() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
 }
 
 /// A line on standard error that shows the progress of a long run. It appears only on a terminal.
@@ -34,10 +42,15 @@ impl StatusLine {
         Self { live: io::stderr().is_terminal() && !is_dumb(), shown: false }
     }
 
+    /// True if somebody sees the line.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// Shows the text in place of the text before.
     pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
         if self.live {
-            complain(&format!("{ERASE_LINE}{}", text()));
+            complain(&format!("{ERASE_LINE}{NO_WRAP}{}{WRAP}", text()));
             self.shown = true;
         }
     }
@@ -53,6 +66,10 @@ impl StatusLine {
 /// Goes to the start of the line, and erases it.
 const ERASE_LINE: &str = "\r\x1b[K";
 
+/// Cuts a long line off at the edge of the terminal, so that the next text erases all of it.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
+
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
@@ -62,12 +79,25 @@ pub(super) fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Creates an output file before the work starts, so that an unusable path fails at once.
-pub(super) fn create(path: &Path) -> Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| {
-        format!("cannot write {}: name a file in a folder that exists and is yours", path.display())
-    })?;
-    Ok(BufWriter::new(file))
+/// Begins an output file before the work starts, so that an unusable path fails at once.
+pub(super) fn create(path: &Path) -> Result<WholeFile> {
+    WholeFile::create(path).with_context(|| unwritable(path))
+}
+
+/// Checks an output file before the work starts. [`write`] writes it after the work.
+pub(super) fn check(path: &Path) -> Result<()> {
+    whole_file::check(path).with_context(|| unwritable(path))
+}
+
+/// Writes an output file. It is whole, or it has its old content.
+pub(super) fn write(path: &Path, what: &str, content: impl FnOnce(&mut WholeFile) -> io::Result<()>) -> Result<()> {
+    let mut file = create(path)?;
+    let written = content(&mut file).and_then(|()| file.finish());
+    written.with_context(|| format!("cannot write {what} to {}", path.display()))
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("cannot write {}: name a file in a folder that exists and is yours", path.display())
 }
 
 struct Patient<W> {

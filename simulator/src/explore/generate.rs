@@ -12,8 +12,8 @@ use super::{
 };
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, Scenario, Step, TheftScope,
-    ThiefAction,
+    Action, Ciphersuite, CompromiseId, Fidelity, GroupSettings, MemberName, Protocol, RunSettings, Scenario,
+    ServiceSettings, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -49,11 +49,13 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     let mut scenario = Scenario {
         name: format!("scenario {number} of seed {seed}"),
         about: None,
+        run: RunSettings::default(),
         seed: scenario_seed,
         fidelity: Fidelity::Real,
         protocol: Protocol::Mls,
         group,
         members: names,
+        service: ServiceSettings::default(),
         trace: None,
         steps: generator.steps,
     };
@@ -164,6 +166,7 @@ impl Generator<'_> {
                 self.act(Action::Compromise { who: self.name(who), id, scope });
             }
             StepKind::Impersonate => self.impersonate()?,
+            StepKind::Service => self.service_fault()?,
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));
@@ -248,5 +251,6 @@ impl Generator<'_> {
         {
             self.act(send);
         }
+        self.lies();
     }
 }

@@ -4,6 +4,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
+//! | `service`, `service_model` | faults of the delivery service, and lies that members have to find |
 //! | `weights` | the frequency of each kind of step |
 //! | `search` | runs one scenario after the other, until one fails |
 //! | `failure_kind` | decides if two failures are of the same kind |
@@ -18,6 +19,8 @@ mod generator;
 mod model;
 mod race;
 mod search;
+mod service;
+mod service_model;
 mod shrink;
 mod weights;
 

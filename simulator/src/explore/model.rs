@@ -7,13 +7,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{Action, CompromiseId, MemberName, MessageId, Proposal, Scenario, Step, TheftScope, ThiefAction};
+use super::service_model::ServiceModel;
+use crate::scenario::{
+    Action, CompromiseId, FailCode, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step, TheftScope,
+    ThiefAction,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 
 /// The longest time that a device may be offline. It is a few days less than the time for which the
 /// delivery service keeps undelivered entries.
-const MOST_AWAY: u64 = 25 * DAY;
+pub(super) const MOST_AWAY: u64 = 25 * DAY;
 
 /// The time for which key packages are usable if nobody replaces them: less than their lifetime of
 /// 90 days.
@@ -24,6 +28,9 @@ pub(super) const AGES: u64 = 100 * DAY;
 
 /// The number of key packages that the service has of each member that is online to publish them.
 const KEY_PACKAGES: usize = 2;
+
+/// The code of a submission that a service with a full disk refuses.
+pub(super) const REFUSED: FailCode = FailCode::Unavailable;
 
 /// The number of a member, in the order of the scenario.
 pub(super) type MemberNumber = usize;
@@ -66,6 +73,7 @@ pub(super) struct Model {
     waited: u64,
     /// The messages that are held back from at least one member.
     pub(super) held: Vec<MessageId>,
+    service: ServiceModel,
 }
 
 /// True if each step of a scenario can be done when it comes, as far as the model can tell.
@@ -102,6 +110,7 @@ impl Model {
             away: vec![0; count],
             waited: 0,
             held: Vec::new(),
+            service: ServiceModel::default(),
         }
     }
 
@@ -169,6 +178,9 @@ impl Model {
             !self.group.contains(&member) && self.key_packages[member] > 0
         };
         let other = |by: &MemberName, name: &MemberName| name != by && self.group.contains(&self.member(name));
+        if !self.service.permits(action, |name| self.member(name)) {
+            return false;
+        }
         match action {
             Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
@@ -201,8 +213,17 @@ impl Model {
             }),
             Action::Send { by, .. } => acts(by) && !self.something_waits(),
             Action::Wait(time) => self.can_wait(time.as_secs()),
+            Action::Service(ServiceFault::Clock(jump)) => jump.back || self.can_wait(jump.by.as_secs()),
+            Action::Service(ServiceFault::Retention(_)) => self.offline().is_empty(),
+            Action::Compare { who } => who.iter().all(acts),
             _ => true,
         }
+    }
+
+    /// True if the service can refuse this submission, and nothing changes. A refusal drops the
+    /// member's other intents.
+    pub(super) fn permits_refusal(&self, action: &Action) -> bool {
+        self.permits(action) && action.submitters().iter().all(|by| !self.leaving.contains(&self.member(by)))
     }
 
     /// True if a wait of this length breaks no guarantee: nothing that a device needs is deleted.
@@ -213,7 +234,7 @@ impl Model {
             return offline.is_empty() && !self.something_waits();
         }
         let longest_away = offline.into_iter().map(|member| self.away[member]).max().unwrap_or_default();
-        longest_away + seconds < MOST_AWAY && self.waited + seconds < KEY_PACKAGES_GOOD
+        longest_away + seconds < self.service.most_away && self.waited + seconds < KEY_PACKAGES_GOOD
     }
 
     /// Applies a race to the group. Its removals come last, because a removed member is out in the
@@ -226,6 +247,17 @@ impl Model {
 
     /// Applies the action to the group.
     pub(super) fn apply(&mut self, action: &Action) {
+        let members: Vec<_> = self.names.clone();
+        let member = |name: &MemberName| members.iter().position(|known| known == name).unwrap_or_default();
+        let is_refused = self.service.refuses() && !action.submitters().is_empty();
+        let passed = self.service.apply(action, member);
+        self.waited += passed;
+        for member in self.offline() {
+            self.away[member] += passed;
+        }
+        if is_refused {
+            return;
+        }
         let before = self.group.clone();
         match action {
             Action::Create { by, with } => {

@@ -52,11 +52,13 @@ pub enum StepKind {
     Impersonate,
     /// Time passes.
     Wait,
+    /// A fault of the delivery service.
+    Service,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 20] = [
+    const ALL: [(Self, &'static str, u32); 21] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -77,6 +79,7 @@ impl StepKind {
         (Self::Compromise, "compromise", 6),
         (Self::Impersonate, "impersonate", 4),
         (Self::Wait, "wait", 3),
+        (Self::Service, "service", 5),
     ];
 }
 

@@ -35,6 +35,7 @@ mod work;
 
 pub use run::run;
 
+pub(crate) use run::run_watched;
 pub(crate) use tree::{CostTree, LeafIndex, NodeSizes};
 
 /// The columns of costs that the model leaves empty: the format of the service's store is the

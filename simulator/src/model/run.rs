@@ -17,19 +17,24 @@ use super::{
 };
 use crate::{
     cost::Contention,
-    report::{Failure, Figures, RunOutcome},
+    report::{Failure, Figures, RunOutcome, progress::Progress},
     scenario::{Action, Expect, MemberName, Place, Proposal, Protocol, Scenario, Step},
-    world::{FailedStep, StepFailure, StepLabels, identity_size, unexpected},
+    world::{FailedStep, StepFailure, StepLabels, identity_size, unexpected, virtual_timeout},
 };
 
 /// Plays a scenario, and returns the costs of each entry of the log.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64) -> RunOutcome {
+    run_watched(scenario, seed, &Progress::default())
+}
+
+/// Plays a scenario, and keeps the counts of its progress up to date.
+pub(crate) fn run_watched(scenario: &Scenario, seed: u64, progress: &Progress) -> RunOutcome {
     let mut player = match Player::new(scenario, seed) {
         Ok(player) => player,
         Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
     };
-    let failures = player.play(scenario);
+    let failures = player.play(scenario, progress);
     player.into_outcome(failures)
 }
 
@@ -78,9 +83,13 @@ impl<'s> Player<'s> {
         })
     }
 
-    fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
+    fn play(&mut self, scenario: &Scenario, progress: &Progress) -> Vec<Failure> {
         let mut failed: FailedStep = None;
         for step in scenario.expand_with_seed(self.seed) {
+            if progress.is_stopped() {
+                return vec![Failure::new(Some(step.place), "the run goes on", "it was stopped")];
+            }
+            progress.begin_step(&step.place);
             if let Some(failure) = unexpected(failed.take(), &step) {
                 return vec![failure];
             }
@@ -91,11 +100,15 @@ impl<'s> Player<'s> {
                 continue;
             }
             let played = self.step(&step.item).and_then(|()| self.settle());
+            progress.end_step(self.epoch());
             if let Err(failure) = played {
                 failed = Some((step.place.clone(), failure));
                 if let Err(failure) = self.settle() {
                     return vec![failure.into_failure(Some(step.place))];
                 }
+            }
+            if let Some(failure) = virtual_timeout(scenario, self.elapsed, &step.place) {
+                return vec![failure];
             }
         }
         failed.map(|(place, failure)| failure.into_failure(Some(place))).into_iter().collect()
@@ -115,7 +128,7 @@ impl<'s> Player<'s> {
             contention: Box::new(self.contention.figures()),
             ..Figures::default()
         };
-        RunOutcome { failures, figures, costs: entries, record: None }
+        RunOutcome { failures, figures, costs: entries, ..RunOutcome::default() }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), StepFailure> {

@@ -2,12 +2,18 @@
 //!
 //! The columns are fixed. The same scenarios and seeds give the same bytes.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use crate::cost::{CostCounts, CountSpread, EntryCost, FIRST_COUNTS, Spread};
 
 /// A column of its own: its name, and the cell of an entry.
 pub(super) type Column = (&'static str, fn(&EntryCost) -> String);
+
+/// The last column of a table: the path of the scenario's file.
+const FILE: &str = "file";
 
 /// The columns after the scenario and the seed, and before the counts.
 pub(super) const COLUMNS: [Column; 27] = [
@@ -53,7 +59,7 @@ impl<W: Write> CostTable<W> {
     /// Errors of the writer.
     pub fn begin(out: W) -> io::Result<Self> {
         let mut out = csv::Writer::from_writer(out);
-        out.write_record(columns())?;
+        out.write_record(columns().iter().map(String::as_str).chain([FILE]))?;
         Ok(Self { out })
     }
 
@@ -62,27 +68,27 @@ impl<W: Write> CostTable<W> {
     /// # Errors
     ///
     /// Errors of the writer.
-    pub fn write(&mut self, scenario: &str, seed: u64, entries: &[EntryCost]) -> io::Result<()> {
-        let seed = seed.to_string();
+    pub fn write(&mut self, file: &Path, scenario: &str, seed: u64, entries: &[EntryCost]) -> io::Result<()> {
+        let (seed, file) = (seed.to_string(), file.display().to_string());
         for entry in entries {
             self.out.write_field(scenario)?;
             self.out.write_field(&seed)?;
-            self.out.write_record(cells(entry))?;
+            self.out.write_record(cells(entry).iter().chain([&file]))?;
         }
         Ok(())
     }
 
-    /// Writes everything that is still in memory.
+    /// Ends the table, and returns its writer.
     ///
     /// # Errors
     ///
     /// Errors of the writer.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+    pub fn finish(self) -> io::Result<W> {
+        self.out.into_inner().map_err(csv::IntoInnerError::into_error)
     }
 }
 
-/// The names of all columns, in their order.
+/// The names of all columns of an entry, in their order. The file of a table comes after them.
 #[must_use]
 pub fn columns() -> Vec<String> {
     let counts: Vec<_> = CostCounts::default().named().into_iter().map(|(count, _)| count).collect();

@@ -9,8 +9,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::result::{Failure, Figures, FileOutcome, RunResult, Status};
-use crate::scenario::{FileProblem, Scenario};
+use super::result::{Cause, Failure, Figures, FileOutcome, RunResult, Status, Warning, WarningKind};
+use crate::scenario::{FailCode, FileProblem, Place, Scenario};
 
 /// The method that finds the messages that a thief can read. It says how reliable the figures are.
 const METHOD: &str = "closure";
@@ -33,18 +33,49 @@ struct Ran<'a> {
     exposure: &'static str,
     figures: &'a Figures,
     failures: Vec<Told<'a>>,
-    transcript: &'a str,
+    warnings: Vec<ToldWarning<'a>>,
+    /// The hash of the transcript. Not set if the run did not come to an end.
+    transcript: Option<&'a str>,
+}
+
+/// The parts of a place. All of them are empty at the end of a scenario.
+#[derive(Serialize)]
+struct ToldPlace<'a> {
+    step: Option<&'a str>,
+    line: Option<u32>,
+    turn: Option<u32>,
+    /// The path to the step in the JSON document, whose indices begin with 0.
+    field: Option<&'a str>,
 }
 
 /// A failure, with the parts of its place as fields.
 #[derive(Serialize)]
 struct Told<'a> {
-    step: Option<&'a str>,
-    line: Option<u32>,
-    turn: Option<u32>,
+    cause: Cause,
+    #[serde(flatten)]
+    place: ToldPlace<'a>,
     expected: &'a str,
     seen: &'a str,
+    /// The code of a step that failed.
+    code: Option<FailCode>,
     events: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ToldWarning<'a> {
+    kind: WarningKind,
+    #[serde(flatten)]
+    place: ToldPlace<'a>,
+    seen: &'a str,
+    remedy: &'a str,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    file: String,
+    /// Not set if the file is unusable.
+    name: Option<&'a str>,
+    tags: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -82,8 +113,10 @@ pub fn write_result(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     let (ran, problems) = match &result.outcome {
         FileOutcome::Ran { name, seed, outcome, transcript } => {
             let failures = outcome.failures.iter().map(told).collect();
-            let figures = &outcome.figures;
-            (Some(Ran { name, seed: *seed, exposure: METHOD, figures, failures, transcript }), None)
+            let warnings = outcome.warnings.iter().map(told_warning).collect();
+            let transcript = Some(transcript.as_str()).filter(|hash| !hash.is_empty());
+            let (seed, figures) = (*seed, &outcome.figures);
+            (Some(Ran { name, seed, exposure: METHOD, figures, failures, warnings, transcript }), None)
         }
         FileOutcome::Unusable(problems) => (None, Some(problems.as_slice())),
     };
@@ -97,6 +130,16 @@ pub fn write_result(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
 /// Errors of the writer.
 pub fn write_check(out: &mut dyn Write, file: &Path, name: Option<&str>, problems: &[FileProblem]) -> io::Result<()> {
     write_line(out, &Checked { file: shown(file), usable: problems.is_empty(), name, problems })
+}
+
+/// Writes the line of a file that would run. An unusable file has no scenario.
+///
+/// # Errors
+///
+/// Errors of the writer.
+pub fn write_listed(out: &mut dyn Write, file: &Path, scenario: Option<&Scenario>) -> io::Result<()> {
+    let tags = scenario.map_or([].as_slice(), |scenario| &scenario.run.tags);
+    write_line(out, &Listed { file: shown(file), name: scenario.map(|scenario| scenario.name.as_str()), tags })
 }
 
 /// A scenario that a search has found and shrunk.
@@ -136,14 +179,21 @@ pub fn write_search(
 }
 
 fn told(failure: &Failure) -> Told<'_> {
-    let place = failure.place.as_ref();
-    Told {
+    let Failure { cause, place, expected, seen, code, events, .. } = failure;
+    Told { cause: *cause, place: told_place(place.as_ref()), expected, seen, code: *code, events }
+}
+
+fn told_warning(warning: &Warning) -> ToldWarning<'_> {
+    let Warning { kind, place, seen, remedy } = warning;
+    ToldWarning { kind: *kind, place: told_place(place.as_ref()), seen, remedy }
+}
+
+fn told_place(place: Option<&Place>) -> ToldPlace<'_> {
+    ToldPlace {
         step: place.map(|place| &*place.number),
         line: place.map(|place| place.line),
         turn: place.and_then(|place| place.turn),
-        expected: &failure.expected,
-        seen: &failure.seen,
-        events: &failure.events,
+        field: place.map(|place| &*place.path),
     }
 }
 

@@ -4,9 +4,14 @@
 //! | --- | --- |
 //! | [`result`] | the runner's results |
 //! | [`record`] | the steps, ratchet trees and messages of a run |
+//! | `member_state` | the state of a member at one moment |
+//! | `focus` | the parts of a run that its record has in full detail |
+//! | [`reason`] | the reason why a thief cannot read a message |
 //! | [`progress`] | the counts during a run |
 //! | [`transcript`] | the events of a run, as JSON Lines |
 //! | [`terminal`], [`json`], [`junit`] | writers of results, for a person, a program and a CI system |
+//! | [`schema`] | the JSON Schema of a result for a program |
+//! | [`titles`] | the titles of scenarios with the same name |
 //! | [`html`] | results and records as a page for a browser |
 //! | [`trace_stats`] | the figures of a trace |
 //! | [`costs`] | the costs of each entry of the log, as CSV |
@@ -17,23 +22,30 @@
 
 pub mod comparison;
 pub mod costs;
+mod focus;
 pub mod html;
 pub mod json;
 pub mod junit;
 pub mod matrix;
+mod member_state;
 pub mod plot;
 pub mod progress;
+pub mod reason;
 pub mod record;
 pub mod result;
+pub mod schema;
 pub mod terminal;
+pub mod titles;
 pub mod trace_stats;
 pub mod transcript;
 mod xml;
 
+pub use focus::{Focus, Goal};
 pub use matrix::Matrix;
+pub use member_state::{GroupView, MemberState, MemberStates, MessageStatus, Unreadable};
 pub use record::RunRecord;
 pub use result::{
-    AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, MessageTraffic, RunOptions, RunOutcome,
-    RunResult,
+    AuthenticationFigures, Cause, CompromiseFigures, Failure, FailureSubject, Figures, FileOutcome, MessageTraffic,
+    RunOptions, RunOutcome, RunResult, Warning, WarningKind,
 };
 pub use transcript::{RecordedTranscript, Transcript};

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use super::{focus::Goal, member_state::MemberStates};
 use crate::{
+    adversary::Derivation,
     oracle::{KeyPair, Obstacle, Tree, UpdatePath},
     scenario::{CompromiseId, MemberName, MessageId, Place, TheftScope},
 };
@@ -27,6 +29,8 @@ pub struct RunRecord {
     pub messages: Vec<MessageRecord>,
     /// The thieves, in the order of the thefts.
     pub thieves: Vec<ThiefRecord>,
+    /// The derivations that the focus of the run names.
+    pub(crate) derivations: BTreeMap<(CompromiseId, Goal), Derivation>,
 }
 
 /// A step that began.
@@ -46,6 +50,8 @@ pub struct StepRecord {
     pub events: Vec<StepEvent>,
     /// The deliveries in the step.
     pub deliveries: Vec<DeliveryRecord>,
+    /// The states of the members that the focus of the run names.
+    pub members: Vec<MemberStates>,
 }
 
 /// An event of a step.

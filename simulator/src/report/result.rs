@@ -9,9 +9,9 @@ use std::{
 
 use serde::Serialize;
 
-use super::{progress::Progress, record::RunRecord};
+use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
-use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, Place, Scenario, TheftScope};
+use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct RunOptions {
     /// True if the run records its steps, ratchet trees and messages. The oracle then also follows a
     /// scenario without a thief.
     pub record: bool,
+    /// The parts of the run that the record has in full detail.
+    pub focus: Focus,
     /// The counts that the run keeps up to date while it goes on.
     pub progress: Arc<Progress>,
 }
@@ -43,6 +45,8 @@ impl RunOptions {
 pub struct RunOutcome {
     /// The expectations that did not hold; empty if the scenario passed.
     pub failures: Vec<Failure>,
+    /// The reasons to doubt that the scenario tests what its author wants.
+    pub warnings: Vec<Warning>,
     /// The counts until the end, or until the step that failed.
     pub figures: Figures,
     /// The costs of each entry of the service's log, in its order. Empty if the options do not ask
@@ -67,14 +71,23 @@ impl RunOutcome {
     #[must_use]
     pub fn of_bug(expected: &str, seen: &str) -> Self {
         let seen = format!("a bug in regrow: {seen}");
-        let failure = Failure::new(None, expected, seen);
+        let failure = Failure { cause: Cause::Bug, ..Failure::new(None, expected, seen) };
         Self { failures: vec![failure], ..Self::default() }
+    }
+
+    /// The outcome of a strict run: each warning is a failure.
+    #[must_use]
+    pub fn into_strict(mut self) -> Self {
+        self.failures.extend(self.warnings.drain(..).map(Warning::into_failure));
+        self
     }
 }
 
 /// An expectation that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// The kind of the failure.
+    pub cause: Cause,
     /// The place of the expectation. Not set if it is one of the invariants that end every
     /// scenario.
     pub place: Option<Place>,
@@ -86,12 +99,131 @@ pub struct Failure {
     pub code: Option<FailCode>,
     /// The last events that matter for the failure, the oldest first, one line each.
     pub events: Vec<String>,
+    /// The subject of the expectation, as far as it is known.
+    pub subject: FailureSubject,
+}
+
+/// The member, the message and the thief that a failed expectation is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureSubject {
+    /// The members; empty if the expectation is about the whole group or a thief.
+    pub members: Vec<MemberName>,
+    /// The message.
+    pub message: Option<MessageId>,
+    /// The thief.
+    pub thief: Option<CompromiseId>,
 }
 
 impl Failure {
-    /// A failure without an error code and without events.
+    /// A failure without an error code, events and subject.
     pub fn new(place: Option<Place>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { place, expected: expected.into(), seen: seen.into(), code: None, events: Vec::new() }
+        let (expected, seen) = (expected.into(), seen.into());
+        let subject = FailureSubject::default();
+        Self { cause: Cause::Expectation, place, expected, seen, code: None, events: Vec::new(), subject }
+    }
+
+    /// The same failure, about this member.
+    #[must_use]
+    pub fn about_member(mut self, who: &MemberName) -> Self {
+        self.subject.members.push(who.clone());
+        self
+    }
+
+    /// The same failure, about this message.
+    #[must_use]
+    pub fn about_message(mut self, id: &MessageId) -> Self {
+        self.subject.message = Some(id.clone());
+        self
+    }
+
+    /// The same failure, about this thief.
+    #[must_use]
+    pub fn about_thief(mut self, id: &CompromiseId) -> Self {
+        self.subject.thief = Some(id.clone());
+        self
+    }
+}
+
+/// The kind of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// An expectation did not hold, or a promise that every scenario makes.
+    Expectation,
+    /// A step failed, and no expectation asked for it.
+    Step,
+    /// The scenario did not end in time.
+    Timeout,
+    /// The scenario has a warning, and the run is strict.
+    Warning,
+    /// The simulator has a bug.
+    Bug,
+}
+
+impl Cause {
+    /// The word for the cause in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expectation => "expectation",
+            Self::Step => "step",
+            Self::Timeout => "timeout",
+            Self::Warning => "warning",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// A reason to doubt that a scenario tests what its author wants. The scenario passes with it, unless
+/// the run is strict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The kind of the warning.
+    pub kind: WarningKind,
+    /// The place of the step that causes it. Not set if the whole scenario does.
+    pub place: Option<Place>,
+    /// The seen fact, as a part of a sentence.
+    pub seen: String,
+    /// The change to the file that ends the warning.
+    pub remedy: String,
+}
+
+/// The kind of a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningKind {
+    /// The scenario has no expectation.
+    NothingExpected,
+    /// A thief can read a message that no expectation about this thief mentions.
+    UnexpectedExposure,
+    /// The group has not healed from a theft, and no expectation says so.
+    NotHealed,
+    /// An expectation holds in any case.
+    CannotFail,
+    /// A message is held until the end of the scenario.
+    NeverReleased,
+    /// The next run may differ.
+    NotReproducible,
+}
+
+impl WarningKind {
+    /// The rule that a scenario without this warning follows, as a part of a sentence.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::NothingExpected => "the scenario expects something",
+            Self::UnexpectedExposure => "an `expect` names each message that a thief can read",
+            Self::NotHealed => "the group has healed from every theft, or an `expect` says that it has not",
+            Self::CannotFail => "every expectation can fail",
+            Self::NeverReleased => "every held message is released",
+            Self::NotReproducible => "the next run gives the same transcript",
+        }
+    }
+}
+
+impl Warning {
+    fn into_failure(self) -> Failure {
+        let seen = format!("{}; {}", self.seen, self.remedy);
+        Failure { cause: Cause::Warning, ..Failure::new(self.place, self.kind.rule(), seen) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Results for a person: a line of figures for each file, all failures in full, and a summary.
 //!
-//! Colours and a progress line appear only on a terminal. A pipe gets only text.
+//! The command decides if there are colours.
 
 use std::{
     fmt::Write as _,
@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::result::{CompromiseFigures, Failure, Figures, FileOutcome, RunResult, Status};
+use super::{
+    result::{CompromiseFigures, Failure, Figures, FileOutcome, RunResult, Status, Warning},
+    titles::Titles,
+};
 use crate::scenario::{FileProblem, Place};
 
 /// The length of the longest name with which the others are aligned. A longer name moves its own
@@ -20,21 +23,15 @@ const WIDEST_NAME: usize = 60;
 const METHOD: &str = "exposed, healed after: computed from the stolen bytes and the traffic. A scenario fails if RFC \
                       9420 predicts other values.";
 
-/// The abilities of the terminal.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Abilities {
-    /// True if the terminal shows colours, and the user wants them.
-    pub colours: bool,
-    /// True if a line can be overwritten.
-    pub live: bool,
-}
-
 /// Writes the results of a run as they arrive.
 pub struct Terminal<'w> {
     out: &'w mut dyn Write,
-    abilities: Abilities,
+    colours: bool,
+    titles: Titles,
     name_width: usize,
     counts: FileCounts,
+    /// The number of scenarios with warnings.
+    doubtful: usize,
     stolen: bool,
 }
 
@@ -61,17 +58,14 @@ impl FileCounts {
 }
 
 impl<'w> Terminal<'w> {
-    /// Begins a report on files with these names. An unusable file has its path instead of a name.
+    /// Begins a report on scenarios with these titles. An unusable file has its path instead of a
+    /// title.
     ///
     /// # Errors
     ///
     /// Errors of the writer.
-    pub fn begin<'n>(
-        out: &'w mut dyn Write,
-        abilities: Abilities,
-        names: impl Iterator<Item = &'n str>,
-    ) -> io::Result<Self> {
-        let name_width = names.map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
+    pub fn begin(out: &'w mut dyn Write, colours: bool, titles: Titles) -> io::Result<Self> {
+        let name_width = titles.widest().min(WIDEST_NAME);
         writeln!(
             out,
             "{:8}  {:name_width$}  {}",
@@ -79,20 +73,8 @@ impl<'w> Terminal<'w> {
             "",
             columns("members", "epochs", "messages", "exposed", "healed after")
         )?;
-        Ok(Self { out, abilities, name_width, counts: FileCounts::default(), stolen: false })
-    }
-
-    /// Shows the progress, on a line that the next result replaces.
-    ///
-    /// # Errors
-    ///
-    /// Errors of the writer.
-    pub fn progress(&mut self, done: usize, all: usize) -> io::Result<()> {
-        if self.abilities.live {
-            write!(self.out, "\r\x1b[K{done} of {all} done")?;
-            self.out.flush()?;
-        }
-        Ok(())
+        let counts = FileCounts::default();
+        Ok(Self { out, colours, titles, name_width, counts, doubtful: 0, stolen: false })
     }
 
     /// Writes one result with its failures. The problems of an unusable file are reported
@@ -102,47 +84,43 @@ impl<'w> Terminal<'w> {
     ///
     /// Errors of the writer.
     pub fn result(&mut self, result: &RunResult) -> io::Result<()> {
-        self.clear()?;
         let status = result.status();
         self.counts.add(status);
         let verdict = self.coloured(status);
         match &result.outcome {
             FileOutcome::Unusable(_) => writeln!(self.out, "{verdict}  {}", result.file.display())?,
             FileOutcome::Ran { name, outcome, .. } => {
-                let width = self.name_width;
+                let (width, title) = (self.name_width, self.titles.title(name, &result.file));
                 self.stolen |= !outcome.figures.compromises.is_empty();
-                writeln!(self.out, "{verdict}  {name:width$}  {}", figures(&outcome.figures))?;
-                if outcome.figures.unordered_commits > 0 {
-                    writeln!(self.out, "    a commit has too many updates and removals; the next run may differ")?;
-                }
+                self.doubtful += usize::from(!outcome.warnings.is_empty());
+                writeln!(self.out, "{verdict}  {:width$}  {}", plain(&title), figures(&outcome.figures))?;
                 write!(self.out, "{}", failures(&result.file, &outcome.failures))?;
+                write!(self.out, "{}", warnings(&result.file, &outcome.warnings))?;
             }
         }
         self.out.flush()
     }
 
-    /// Writes the summary.
+    /// Writes the summary. `not_run` is the number of files that did not run to their end.
     ///
     /// # Errors
     ///
     /// Errors of the writer.
-    pub fn end(mut self, duration: Duration) -> io::Result<()> {
-        self.clear()?;
+    pub fn end(self, duration: Duration, not_run: usize) -> io::Result<()> {
         let FileCounts { passed, failed, unusable } = self.counts;
         let seconds = duration.as_secs_f64();
         writeln!(self.out)?;
         if self.stolen {
             writeln!(self.out, "{METHOD}")?;
         }
-        writeln!(self.out, "{passed} passed, {failed} failed, {unusable} unusable in {seconds:.1} s")?;
-        self.out.flush()
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        if self.abilities.live {
-            write!(self.out, "\r\x1b[K")?;
+        match self.doubtful {
+            0 => {}
+            1 => writeln!(self.out, "1 scenario has warnings; with --strict it fails")?,
+            count => writeln!(self.out, "{count} scenarios have warnings; with --strict they fail")?,
         }
-        Ok(())
+        let not_run = if not_run > 0 { format!(", {not_run} not run") } else { String::new() };
+        writeln!(self.out, "{passed} passed, {failed} failed, {unusable} unusable{not_run} in {seconds:.1} s")?;
+        self.out.flush()
     }
 
     fn coloured(&self, status: Status) -> String {
@@ -152,7 +130,7 @@ impl<'w> Terminal<'w> {
             Status::Unusable => ("UNUSABLE", 31),
         };
         let padded = format!("{word:8}");
-        if self.abilities.colours { format!("\x1b[{colour}m{padded}\x1b[0m") } else { padded }
+        if self.colours { format!("\x1b[{colour}m{padded}\x1b[0m") } else { padded }
     }
 }
 
@@ -192,16 +170,8 @@ pub fn failures(file: &Path, failures: &[Failure]) -> String {
 
 /// Returns a failure in full: its place, the expected and the seen fact, and the events before it.
 fn failure(file: &Path, failure: &Failure, events: bool) -> String {
-    let mut told = String::new();
-    let file = file.display();
+    let mut told = place(file, failure.place.as_ref());
     // Writing to a String cannot fail.
-    let _ = match &failure.place {
-        Some(Place { number, line, turn: Some(turn), .. }) => {
-            writeln!(told, "    {file}:{line}: step {number}, turn {turn}")
-        }
-        Some(Place { number, line, turn: None, .. }) => writeln!(told, "    {file}:{line}: step {number}"),
-        None => writeln!(told, "    {file}: at the end"),
-    };
     let _ = writeln!(told, "      expected  {}", plain(&failure.expected));
     let _ = writeln!(told, "      seen      {}", plain(&failure.seen));
     for (index, event) in failure.events.iter().filter(|_| events).enumerate() {
@@ -211,8 +181,33 @@ fn failure(file: &Path, failure: &Failure, events: bool) -> String {
     told
 }
 
+/// Returns all warnings in full.
+#[must_use]
+pub fn warnings(file: &Path, warnings: &[Warning]) -> String {
+    let mut told = String::new();
+    for warning in warnings {
+        told += &place(file, warning.place.as_ref());
+        // Writing to a String cannot fail.
+        let _ = writeln!(told, "      warning   {}", plain(&warning.seen));
+        let _ = writeln!(told, "      remedy    {}", plain(&warning.remedy));
+    }
+    told
+}
+
+/// The line with the place of a failure or a warning.
+fn place(file: &Path, place: Option<&Place>) -> String {
+    let file = file.display();
+    match place {
+        Some(Place { number, line, turn: Some(turn), .. }) => {
+            format!("    {file}:{line}: step {number}, turn {turn}\n")
+        }
+        Some(Place { number, line, turn: None, .. }) => format!("    {file}:{line}: step {number}\n"),
+        None => format!("    {file}: at the end\n"),
+    }
+}
+
 /// A text as one line, without characters that a terminal would obey.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

@@ -1,8 +1,11 @@
 //! The events of a run, as JSON Lines, and the hash that compares two runs.
 //!
 //! A line is `{"scenario": name, "t": virtual seconds, "step": "5.2", "turn": 3, "event": …}`. It
-//! contains nothing of the machine, the clock or the file's path. The same scenario and seed give
-//! the same bytes on every machine.
+//! contains nothing of the machine or the clock. The same scenario and seed give the same bytes on
+//! every machine. A line in a file has the path of the scenario's file as its first field, which the
+//! hash does not cover.
+
+use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -16,13 +19,15 @@ pub struct Transcript {
     hash: Sha256,
     line: Vec<u8>,
     lines: Option<Vec<u8>>,
+    /// The beginning of each kept line.
+    prefix: Vec<u8>,
     broken: Option<serde_json::Error>,
 }
 
 /// A complete transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedTranscript {
-    /// SHA-256 over the lines, line ends included, in hexadecimal.
+    /// SHA-256 over the lines without the file, line ends included, in hexadecimal.
     pub hash: String,
     /// The lines, if the transcript kept them.
     pub lines: Vec<u8>,
@@ -55,8 +60,17 @@ impl Transcript {
             hash: Sha256::new(),
             line: Vec::new(),
             lines: keep.then(Vec::new),
+            prefix: b"{".to_vec(),
             broken: None,
         }
+    }
+
+    /// The same transcript. Its kept lines begin with the path of the scenario's file, so that
+    /// scenarios with the same name are told apart. The hash does not cover the path.
+    #[must_use]
+    pub fn of_file(self, file: &Path) -> Self {
+        let file = serde_json::Value::from(file.display().to_string());
+        Self { prefix: format!("{{\"file\":{file},").into_bytes(), ..self }
     }
 
     /// Appends an event at a virtual time, in a step. Events before the first step and after the
@@ -80,7 +94,8 @@ impl Transcript {
                 self.line.push(b'\n');
                 self.hash.update(&self.line);
                 if let Some(lines) = &mut self.lines {
-                    lines.extend_from_slice(&self.line);
+                    lines.extend_from_slice(&self.prefix);
+                    lines.extend_from_slice(self.line.get(1..).unwrap_or_default());
                 }
             }
             Err(error) => self.broken = self.broken.take().or(Some(error)),

@@ -4,6 +4,8 @@
 //! The check refuses only certain errors. It does not decide if a member is in the group when it
 //! acts, because a scenario may expect such a step to fail.
 
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
         Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, Protocol, ReadingExpectation,
         Scenario, Step,
     },
-    name::{CompromiseId, MemberName, MessageId},
+    name::{CompromiseId, EVERYBODY, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
 };
 use crate::churn::{Churn, CommitterPolicy};
@@ -51,11 +53,15 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         compromises: BTreeMap::new(),
         impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
+        lied_to: BTreeSet::new(),
+        second_history: BTreeSet::new(),
+        steals: false,
         created: complete.trace,
         proposed: false,
         before: Before::Nothing,
     };
     check.fidelity(scenario);
+    check.service_settings(scenario);
     check.definitions(scenario);
     for (index, source) in scenario.sources().enumerate() {
         if check.reader.problems.len() >= MAX_PROBLEMS {
@@ -96,6 +102,12 @@ struct Check<'r, 'a, 's> {
     /// The compromises with which a thief has acted so far.
     impersonated: BTreeSet<CompromiseId>,
     held: BTreeSet<MessageId>,
+    /// The members to which the service lies.
+    lied_to: BTreeSet<MemberName>,
+    /// The members that see the second history of the service.
+    second_history: BTreeSet<MemberName>,
+    /// True if a step of the scenario steals a device.
+    steals: bool,
     created: bool,
     /// True if a proposal may wait for a commit.
     proposed: bool,
@@ -300,6 +312,11 @@ impl Check<'_, '_, '_> {
                 self.group(place, "impersonate");
                 self.impersonated.insert(compromise.clone());
             }
+            Action::Service(fault) => self.service_fault(place, fault),
+            Action::Compare { who } => {
+                self.members(place, "compare.who", who);
+                self.group(place, "compare");
+            }
             Action::Wait(_) => {}
             Action::Expect(expect) => self.expect(index, place, expect),
         }
@@ -324,6 +341,11 @@ impl Check<'_, '_, '_> {
     fn member(&mut self, place: &Place, field: &str, name: &MemberName) {
         if self.complete.members && !self.members.contains(name.as_str()) {
             self.note(place, field, |check| {
+                if name.as_str() == OTHERS {
+                    return format!(
+                        "`{OTHERS}` are all but the acting member, and no member acts here; use `{EVERYBODY}`"
+                    );
+                }
                 let near = nearest(name.as_str(), check.members.iter().copied());
                 told("no member is called", name.as_str(), near)
             });
@@ -332,7 +354,20 @@ impl Check<'_, '_, '_> {
 
     fn members(&mut self, place: &Place, field: &str, names: &[MemberName]) {
         for (index, name) in names.iter().enumerate() {
-            self.member(place, &format!("{field}[{index}]"), name);
+            if !self.members.contains(name.as_str()) {
+                let field = self.element(place, field, index, names.len());
+                self.member(place, &field, name);
+            }
+        }
+    }
+
+    /// The field of one of these names. A list with a row has fewer elements than names, and then it
+    /// is the field of the list.
+    fn element(&self, place: &Place, field: &str, index: usize, names: usize) -> String {
+        let list = self.root.json.locate(&format!("{}.{field}", place.path));
+        match list.elements() {
+            Some(elements) if elements.len() != names => field.to_owned(),
+            _ => format!("{field}[{index}]"),
         }
     }
 
@@ -375,6 +410,7 @@ impl Check<'_, '_, '_> {
             }
         }
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
+        self.evidence(place, expect);
         if expect.fails.is_some() && self.complete.steps {
             let why = match self.before {
                 Before::CanFail => None,
@@ -386,15 +422,16 @@ impl Check<'_, '_, '_> {
                 self.note(place, "expect.fails", |_| why.to_owned());
             }
         }
+        let exactly = expect.exactly.as_deref().unwrap_or_default();
         match &expect.reading {
             None => {}
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 self.members(place, "expect.who", who);
-                self.readable(index, place, reads, cannot_read);
+                self.readable(index, place, [reads, cannot_read, exactly]);
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
                 self.taken(index, place, "expect.compromise", compromise);
-                self.readable(index, place, reads, cannot_read);
+                self.readable(index, place, [reads, cannot_read, exactly]);
                 for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
                     if asked.is_some() && self.complete.steps && !self.impersonated.contains(compromise) {
                         self.note(place, field, |_| {
@@ -410,10 +447,15 @@ impl Check<'_, '_, '_> {
     }
 
     /// Checks the messages of an expectation: they have to be sent before it.
-    fn readable(&mut self, index: usize, place: &Place, reads: &[MessageId], cannot_read: &[MessageId]) {
-        for (field, ids) in [("expect.reads", reads), ("expect.cannot_read", cannot_read)] {
+    fn readable(&mut self, index: usize, place: &Place, lists: [&[MessageId]; 3]) {
+        let fields = ["expect.reads", "expect.cannot_read", "expect.exactly"];
+        for (field, ids) in fields.into_iter().zip(lists) {
             for (number, id) in ids.iter().enumerate() {
-                let field = format!("{field}[{number}]");
+                let is_sent_before = self.messages.get(id).is_some_and(|sent| sent.index <= index);
+                if is_sent_before {
+                    continue;
+                }
+                let field = self.element(place, field, number, ids.len());
                 if self.sent(place, &field, id).is_some_and(|sent| sent > index) {
                     self.note(place, &field, |check| {
                         let when = check.messages.get(id).map(|at| at.place.to_string()).unwrap_or_default();

@@ -1,12 +1,10 @@
-//! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, `{i}` becomes the
-//! turn's number, and a trace and `churn` become the steps
-//! that they generate.
+//! Turns the steps of a file into the steps of a run: `repeat` becomes its turns, expressions such
+//! as `{i}` become numbers, `everybody` and `others` become names, and a trace and `churn` become the
+//! steps that they generate.
 
 use super::{
-    format::{
-        Action, Delivery, Expect, MessageBody, Place, Placed, Proposal, ReadingExpectation, Scenario, Step, WrittenStep,
-    },
-    name::{self, MemberName, MessageId},
+    at_turn::Turn,
+    format::{Action, Place, Placed, Scenario, Step, WrittenStep},
 };
 use crate::{
     churn::{Churn, ChurnSteps, Group, Roster},
@@ -35,7 +33,10 @@ impl Scenario {
 
     /// The steps as they are written, and the generators between them. Nothing is generated.
     pub(crate) fn sources(&self) -> impl Iterator<Item = StepSource<'_>> {
-        self.steps.iter().flat_map(turns).map(|(node, turn)| node.source(turn))
+        self.steps
+            .iter()
+            .flat_map(turns)
+            .map(move |(node, turn)| node.source(Turn { number: turn, members: &self.members }))
     }
 
     /// The steps that are written, without the generated ones.
@@ -88,8 +89,8 @@ fn turns(node: &Placed<WrittenStep>) -> Box<dyn Iterator<Item = (&Placed<Written
 impl Placed<WrittenStep> {
     /// This node as the source of a given turn. The parser allows no `repeat` inside of another.
     /// Therefore a node with other nodes is a race.
-    fn source(&self, turn: Option<u32>) -> StepSource<'_> {
-        let place = self.place.at_turn(turn);
+    fn source(&self, turn: Turn<'_>) -> StepSource<'_> {
+        let place = self.place.at_turn(turn.number);
         let item = match &self.item {
             WrittenStep::Do(action) => Step::Do(action.at_turn(turn)),
             WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => Step::Race(contenders(nodes, turn)),
@@ -164,14 +165,16 @@ impl Iterator for Expansion<'_> {
     }
 }
 
-fn contenders(nodes: &[Placed<WrittenStep>], outer: Option<u32>) -> Vec<Placed<Action>> {
+fn contenders(nodes: &[Placed<WrittenStep>], outer: Turn<'_>) -> Vec<Placed<Action>> {
     nodes
         .iter()
         .flat_map(turns)
         .filter_map(|(node, inner)| {
-            let turn = inner.or(outer);
+            let turn = Turn { number: inner.or(outer.number), ..outer };
             match &node.item {
-                WrittenStep::Do(action) => Some(Placed { place: node.place.at_turn(turn), item: action.at_turn(turn) }),
+                WrittenStep::Do(action) => {
+                    Some(Placed { place: node.place.at_turn(turn.number), item: action.at_turn(turn) })
+                }
                 WrittenStep::Race(_) | WrittenStep::Repeat { .. } | WrittenStep::Churn(_) => None,
             }
         })
@@ -182,104 +185,4 @@ impl Place {
     fn at_turn(&self, turn: Option<u32>) -> Self {
         Self { turn, ..self.clone() }
     }
-}
-
-impl Action {
-    fn at_turn(&self, turn: Option<u32>) -> Self {
-        let Some(turn) = turn else {
-            return self.clone();
-        };
-        let one = |name: &MemberName| name.at_turn(turn);
-        let all = |names: &[MemberName]| members(names, turn);
-        match self {
-            Self::Create { by, with } => Self::Create { by: one(by), with: all(with) },
-            Self::Add { by, who } => Self::Add { by: one(by), who: all(who) },
-            Self::Remove { by, who } => Self::Remove { by: one(by), who: all(who) },
-            Self::Update { by, signature_key } => Self::Update { by: one(by), signature_key: *signature_key },
-            Self::Leave { who } => Self::Leave { who: all(who) },
-            Self::Propose { by, what } => Self::Propose { by: one(by), what: what.at_turn(turn) },
-            Self::Commit { by } => Self::Commit { by: one(by) },
-            Self::Join { who } => Self::Join { who: all(who) },
-            Self::Rejoin { who } => Self::Rejoin { who: all(who) },
-            Self::Send { by, id, body } => Self::Send { by: one(by), id: id.at_turn(turn), body: body.at_turn(turn) },
-            Self::Offline { who } => Self::Offline { who: all(who) },
-            Self::Online { who } => Self::Online { who: all(who) },
-            Self::RenewKeyPackages { who } => Self::RenewKeyPackages { who: all(who) },
-            Self::Hold(what) => Self::Hold(what.at_turn(turn)),
-            Self::Release(what) => Self::Release(what.at_turn(turn)),
-            Self::Drop(what) => Self::Drop(what.at_turn(turn)),
-            Self::Duplicate(what) => Self::Duplicate(what.at_turn(turn)),
-            Self::Crash { who, at } => Self::Crash { who: one(who), at: *at },
-            Self::Compromise { who, id, scope } => {
-                Self::Compromise { who: one(who), id: id.at_turn(turn), scope: *scope }
-            }
-            Self::Impersonate { compromise, act, id } => Self::Impersonate {
-                compromise: compromise.at_turn(turn),
-                act: *act,
-                id: id.as_ref().map(|id| id.at_turn(turn)),
-            },
-            Self::Wait(time) => Self::Wait(*time),
-            Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
-        }
-    }
-}
-
-impl Proposal {
-    fn at_turn(&self, turn: u32) -> Self {
-        match self {
-            Self::Add(who) => Self::Add(members(who, turn)),
-            Self::Remove(who) => Self::Remove(members(who, turn)),
-            Self::Update => Self::Update,
-        }
-    }
-}
-
-impl MessageBody {
-    fn at_turn(&self, turn: u32) -> Self {
-        match self {
-            Self::Size(size) => Self::Size(*size),
-            Self::Text(text) => Self::Text(name::at_turn(text, turn)),
-        }
-    }
-}
-
-impl Delivery {
-    fn at_turn(&self, turn: u32) -> Self {
-        Self { id: self.id.at_turn(turn), to: self.to.as_ref().map(|names| members(names, turn)) }
-    }
-}
-
-impl Expect {
-    fn at_turn(&self, turn: u32) -> Self {
-        Self {
-            epoch: self.epoch,
-            members: self.members.as_ref().map(|names| members(names, turn)),
-            converged: self.converged,
-            reading: self.reading.as_ref().map(|reading| reading.at_turn(turn)),
-            fails: self.fails,
-        }
-    }
-}
-
-impl ReadingExpectation {
-    fn at_turn(&self, turn: u32) -> Self {
-        let messages = |ids: &[MessageId]| ids.iter().map(|id| id.at_turn(turn)).collect();
-        match self {
-            Self::Member { who, reads, cannot_read } => {
-                Self::Member { who: members(who, turn), reads: messages(reads), cannot_read: messages(cannot_read) }
-            }
-            Self::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => Self::Thief {
-                compromise: compromise.at_turn(turn),
-                reads: messages(reads),
-                cannot_read: messages(cannot_read),
-                heals_within: *heals_within,
-                accepted: *accepted,
-                detected: *detected,
-            },
-        }
-    }
-}
-
-fn members(names: &[MemberName], turn: u32) -> Vec<MemberName> {
-    names.iter().map(|name| name.at_turn(turn)).collect()
 }

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use super::{
     json::{Entry, Json, SourceText},
-    name::{MAX_NAME_LENGTH, TURN},
-    parse::MAX_MEMBERS,
     problem::{FileProblem, MAX_PROBLEMS},
     step::{MAX_WAIT, duration},
     word::Word,
@@ -25,6 +23,8 @@ pub(crate) struct FileReader<'a> {
     pub(crate) in_repeat: bool,
     /// True if the steps here belong to a race.
     pub(crate) in_race: bool,
+    /// The number of names in all rows so far.
+    pub(super) row_names: u64,
 }
 
 /// A value, and the path to it.
@@ -55,6 +55,11 @@ impl<'a> At<'a> {
 }
 
 impl<'a> FileReader<'a> {
+    /// A reader at the start of a text, without problems.
+    pub(crate) fn new(source: SourceText<'a>) -> Self {
+        Self { source, problems: Vec::new(), in_repeat: false, in_race: false, row_names: 0 }
+    }
+
     pub(crate) fn note(&mut self, at: &At<'a>, problem: impl Into<String>) {
         if self.problems.len() < MAX_PROBLEMS {
             let position = Some(self.source.position(at.json));
@@ -62,7 +67,7 @@ impl<'a> FileReader<'a> {
         }
     }
 
-    fn wrong_type(&mut self, at: &At<'a>, expected: &str) {
+    pub(super) fn wrong_type(&mut self, at: &At<'a>, expected: &str) {
         self.note(at, format!("expected {expected}, found {}", at.json.kind()));
     }
 
@@ -131,76 +136,6 @@ impl<'a> FileReader<'a> {
                 None
             }
         }
-    }
-
-    /// Reads a name: a text without white space, not too long, and without `{i}` outside of
-    /// `repeat`.
-    pub(crate) fn name(&mut self, at: &At<'a>) -> Option<String> {
-        let name = self.text(at)?;
-        let problem = if name.is_empty() {
-            "expected a name, found an empty text".to_owned()
-        } else if name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}') {
-            format!("a name has no spaces and no control characters: `{}`", shown(&name))
-        } else if name.chars().count() > MAX_NAME_LENGTH {
-            format!("a name has at most {MAX_NAME_LENGTH} characters")
-        } else if name.contains(TURN) && !self.in_repeat {
-            format!("`{TURN}` is the number of a turn, which only the steps inside `repeat` have")
-        } else {
-            return Some(name);
-        };
-        self.note(at, problem);
-        None
-    }
-
-    /// Reads one name, a list of names, or a row of numbered names: at least one name, and each at
-    /// most once.
-    pub(crate) fn names(&mut self, at: &At<'a>) -> Option<Vec<String>> {
-        match at.elements() {
-            None if at.json.text().is_some() => self.name(at).map(|name| vec![name]),
-            None if at.json.kind() == "an object" => self.numbered(at),
-            None => {
-                self.wrong_type(at, "a name or a list of names");
-                None
-            }
-            Some(elements) if elements.is_empty() => {
-                self.note(at, "expected at least one name, found an empty list");
-                None
-            }
-            Some(elements) => self.distinct(&elements),
-        }
-    }
-
-    /// Reads a row of numbered names, such as m2 to m100.
-    fn numbered(&mut self, at: &At<'a>) -> Option<Vec<String>> {
-        let fields = self.object(at.clone(), &["prefix", "from", "to"])?;
-        let prefix = fields.required(self, "prefix").and_then(|at| self.name(&at));
-        let mut limit = |name| fields.required(self, name).and_then(|at| self.number(&at, 1, MAX_MEMBERS as u64));
-        let (from, to) = (limit("from"), limit("to"));
-        let (prefix, from, to) = (prefix?, from?, to?);
-        if from > to {
-            self.note(at, format!("expected `from` not above `to`, found {from} and {to}"));
-            return None;
-        }
-        Some((from..=to).map(|number| format!("{prefix}{number}")).collect())
-    }
-
-    /// Reads names, each at most once. Reads all of them, even after a wrong one.
-    pub(crate) fn distinct(&mut self, elements: &[At<'a>]) -> Option<Vec<String>> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut names = Some(Vec::with_capacity(elements.len()));
-        for element in elements {
-            let Some(name) = self.name(element) else {
-                names = None;
-                continue;
-            };
-            if !seen.insert(name.clone()) {
-                self.note(element, format!("`{name}` occurs twice in one list"));
-                names = None;
-            } else if let Some(names) = &mut names {
-                names.push(name);
-            }
-        }
-        names
     }
 
     /// Reads a whole number within limits, both included.

@@ -4,15 +4,20 @@
 //! [`Step`]s of a run. The checker has the rules that JSON cannot express, for example that an
 //! expectation names a message that was sent.
 
+mod service;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use regrow_engine::HandshakeMode;
 
 use super::{
     name::{CompromiseId, MemberName, MessageId},
+    run_settings::RunSettings,
     word::word,
 };
 use crate::{churn::Churn, trace::Replay};
+
+pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
 
 /// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
@@ -27,6 +32,8 @@ pub struct Scenario {
     pub name: String,
     /// One sentence that says why the scenario matters to a product.
     pub about: Option<String>,
+    /// Tags, timeouts and strictness.
+    pub run: RunSettings,
     /// The seed of all random values.
     pub seed: u64,
     /// True devices, or the cost model.
@@ -35,6 +42,8 @@ pub struct Scenario {
     pub protocol: Protocol,
     /// The settings of the group.
     pub group: GroupSettings,
+    /// The settings of the delivery service.
+    pub service: ServiceSettings,
     /// All members, each once: those of the trace, then the others in the order of the file.
     pub members: Vec<MemberName>,
     /// The trace that is replayed before the steps.
@@ -309,6 +318,13 @@ pub enum Action {
         /// The id of the thief's message. Only a message can have an id, and it need not have one.
         id: Option<MessageId>,
     },
+    /// A fault or a lie of the delivery service, or its end.
+    Service(ServiceFault),
+    /// Members compare their latest receipts and their epoch authenticators, without the service.
+    Compare {
+        /// The members; at least two.
+        who: Vec<MemberName>,
+    },
     /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
     /// Fails the scenario if an expectation does not hold here.
@@ -389,6 +405,12 @@ pub struct Expect {
     pub converged: bool,
     /// The messages that members or a thief can read.
     pub reading: Option<ReadingExpectation>,
+    /// All messages that these members or this thief can read. They can read no others.
+    pub exactly: Option<Vec<MessageId>>,
+    /// The evidence against the delivery service that members have found, each kind at most once.
+    pub evidence: Vec<EvidenceExpectation>,
+    /// The members that the delivery service has cut off.
+    pub cut_off: Vec<MemberName>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
 }
@@ -414,6 +436,8 @@ pub enum ReadingExpectation {
         reads: Vec<MessageId>,
         /// Messages that the thief cannot decrypt.
         cannot_read: Vec<MessageId>,
+        /// True if the thief knows no epoch secret of the present epoch.
+        healed: Option<bool>,
         /// The largest number of epochs from the theft to the first epoch from which on the thief
         /// knows no epoch secret.
         heals_within: Option<u64>,
@@ -453,6 +477,8 @@ pub enum FailCode {
     NoGroupInfo,
     /// The delivery service is in a later epoch, and the step was not tried again.
     Stale,
+    /// The delivery service cannot write to its store.
+    Unavailable,
     /// The delivery service refused the step for another reason.
     Rejected,
     /// A message is not valid.
@@ -484,6 +510,8 @@ impl Action {
             Self::Crash { .. } => "crash",
             Self::Compromise { .. } => "compromise",
             Self::Impersonate { .. } => "impersonate",
+            Self::Service(_) => "service",
+            Self::Compare { .. } => "compare",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
         }
@@ -499,8 +527,13 @@ impl Action {
             | Self::Duplicate(_)
             | Self::Crash { .. }
             | Self::Compromise { .. }
-            | Self::Impersonate { .. } => false,
-            Self::Expect(expect) => expect.reading.is_none() && !expect.converged,
+            | Self::Impersonate { .. }
+            | Self::Service(_)
+            | Self::Compare { .. } => false,
+            Self::Expect(expect) => {
+                let of_devices = expect.converged || !expect.evidence.is_empty() || !expect.cut_off.is_empty();
+                expect.reading.is_none() && !of_devices
+            }
             _ => true,
         }
     }

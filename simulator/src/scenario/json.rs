@@ -1,6 +1,6 @@
 //! JSON values that know their position in the file.
 //!
-//! A value is a slice of the text, and its position is the start of the slice. `serde_json` checks
+//! A value is a slice of the text, and its position in the file follows from the start of the slice. `serde_json` checks
 //! the syntax of the whole text before the first value is used. Then it reads one level at a time.
 //! Nothing here recurses, so that no nesting is too deep.
 
@@ -11,11 +11,27 @@ use serde_json::value::RawValue;
 
 use super::problem::{FileProblem, Position};
 
-/// The text of a file, with the starts of its lines.
+/// The text of which all values are slices, with their places in the file.
 #[derive(Debug)]
 pub(crate) struct SourceText<'a> {
     text: &'a str,
-    lines: Vec<usize>,
+    places: Places<'a>,
+}
+
+/// The places of the values.
+#[derive(Debug)]
+enum Places<'a> {
+    /// The file has each value at the same offset as the text.
+    Written(Lines<'a>),
+    /// The text was converted. The list has the offset of each value, and its position in the file.
+    Converted(&'a [(usize, Position)]),
+}
+
+/// The text of a file, with the starts of its lines.
+#[derive(Debug)]
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
 }
 
 /// One value of a file.
@@ -34,7 +50,12 @@ pub(crate) struct Entry<'a> {
 impl<'a> SourceText<'a> {
     /// Checks the syntax of the text, and returns it with its only value.
     pub(crate) fn open(text: &'a str) -> Result<(Self, Json<'a>), FileProblem> {
-        let source = Self::of(text);
+        Self::open_written(text, text)
+    }
+
+    /// Checks the syntax of a JSON text. The written text has each value at the same offset.
+    pub(super) fn open_written(text: &'a str, written: &'a str) -> Result<(Self, Json<'a>), FileProblem> {
+        let lines = Lines::of(written);
         let start = Some(Position { line: 1, column: 1 });
         let whole =
             |problem: &str| Err(FileProblem { position: start, field: String::new(), problem: problem.to_owned() });
@@ -45,59 +66,86 @@ impl<'a> SourceText<'a> {
             return whole("the file is empty; a scenario is a JSON object");
         }
         match serde_json::from_str::<&RawValue>(text) {
-            Ok(value) => Ok((source, Json(value.get()))),
-            Err(error) => Err(source.syntax_problem(&error)),
+            Ok(value) => Ok((Self { text, places: Places::Written(lines) }, Json(value.get()))),
+            Err(error) => Err(lines.syntax_problem(&error)),
         }
     }
 
-    fn of(text: &'a str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
-        Self { text, lines: lines.collect() }
+    /// Opens a JSON text that was converted from another syntax, with the position of each value.
+    pub(super) fn open_converted(
+        text: &'a str,
+        positions: &'a [(usize, Position)],
+    ) -> Result<(Self, Json<'a>), FileProblem> {
+        let value = serde_json::from_str::<&RawValue>(text).map_err(|error| Lines::of(text).syntax_problem(&error))?;
+        Ok((Self { text, places: Places::Converted(positions) }, Json(value.get())))
     }
 
     /// The position of a text's end.
     pub(crate) fn end_of(text: &'a str) -> Position {
-        Self::of(text).position_at(text.len())
-    }
-
-    fn syntax_problem(&self, error: &serde_json::Error) -> FileProblem {
-        let line = error.line().max(1);
-        // The library counts bytes. Its column 0 is the end of the line before.
-        let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
-        let offset = (start + error.column().saturating_sub(1)).min(self.text.len());
-        let told = error.to_string();
-        let told = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
-        FileProblem {
-            position: Some(self.position_at(offset)),
-            field: String::new(),
-            problem: format!("this is not JSON: {told}"),
-        }
+        Lines::of(text).position(text.len())
     }
 
     /// The position at which a value of this text begins. The cost grows with the length of the
     /// line, so this is for problems only, and not for every value.
     pub(crate) fn position(&self, value: Json<'a>) -> Position {
-        self.position_at(self.offset(value))
+        let offset = self.offset(value);
+        match &self.places {
+            Places::Written(lines) => lines.position(offset),
+            Places::Converted(positions) => converted(positions, offset),
+        }
     }
 
     /// The line in which a value of this text begins.
     pub(crate) fn line(&self, value: Json<'a>) -> u32 {
-        count(self.line_at(self.offset(value)))
+        let offset = self.offset(value);
+        match &self.places {
+            Places::Written(lines) => count(lines.line(offset)),
+            Places::Converted(positions) => converted(positions, offset).line,
+        }
     }
 
     fn offset(&self, value: Json<'a>) -> usize {
         value.0.as_ptr().addr().saturating_sub(self.text.as_ptr().addr())
     }
+}
 
-    fn line_at(&self, offset: usize) -> usize {
-        self.lines.partition_point(|start| *start <= offset)
+/// The position of the last value that begins at this offset or before it.
+fn converted(positions: &[(usize, Position)], offset: usize) -> Position {
+    let after = positions.partition_point(|(start, _)| *start <= offset);
+    positions.get(after.saturating_sub(1)).map_or(Position { line: 1, column: 1 }, |(_, position)| *position)
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+        Self { text, starts: starts.collect() }
     }
 
-    fn position_at(&self, offset: usize) -> Position {
-        let line = self.line_at(offset);
-        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let before = self.text.get(start..offset).unwrap_or("");
-        Position { line: count(line), column: count(before.chars().count() + 1) }
+    fn syntax_problem(&self, error: &serde_json::Error) -> FileProblem {
+        let line = error.line().max(1);
+        // The library counts bytes. Its column 0 is the end of the line before.
+        let start = self.starts.get(line - 1).copied().unwrap_or(self.text.len());
+        let offset = (start + error.column().saturating_sub(1)).min(self.text.len());
+        let told = error.to_string();
+        let told = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+        FileProblem {
+            position: Some(self.position(offset)),
+            field: String::new(),
+            problem: format!("this is not JSON: {told}"),
+        }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    fn position(&self, offset: usize) -> Position {
+        let line = self.line(offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        // An error of the library can be inside of a character.
+        let before = self.text.as_bytes().get(start..offset).unwrap_or_default();
+        let characters = before.iter().filter(|byte| !matches!(byte, 0x80..=0xbf)).count();
+        Position { line: count(line), column: count(characters + 1) }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     format::Scenario,
     parse,
     problem::{FileProblem, Unusable},
+    syntax::{PlainText, Syntax},
 };
 use crate::trace::History;
 
@@ -18,7 +19,7 @@ use crate::trace::History;
 /// fast to read.
 pub const MAX_FILE_SIZE: u64 = 4 * 1024 * 1024;
 
-/// Reads and checks a scenario file.
+/// Reads and checks a scenario file: YAML if its name ends with `.yaml` or `.yml`, otherwise JSON.
 ///
 /// # Errors
 ///
@@ -27,7 +28,18 @@ pub fn load(path: &Path) -> Result<Scenario, Unusable> {
     let unusable = |problems| Unusable { file: path.to_owned(), problems };
     let text = text(path).map_err(|problem| unusable(vec![problem]))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse::read_with(&text, &|file| history(folder, file)).map_err(unusable)
+    parse::read_as(Syntax::of(path), &text, &|file| history(folder, file)).map_err(unusable)
+}
+
+/// True for a file that is no scenario, such as a `package.json`: it has neither a field `regrow` nor
+/// a field `steps`. A file that cannot be read may be a scenario.
+#[must_use]
+pub fn is_other(path: &Path) -> bool {
+    let Ok(text) = text(path) else { return false };
+    let Ok(text) = PlainText::of(&text, Syntax::of(path)) else { return false };
+    let Ok((_, json)) = text.open() else { return false };
+    let fields = json.entries().unwrap_or_default();
+    !fields.iter().any(|field| ["regrow", "steps"].contains(&&*field.name))
 }
 
 /// Loads the history of a trace by its path from the folder of a scenario, or tells the mistake.

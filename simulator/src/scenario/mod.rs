@@ -4,56 +4,67 @@
 //! | --- | --- |
 //! | [`mod@format`] | format 1 as types |
 //! | `name` | names of members, messages and compromises |
-//! | `expand` | turns `repeat`, `{i}` and `churn` into the steps of a run |
+//! | `expand`, `at_turn` | turns `repeat`, `{i}`, `everybody` and `churn` into the steps of a run |
 //! | `load` | reads a scenario from a path, within limits |
-//! | `json`, `fields`, `names`, `word` | values of a file, with their positions |
-//! | `parse` | the file: its top, and the structure of its steps |
-//! | `step` | the steps, and durations |
-//! | `expect` | the expectations of a step `expect` |
-//! | `trace` | the trace that a scenario replays |
-//! | `churn`, `write_churn` | reads and writes the step `churn` |
+//! | `syntax`, `jsonc`, `yaml` | the syntaxes of files: each becomes JSON |
+//! | `json`, `fields`, `word` | values of a file, with their positions |
+//! | `names`, `name_row`, `turn` | lists of names, and short forms of names: `m2..m10`, `m{i+10}` |
+//! | `describe` | the descriptions of objects and steps. Reader, JSON Schema and reference use them. How to add a step |
+//! | `parse`, `run_settings`, `group`, `service_settings`, `trace` | the top of a file, and its objects that are no steps |
+//! | `step` | the steps: descriptions and decoders, with a file for each area |
 //! | `check` | the rules that JSON cannot express |
-//! | `write` | from a scenario to the text of a file |
+//! | `write`, `write_churn` | from a scenario to the text of a file |
 //! | `numbers` | an object of names and numbers, for other files than scenarios |
-//! | [`schema`] | the JSON Schema of format 1 |
 //!
 //! Nothing here runs a scenario.
 
 pub mod format;
-pub mod schema;
 
+mod at_turn;
 mod check;
-mod churn;
+mod describe;
 mod expand;
-mod expect;
 pub(crate) mod fields;
+mod group;
 pub(crate) mod json;
+mod jsonc;
 mod load;
 mod name;
+mod name_row;
 mod names;
 mod numbers;
 mod parse;
 mod problem;
+mod run_settings;
+mod service_settings;
 mod step;
+mod syntax;
 mod trace;
+mod turn;
 mod word;
 mod write;
 mod write_churn;
+mod yaml;
 
 pub use check::MAX_STEPS;
+pub use describe::schema::schema;
 pub use format::{
-    Action, Ciphersuite, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, FailCode, Fidelity, GroupSettings,
-    MessageBody, Place, Placed, Proposal, Protocol, ReadingExpectation, Scenario, Step, TheftScope, ThiefAction,
-    WrittenStep,
+    Action, Ciphersuite, ClockJump, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Evidence, EvidenceExpectation, Expect,
+    FORMAT, FailCode, Fidelity, Finders, GroupSettings, KillPoint, MessageBody, Place, Placed, Proposal, Protocol,
+    ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, WrittenStep,
 };
-pub use load::{MAX_FILE_SIZE, load};
-pub use name::{CompromiseId, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, TURN};
-pub use parse::{MAX_MEMBERS, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS, MAX_TURNS, read};
+pub use group::{MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};
+pub use load::{MAX_FILE_SIZE, is_other, load};
+pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN};
+pub use parse::{MAX_MEMBERS, MAX_TURNS, read, read_yaml};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
-pub use step::{MAX_MESSAGE_SIZE, MAX_WAIT, duration};
+pub use run_settings::{MAX_TAGS, RunSettings, Timeout};
+pub use step::{MAX_ENTRIES, MAX_MESSAGE_SIZE, MAX_WAIT, duration};
+pub use syntax::FILE_ENDINGS;
 pub use write::write;
 
 pub(crate) use load::{history, text};
 pub(crate) use numbers::numbers;
 pub(crate) use parse::{MAX_USER_BYTES, read_inside, read_with};
-pub(crate) use write::step as write_step;
+pub(crate) use syntax::{PlainText, Syntax};
+pub(crate) use write::{duration as write_duration, step as write_step};

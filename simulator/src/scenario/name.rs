@@ -8,8 +8,19 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// The placeholder for the number of the turn, in names and texts inside of a `repeat`.
+use super::turn::{at_turn, has_turn};
+
+/// The number of the turn, in names and texts inside of a `repeat`. It can be a part of an
+/// expression such as `{i+10}`.
 pub const TURN: &str = "{i}";
+
+/// The word for all members of the scenario, in a list of members. If a member has this name, it is
+/// the name.
+pub const EVERYBODY: &str = "everybody";
+
+/// The word for all members of the scenario but the acting one, in a list of members. If a member
+/// has this name, it is the name.
+pub const OTHERS: &str = "others";
 
 /// The length of the longest name, in characters. Names are columns of reports and parts of record
 /// names.
@@ -88,15 +99,10 @@ macro_rules! repeated {
             /// The name in this turn of a `repeat`.
             #[must_use]
             pub(crate) fn at_turn(&self, turn: u32) -> Self {
-                Self(at_turn(&self.0, turn).into())
+                if has_turn(&self.0) { Self(at_turn(&self.0, turn).into()) } else { self.clone() }
             }
         }
     )*};
 }
 
 repeated!(MemberName, MessageId, CompromiseId);
-
-/// A text in which the number of the turn replaces every `{i}`.
-pub(crate) fn at_turn(text: &str, turn: u32) -> String {
-    text.replace(TURN, &turn.to_string())
-}

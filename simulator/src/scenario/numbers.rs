@@ -14,7 +14,7 @@ use super::{
 /// Every problem that was found, in the order of the text.
 pub(crate) fn numbers<'k>(text: &str, known: &[&'k str], most: u32) -> Result<Vec<(&'k str, u32)>, Vec<FileProblem>> {
     let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
-    let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+    let mut reader = FileReader::new(source);
     let mut numbers = Vec::new();
     if let Some(fields) = reader.object(At { json, path: String::new() }, known) {
         for name in known {

@@ -1,20 +1,23 @@
-//! Turns the text of a file into a [`Scenario`]: the top of the file, and the structure of its
-//! steps.
+//! Turns the text of a file into a [`Scenario`]: the top of the file.
 
-use std::{collections::BTreeSet, string::FromUtf8Error, sync::Arc};
+use std::{collections::BTreeSet, string::FromUtf8Error};
 
 use regrow_engine::UserId;
 
 use super::{
     check::{self, Complete},
-    churn,
-    fields::{At, Fields, FileReader, nearest, shown, unknown},
-    format::{Action, FORMAT, GroupSettings, Place, Placed, Scenario, WrittenStep},
+    describe::{Field, Kind, Object, words},
+    fields::{At, FileReader, shown},
+    format::{FORMAT, Fidelity, Protocol, Scenario},
+    group::{GROUP, group},
     json::SourceText,
     name::MemberName,
     problem::FileProblem,
-    step,
-    trace::{self, Traces},
+    run_settings::{TAGS, TIMEOUT, run_settings},
+    service_settings::{SERVICE, service},
+    step::{list, nodes},
+    syntax::{PlainText, Syntax},
+    trace::{self, TRACE, Traces},
 };
 use crate::trace::Replay;
 
@@ -29,26 +32,62 @@ pub const MAX_MEMBERS: usize = 1_000_000;
 /// The largest number of turns in a `repeat`.
 pub const MAX_TURNS: u32 = 1_000_000;
 
-/// The largest number of past epochs whose secrets can be kept. Each of them costs a member
-/// hundreds of kilobytes in a large group.
-pub const MAX_PAST_EPOCHS: u32 = 1_000;
+/// The top of a file.
+pub(super) const TOP: Object = Object::new(&[
+    Field::optional("$schema", Kind::Line, "The address of the JSON Schema, for an editor. The reader ignores it."),
+    Field::required("regrow", Kind::Format, "The format: 1."),
+    Field::required("name", Kind::Line, "The scenario's name in reports."),
+    Field::optional("about", Kind::Line, "One sentence that says why the behaviour matters to a product."),
+    Field::with_default(
+        "0",
+        "seed",
+        Kind::Number(0, u64::MAX),
+        "The source of all randomness. The option `--seed N` replaces it.",
+    ),
+    Field::with_default(
+        "real",
+        "fidelity",
+        Kind::Word(words::<Fidelity>),
+        "`real`: each member is a real MLS client. `model`: the cost model, which has sizes and counts without \
+         cryptography.",
+    ),
+    Field::with_default(
+        "mls",
+        "protocol",
+        Kind::Word(words::<Protocol>),
+        "The protocol that the cost model prices. Others than `mls` need the fidelity `model`.",
+    ),
+    Field::optional("tags", TAGS, "Names by which a run selects scenarios."),
+    Field::optional("timeout", Kind::Object(&TIMEOUT), "The longest times that the scenario may take."),
+    Field::with_default("false", "strict", Kind::Truth, "True: each warning of the run is a failure."),
+    Field::optional("group", Kind::Object(&GROUP), "The settings of the group."),
+    Field::optional("service", Kind::Object(&SERVICE), "The settings of the delivery service."),
+    Field::unless(
+        "trace",
+        "members",
+        Kind::Either(&[Kind::NameList(1, MAX_MEMBERS), Kind::Object(&MANY_MEMBERS)]),
+        "All participants. A run makes a real device for each of them.",
+    ),
+    Field::optional(
+        "trace",
+        Kind::Either(&[Kind::Line, Kind::Object(&TRACE)]),
+        "The history of a real group, which is replayed before the steps: its path, or an object.",
+    ),
+    Field::unless("trace", "steps", Kind::Steps, "The steps, in order."),
+])
+.about("Scripted membership changes, messages and compromises of MLS groups.");
 
-/// The widest window for messages that arrive out of order. A member keeps a key for each message
-/// that it skips.
-pub const MAX_OUT_OF_ORDER: u32 = 100_000;
+const MANY_MEMBERS: Object = Object::new(&[
+    Field::required("prefix", Kind::Name, "The start of each name: `m` gives m1, m2 and so on."),
+    Field::required("count", Kind::Number(1, MAX_MEMBERS as u64), "The number of members."),
+])
+.about("Members with numbered names.");
 
-/// The largest padding. With it, every message of a group is at least this long on the wire.
-pub const MAX_PADDING: u32 = 65_536;
+/// The problem with a trace in a text without a file.
+const NO_FOLDER: &str = "the path of a trace is relative to a file; load this scenario from a file";
 
-const TOP: &[&str] = &["regrow", "name", "about", "seed", "fidelity", "protocol", "group", "members", "trace", "steps"];
-const GROUP: &[&str] = &["ciphersuite", "handshake", "past_epochs", "out_of_order", "padding", "publish_group_info"];
-const MANY_MEMBERS: &[&str] = &["prefix", "count"];
-const REPEAT: &[&str] = &["times", "steps"];
-
-/// Steps of format 1 that this version knows only by name.
-const NOT_SUPPORTED: &[&str] = &["network", "service"];
-
-/// Reads a scenario from the text of a file, and checks it.
+/// Reads a scenario from the text of a JSON file, and checks it. The text may have comments and
+/// trailing commas.
 ///
 /// ```
 /// use regrow_simulator::scenario::read;
@@ -74,13 +113,44 @@ const NOT_SUPPORTED: &[&str] = &["network", "service"];
 /// Every problem that was found, in the order of the file. If the text is no JSON, only this
 /// problem.
 pub fn read(text: &str) -> Result<Scenario, Vec<FileProblem>> {
-    read_with(text, &|_| Err("the path of a trace is relative to a file; load this scenario from a file".to_owned()))
+    read_as(Syntax::Json, text, &|_| Err(NO_FOLDER.to_owned()))
 }
 
-/// Reads a scenario, and gets its trace from a function.
+/// Reads a scenario from the text of a YAML file, and checks it.
+///
+/// ```
+/// use regrow_simulator::scenario::read_yaml;
+///
+/// let scenario = read_yaml("
+/// regrow: 1
+/// name: two people talk
+/// members: [alice, bob]
+/// steps:
+/// - create: { by: alice, with: bob }
+/// - send: { by: alice, id: m1 }
+/// - expect: { who: bob, reads: m1 }
+/// ");
+/// assert_eq!(scenario.unwrap().expand().count(), 3);
+/// ```
+///
+/// # Errors
+///
+/// Every problem that was found, in the order of the file. If the text is no YAML, only this
+/// problem.
+pub fn read_yaml(text: &str) -> Result<Scenario, Vec<FileProblem>> {
+    read_as(Syntax::Yaml, text, &|_| Err(NO_FOLDER.to_owned()))
+}
+
+/// Reads a scenario in JSON, and gets its trace from a function.
 pub(crate) fn read_with(text: &str, traces: &Traces<'_>) -> Result<Scenario, Vec<FileProblem>> {
-    let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
-    let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+    read_as(Syntax::Json, text, traces)
+}
+
+/// Reads a scenario in a syntax, and gets its trace from a function.
+pub(super) fn read_as(syntax: Syntax, text: &str, traces: &Traces<'_>) -> Result<Scenario, Vec<FileProblem>> {
+    let text = PlainText::of(text, syntax).map_err(|problem| vec![problem])?;
+    let (source, json) = text.open().map_err(|problem| vec![problem])?;
+    let mut reader = FileReader::new(source);
     let root = At { json, path: String::new() };
     let scenario = scenario(&mut reader, &root, traces);
     if let Some((scenario, complete)) = &scenario {
@@ -113,38 +183,43 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         reader.note(&format, format!("this version of regrow reads format {FORMAT}, found {found}"));
         return None;
     }
-    reader.refuse_others(&top, TOP);
-    let name = top.required(reader, "name").and_then(|at| reader.line(&at));
-    let about = top.get("about").and_then(|at| reader.line(&at));
-    let seed = top.get("seed").and_then(|at| reader.number(&at, 0, u64::MAX));
-    let fidelity = top.get("fidelity").and_then(|at| reader.word(&at));
-    let protocol = top.get("protocol").and_then(|at| reader.word(&at));
+    let top = reader.by_description(top, &TOP);
+    // An editor reads it.
+    top.line(reader, "$schema");
+    let name = top.line(reader, "name");
+    let about = top.line(reader, "about");
+    let seed = top.number(reader, "seed");
+    let fidelity = top.word(reader, "fidelity");
+    let protocol = top.word(reader, "protocol");
+    let run = run_settings(reader, &top);
     let group = top.get("group").and_then(|at| group(reader, at));
+    let service = top.get("service").and_then(|at| service(reader, at));
     let trace_at = top.get("trace");
     // A trace names its members, and need not be followed by steps.
-    let field = |reader: &mut FileReader<'a>, name| match &trace_at {
-        Some(_) => top.get(name),
-        None => top.required(reader, name),
-    };
+    let is_there = |name| trace_at.is_some() || top.get(name).is_some();
     let before = reader.problems.len();
-    let listed = field(reader, "members").and_then(|at| members(reader, &at));
+    let listed = top.get("members").and_then(|at| members(reader, &at));
     let trace = trace_at.as_ref().and_then(|at| trace::trace(reader, at.clone(), traces));
     let members = with_members_of(trace.as_ref(), listed.unwrap_or_default());
-    let has_members = reader.problems.len() == before;
+    let has_members = is_there("members") && reader.problems.len() == before;
     if members.len() > MAX_MEMBERS {
         let at = trace_at.as_ref().unwrap_or(root);
         reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {}", members.len()));
     }
     let before = reader.problems.len();
-    let steps = field(reader, "steps").map(|at| steps(reader, &at)).unwrap_or_default();
-    let complete = Complete { members: has_members, steps: reader.problems.len() == before, trace: trace_at.is_some() };
+    let listed = top.get("steps").and_then(|at| list(reader, &at, "a scenario has at least one step"));
+    let steps = nodes(reader, &listed.unwrap_or_default(), "");
+    let has_steps = is_there("steps") && reader.problems.len() == before;
+    let complete = Complete { members: has_members, steps: has_steps, trace: trace_at.is_some() };
     let scenario = Scenario {
         name: name.unwrap_or_default(),
         about,
+        run,
         seed: seed.unwrap_or_default(),
         fidelity: fidelity.unwrap_or_default(),
         protocol: protocol.unwrap_or_default(),
         group: group.unwrap_or_default(),
+        service: service.unwrap_or_default(),
         members,
         trace,
         steps,
@@ -160,22 +235,6 @@ fn with_members_of(trace: Option<&Replay>, listed: Vec<MemberName>) -> Vec<Membe
     let others: Vec<_> = listed.into_iter().filter(|name| !known.contains(name.as_str())).collect();
     members.extend(others);
     members
-}
-
-fn group<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<GroupSettings> {
-    let fields = reader.object(at, GROUP)?;
-    let mut limited = |name, most| fields.get(name).and_then(|at| reader.small_number(&at, 0, most));
-    let past_epochs = limited("past_epochs", MAX_PAST_EPOCHS);
-    let out_of_order = limited("out_of_order", MAX_OUT_OF_ORDER);
-    let padding = limited("padding", MAX_PADDING);
-    Some(GroupSettings {
-        ciphersuite: fields.get("ciphersuite").and_then(|at| reader.word(&at)),
-        handshake: fields.get("handshake").and_then(|at| reader.word(&at)),
-        past_epochs,
-        out_of_order,
-        padding,
-        publish_group_info: fields.get("publish_group_info").and_then(|at| reader.truth(&at)),
-    })
 }
 
 /// A member is a user. Its name has to be a user name, in the form in which users are compared.
@@ -199,17 +258,22 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
             return None;
         }
         Some(elements) => {
-            let names = reader.distinct(&elements)?;
+            let (indexes, names) = reader.distinct(&elements)?;
+            if names.len() > MAX_MEMBERS {
+                let count = names.len();
+                reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {count}"));
+                return None;
+            }
             let before = reader.problems.len();
-            elements.iter().zip(&names).for_each(|(at, name)| check_user(reader, at, name));
+            let places = indexes.iter().filter_map(|index| elements.get(*index));
+            places.zip(&names).for_each(|(at, name)| check_user(reader, at, name));
             (reader.problems.len() == before).then_some(names)?
         }
         None if at.json.kind() == "an object" => {
-            let fields = reader.object(at.clone(), MANY_MEMBERS)?;
-            let prefix_at = fields.required(reader, "prefix");
+            let fields = reader.described(at.clone(), &MANY_MEMBERS)?;
+            let prefix_at = fields.get("prefix");
             let prefix = prefix_at.as_ref().and_then(|at| reader.name(at));
-            let count = fields.required(reader, "count");
-            let count = count.and_then(|at| reader.number(&at, 1, MAX_MEMBERS as u64));
+            let count = fields.number(reader, "count");
             let (prefix, count) = (prefix?, count?);
             let before = reader.problems.len();
             check_user(reader, &prefix_at?, &format!("{prefix}{count}"));
@@ -223,146 +287,6 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
         }
     };
     Some(names.into_iter().map(MemberName::new).collect())
-}
-
-fn steps<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Vec<Placed<WrittenStep>> {
-    match at.elements() {
-        Some(elements) if elements.is_empty() => reader.note(at, "a scenario has at least one step"),
-        Some(elements) => return nodes(reader, &elements, ""),
-        None => {
-            let found = at.json.kind();
-            reader.note(at, format!("expected a list of steps, found {found}"));
-        }
-    }
-    Vec::new()
-}
-
-/// Reads the steps of a list. A step that cannot be read is noted and left out.
-fn nodes<'a>(reader: &mut FileReader<'a>, elements: &[At<'a>], outer: &str) -> Vec<Placed<WrittenStep>> {
-    let mut nodes = Vec::with_capacity(elements.len());
-    for (index, at) in elements.iter().enumerate() {
-        let number = format!("{outer}{}", index + 1);
-        if let Some(item) = node(reader, at, &number) {
-            let line = reader.source.line(at.json);
-            let place = Place { number: Arc::from(number), path: Arc::from(&*at.path), line, turn: None };
-            nodes.push(Placed { place, item });
-        }
-    }
-    nodes
-}
-
-fn node<'a>(reader: &mut FileReader<'a>, at: &At<'a>, number: &str) -> Option<WrittenStep> {
-    let fields = reader.any_object(at.clone())?;
-    let mut all = fields.iter();
-    let (name, key, value) = match (all.next(), all.next()) {
-        (Some(field), None) => field,
-        (None, _) => {
-            reader.note(at, "a step is an object with one field that names it, found an empty one");
-            return None;
-        }
-        (Some((first, ..)), Some((second, key, _))) => {
-            let (first, second) = (shown(first), shown(second));
-            reader.note(
-                &key,
-                format!("a step is an object with one field, found `{first}` and `{second}`; make it two steps"),
-            );
-            return None;
-        }
-    };
-    let inner = format!("{number}.");
-    match name {
-        "repeat" if reader.in_repeat => {
-            reader.note(&key, "a repeat cannot be inside another: `{i}` would have two meanings");
-            None
-        }
-        "repeat" => {
-            reader.in_repeat = true;
-            let node = repeat(reader, value, &inner);
-            reader.in_repeat = false;
-            node
-        }
-        "race" if reader.in_race => {
-            reader.note(&key, "a race cannot be inside another: all of its steps are in the same epoch already");
-            None
-        }
-        "race" => match value.elements() {
-            Some(elements) if elements.is_empty() => {
-                reader.note(&value, "a race has at least two steps, found none");
-                None
-            }
-            Some(elements) => {
-                reader.in_race = true;
-                let contenders = nodes(reader, &elements, &inner);
-                reader.in_race = false;
-                Some(WrittenStep::Race(contenders))
-            }
-            None => {
-                let found = value.json.kind();
-                reader.note(&value, format!("expected a list of steps, found {found}"));
-                None
-            }
-        },
-        "churn" if reader.in_repeat || reader.in_race => {
-            reader.note(&key, "a churn is a step of its own: it cannot be inside a repeat or a race");
-            None
-        }
-        "churn" => {
-            let before = reader.problems.len();
-            let churn = churn::churn(reader, value)?;
-            (reader.problems.len() == before).then(|| WrittenStep::Churn(Box::new(churn)))
-        }
-        name if NOT_SUPPORTED.contains(&name) => {
-            reader.note(&key, format!("step `{name}` is not supported by this version of regrow"));
-            None
-        }
-        name => match step::DECODERS.iter().find(|(known, _)| *known == name) {
-            Some((_, decode)) => decoded(reader, value, *decode).map(WrittenStep::Do),
-            None => {
-                reader.note(&key, unknown_step(name));
-                None
-            }
-        },
-    }
-}
-
-/// Reads an action if all of its fields can be read. The checker does not check a step with a
-/// problem.
-fn decoded<'a>(reader: &mut FileReader<'a>, value: At<'a>, decode: step::Decoder) -> Option<Action> {
-    let before = reader.problems.len();
-    let action = decode(reader, value)?;
-    (reader.problems.len() == before).then_some(action)
-}
-
-fn repeat<'a>(reader: &mut FileReader<'a>, value: At<'a>, inner: &str) -> Option<WrittenStep> {
-    let fields: Fields<'a> = reader.object(value, REPEAT)?;
-    let times = fields.required(reader, "times").and_then(|at| reader.small_number(&at, 1, MAX_TURNS));
-    let at = fields.required(reader, "steps")?;
-    let steps = match at.elements() {
-        Some(elements) if elements.is_empty() => {
-            reader.note(&at, "a repeat has at least one step");
-            return None;
-        }
-        Some(elements) => nodes(reader, &elements, inner),
-        None => {
-            let found = at.json.kind();
-            reader.note(&at, format!("expected a list of steps, found {found}"));
-            return None;
-        }
-    };
-    Some(WrittenStep::Repeat { times: times?, steps })
-}
-
-fn unknown_step(name: &str) -> String {
-    let known: Vec<&str> = step_names().into_iter().collect();
-    match nearest(name, known.iter().copied().chain(NOT_SUPPORTED.iter().copied())) {
-        Some(near) => format!("unknown step `{}`; did you mean `{near}`?", shown(name)),
-        None => unknown("step", name, &known),
-    }
-}
-
-/// The names of the steps of this version.
-fn step_names() -> BTreeSet<&'static str> {
-    step::DECODERS.iter().map(|(name, _)| *name).chain(["race", "repeat", "churn"]).collect()
 }
 
 /// The problem with a file that is not UTF-8, at its first invalid byte.

@@ -6,13 +6,18 @@ use std::{
 };
 
 use super::{
-    churn::updates,
+    describe::{Field, Kind, Object},
     fields::{At, FileReader},
     format::Place,
+    step::churn::{UPDATES, updates},
 };
 use crate::trace::{History, Replay};
 
-const FIELDS: &[&str] = &["file", "messages", "updates"];
+pub(super) const TRACE: Object = Object::new(&[
+    Field::required("file", Kind::Line, "The path of the CSV file, in the folder of the scenario or below it."),
+    Field::with_default("true", "messages", Kind::Truth, "False: the messages of the trace are not sent."),
+    Field::optional("updates", Kind::Object(&UPDATES), "The updates of the members, as in a churn."),
+]);
 
 /// Loads the history of a trace by its path in the scenario, or tells the mistake.
 pub(crate) type Traces<'t> = dyn Fn(&str) -> Result<Arc<History>, String> + 't;
@@ -24,10 +29,9 @@ pub(super) fn trace<'a>(reader: &mut FileReader<'a>, at: At<'a>, traces: &Traces
     let (file, messages, rules) = if at.json.text().is_some() {
         (Some(at), None, None)
     } else {
-        let fields = reader.object(at, FIELDS)?;
-        let file = fields.required(reader, "file");
-        let messages = fields.get("messages").and_then(|at| reader.truth(&at));
-        (file, messages, fields.get("updates").and_then(|at| updates(reader, at)))
+        let fields = reader.described(at, &TRACE)?;
+        let messages = fields.truth(reader, "messages");
+        (fields.get("file"), messages, fields.get("updates").and_then(|at| updates(reader, at)))
     };
     let file = file?;
     let path = path(reader, &file)?;

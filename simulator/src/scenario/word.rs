@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Ciphersuite, CrashPoint, FailCode, Fidelity, Protocol, TheftScope, ThiefAction};
+use super::format::{Ciphersuite, CrashPoint, FailCode, Fidelity, KillPoint, Protocol, TheftScope, ThiefAction};
 
 /// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -57,6 +57,14 @@ impl Word for CrashPoint {
     ];
 }
 
+impl Word for KillPoint {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("before_write", Self::BeforeWrite),
+        ("within_transaction", Self::WithinTransaction),
+        ("after_write", Self::AfterWrite),
+    ];
+}
+
 impl Word for ThiefAction {
     const WORDS: &'static [(&'static str, Self)] =
         &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
@@ -80,6 +88,7 @@ impl Word for FailCode {
         ("no_key_package", Self::NoKeyPackage),
         ("no_group_info", Self::NoGroupInfo),
         ("stale", Self::Stale),
+        ("unavailable", Self::Unavailable),
         ("rejected", Self::Rejected),
         ("invalid_message", Self::InvalidMessage),
     ];
@@ -109,4 +118,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(ThiefAction, Ciphersuite, CrashPoint, TheftScope, FailCode);
+written_as_its_word!(ThiefAction, Ciphersuite, CrashPoint, KillPoint, TheftScope, FailCode);

@@ -1,13 +1,16 @@
 //! Writes a scenario as the text of a file. [`read`](super::read) reads it back as the same
 //! scenario.
 
+mod service;
+
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
         Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
-        Protocol, ReadingExpectation, Scenario, Step, TheftScope, WrittenStep,
+        Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, WrittenStep,
     },
+    run_settings::{RunSettings, Timeout},
     word::word,
     write_churn::{churn, updates},
 };
@@ -40,6 +43,7 @@ pub fn write(scenario: &Scenario) -> String {
     let mut fields = vec![format!("\"regrow\": {FORMAT}"), format!("\"name\": {}", text(&scenario.name))];
     fields.extend(scenario.about.as_ref().map(|about| format!("\"about\": {}", text(about))));
     fields.push(format!("\"seed\": {}", scenario.seed));
+    fields.extend(run_settings(&scenario.run));
     if scenario.fidelity != Fidelity::default() {
         fields.push(format!("\"fidelity\": {}", text(word(scenario.fidelity))));
     }
@@ -48,6 +52,9 @@ pub fn write(scenario: &Scenario) -> String {
     }
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));
+    }
+    if scenario.service != ServiceSettings::default() {
+        fields.push(format!("\"service\": {}", service::settings(&scenario.service)));
     }
     // The members of a trace are in its file, and come first.
     let of_trace = scenario.trace.as_ref().map_or(0, |trace| trace.history.members().len());
@@ -61,6 +68,28 @@ pub fn write(scenario: &Scenario) -> String {
         fields.push(format!("\"steps\": {}", nodes(&scenario.steps, 1)));
     }
     format!("{{\n  {}\n}}\n", fields.join(",\n  "))
+}
+
+fn run_settings(run: &RunSettings) -> Vec<String> {
+    let mut fields = Vec::new();
+    if !run.tags.is_empty() {
+        let tags: Vec<_> = run.tags.iter().map(|tag| text(tag)).collect();
+        fields.push(format!("\"tags\": [{}]", tags.join(", ")));
+    }
+    let Timeout { real, virtual_time } = run.timeout;
+    let mut times = LineFields::default();
+    for (name, time) in [("real", real), ("virtual", virtual_time)] {
+        if let Some(time) = time {
+            times.text(name, &duration(time));
+        }
+    }
+    if run.timeout != Timeout::default() {
+        fields.push(format!("\"timeout\": {}", times.object()));
+    }
+    if run.strict {
+        fields.push("\"strict\": true".to_owned());
+    }
+    fields
 }
 
 fn group(settings: &GroupSettings) -> String {
@@ -205,6 +234,8 @@ fn fields(action: &Action) -> LineFields {
                 fields.text("id", id.as_str());
             }
         }
+        Action::Service(fault) => service::fault(&mut fields, fault),
+        Action::Compare { who } => service::names(&mut fields, "who", who),
         Action::Wait(_) => {}
         Action::Expect(expect) => expected(&mut fields, expect),
     }
@@ -234,12 +265,12 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
                 fields.names("who", who.iter().map(|name| name.as_str()));
                 (reads, cannot_read)
             }
-            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected } => {
+            ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected } => {
                 fields.text("compromise", compromise.as_str());
                 if let Some(epochs) = heals_within {
                     fields.add("heals_within", epochs);
                 }
-                for (name, expected) in [("accepted", accepted), ("detected", detected)] {
+                for (name, expected) in [("healed", healed), ("accepted", accepted), ("detected", detected)] {
                     if let Some(expected) = expected {
                         fields.add(name, expected);
                     }
@@ -248,18 +279,41 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
             }
         };
         for (name, ids) in [("reads", reads), ("cannot_read", cannot_read)] {
-            if !ids.is_empty() {
+            // A question about a reader has at least one condition, also if it names no message.
+            if !ids.is_empty() || name == "reads" && asks_nothing(expect) {
                 fields.names(name, ids.iter().map(|id| id.as_str()));
             }
         }
+        if let Some(ids) = &expect.exactly {
+            fields.names("exactly", ids.iter().map(|id| id.as_str()));
+        }
+    }
+    for evidence in &expect.evidence {
+        service::evidence(fields, evidence);
+    }
+    if !expect.cut_off.is_empty() {
+        service::names(fields, "cut_off", &expect.cut_off);
     }
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());
     }
 }
 
+/// True if a question about a reader has only lists of messages, and all of them are empty.
+fn asks_nothing(expect: &Expect) -> bool {
+    let has_condition = match &expect.reading {
+        None => true,
+        Some(ReadingExpectation::Member { reads, cannot_read, .. }) => !reads.is_empty() || !cannot_read.is_empty(),
+        Some(ReadingExpectation::Thief { reads, cannot_read, healed, heals_within, accepted, detected, .. }) => {
+            let asked = [healed.is_some(), heals_within.is_some(), accepted.is_some(), detected.is_some()];
+            !reads.is_empty() || !cannot_read.is_empty() || asked.contains(&true)
+        }
+    };
+    !has_condition && expect.exactly.is_none()
+}
+
 /// The duration in the longest unit that is exact.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let fitting = UNITS.iter().find(|(length, _)| seconds.is_multiple_of(*length));
     let (length, unit) = fitting.copied().unwrap_or((1, 's'));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    churn::POLICIES,
     format::DEFAULT_MESSAGE_SIZE,
+    step::churn::POLICIES,
     write::{LineFields, duration},
 };
 use crate::churn::{Churn, Commits, CommitterPolicy, Messages, StayLength, Updates};

@@ -14,7 +14,7 @@ use super::{
     range::{self, RangeScale},
 };
 use crate::scenario::{
-    self, FileProblem, Unusable,
+    self, FileProblem, PlainText, Syntax, Unusable,
     fields::{At, Fields, FileReader, shown, unknown},
     json::SourceText,
 };
@@ -43,7 +43,8 @@ pub fn load(path: &Path) -> Result<Sweep, Unusable> {
         let unusable = |problems| Unusable { file: file.clone(), problems };
         scenario::load(&file)?;
         let text = scenario::text(&file).map_err(|problem| unusable(vec![problem]))?;
-        sweep.base = serde_json::from_str(&text).unwrap_or_default();
+        let plain = PlainText::of(&text, Syntax::of(&file)).map_err(|problem| unusable(vec![problem]))?;
+        sweep.base = serde_json::from_str(plain.json()).unwrap_or_default();
         sweep.folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
     }
     Ok(sweep)
@@ -53,7 +54,7 @@ pub fn load(path: &Path) -> Result<Sweep, Unusable> {
 /// trace of the base is in the folder.
 fn read_in(text: &str, folder: &Path) -> Result<(Sweep, Option<PathBuf>), Vec<FileProblem>> {
     let (source, json) = SourceText::open(text).map_err(|problem| vec![problem])?;
-    let mut reader = FileReader { source, problems: Vec::new(), in_repeat: false, in_race: false };
+    let mut reader = FileReader::new(source);
     let root = At { json, path: String::new() };
     let read = sweep(&mut reader, &root, text, folder);
     match read {

@@ -5,20 +5,18 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
 use super::record::RunRecord;
+use crate::whole_file;
 
 /// The folder of the runs inside of the output folder.
 const RUNS: &str = "runs";
 
 /// The file that a process locks while it uses the output folder.
 const LOCK: &str = "lock";
-
-/// The ending of a file that is not complete.
-const UNFINISHED: &str = "tmp";
 
 /// The output folder of a sweep. Only one process at a time has it.
 #[derive(Debug)]
@@ -79,7 +77,7 @@ impl RunStore {
     fn remove_unfinished(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.runs)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == UNFINISHED) {
+            if path.extension().is_some_and(|ending| ending == whole_file::UNFINISHED) {
                 fs::remove_file(path)?;
             }
         }
@@ -107,7 +105,7 @@ impl RunStore {
         let path = self.path(key);
         serde_json::to_vec(record)
             .map_err(io::Error::from)
-            .and_then(|text| write_durably(&path, &text))
+            .and_then(|text| whole_file::write(&path, &text))
             .map_err(|error| StoreError::Write { path, error })
     }
 
@@ -119,37 +117,8 @@ impl RunStore {
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
         let path = self.folder.join(name);
         let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
-        parent.and_then(|()| write_durably(&path, content)).map_err(|error| StoreError::Write { path, error })
+        parent.and_then(|()| whole_file::write(&path, content)).map_err(|error| StoreError::Write { path, error })
     }
-}
-
-/// Writes a file under another name, flushes it to the disk, and gives it its name.
-fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension(UNFINISHED);
-    let written = File::create(&unfinished).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    if let Err(error) = written {
-        // The disk may be full. The unfinished file would only take more of it.
-        let _ = fs::remove_file(&unfinished);
-        return Err(error);
-    }
-    fs::rename(&unfinished, path)?;
-    sync_folder(path)
-}
-
-/// Flushes the new name of a file to the disk.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
-}
-
-/// Other systems give no access to a folder as a file.
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

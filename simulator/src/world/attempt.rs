@@ -56,7 +56,7 @@ impl World<'_> {
         group: &GroupId,
         device: usize,
     ) -> Result<PendingCommit, StepFailure> {
-        let info = self.service.endpoint.group_info(group)?;
+        let info = self.service.endpoint_of(device).group_info(group)?;
         let missing = || {
             let detail = "the delivery service has no group info; set `publish_group_info` of the `group` to true";
             StepFailure::new(FailCode::NoGroupInfo, detail)
@@ -106,9 +106,10 @@ impl World<'_> {
             Ok((group.epoch()?.0, group.send(&text)?))
         })?;
         self.recorder.facts.encrypted(device, group, &bytes);
+        let receipt = sender.checks.as_ref().and_then(|checks| checks.latest(group)).map(Box::new);
         let generation = sender.in_group(group).generations.take(epoch);
         let at = MessagePosition { sender: device, epoch, generation };
-        Ok(Submission::Message(EncryptedMessage { id, group: group.clone(), at, text, bytes }))
+        Ok(Submission::Message(EncryptedMessage { id, group: group.clone(), at, text, bytes, receipt }))
     }
 
     /// Makes the commit or proposal for the intents that the engine still has in a group.
@@ -194,6 +195,10 @@ impl World<'_> {
                 return self.recover(device, submission);
             }
         }
+        if let (Some(receipt), Some(checks)) = (self.service.take_receipt(), &mut self.devices[device].checks) {
+            checks.compare(&receipt);
+        }
+        self.note_findings_of(device);
         match (outcome, submission) {
             (SubmissionOutcome::Stale, submission) => {
                 if let Submission::Commit(pending) = &submission {
@@ -250,6 +255,7 @@ impl World<'_> {
         submission: Submission,
     ) -> Result<Option<Submission>, StepFailure> {
         self.deliver_to(device)?;
+        self.refuse_without_progress(device, &submission)?;
         self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
         match submission {
             Submission::Commit(pending) if pending.is_external() => {
@@ -273,6 +279,35 @@ impl World<'_> {
             Submission::Message(EncryptedMessage { group, id, text, .. }) => {
                 self.make_message(&group, device, id, text).map(Some)
             }
+        }
+    }
+
+    /// Fails if the device is still in the epoch of a stale submission: the entries that lead out of
+    /// this epoch do not come.
+    fn refuse_without_progress(&mut self, device: usize, submission: &Submission) -> Result<(), StepFailure> {
+        let (group, epoch) = match submission {
+            Submission::Commit(pending) if pending.is_external() => return Ok(()),
+            Submission::Commit(pending) => (pending.group(), pending.epoch().0),
+            Submission::Proposal(group, proposal, _) => (group, proposal.epoch().0),
+            Submission::Message(message) => (&message.group, message.at.epoch),
+        };
+        if self.devices[device].epoch(group) != Some(epoch) {
+            return Ok(());
+        }
+        let cut_off = self.devices[device].in_group(group).cut_off.is_now();
+        let missed = !cut_off && self.has_lost_entries(group, device);
+        let behind = &mut self.devices[device];
+        behind.in_group(group).missed |= missed;
+        if let Some(checks) = &mut behind.checks {
+            checks.epoch_is_over(group, epoch);
+        }
+        self.note_findings_of(device);
+        let name = &self.devices[device].name;
+        let detail = format!("{name} is still in epoch {epoch}, and the delivery service is in a later one");
+        let failure = StepFailure::new(FailCode::Stale, detail + &self.why_behind(group, device));
+        match self.give_up(device, submission, failure) {
+            Err(failure) => Err(failure),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -320,13 +355,19 @@ impl World<'_> {
         }
     }
 
-    /// Drops the intent of a rejected commit, so that the intent does not block the next one.
+    /// Drops the intent of a rejected commit, so that the intent does not block the next one. Keeps
+    /// a proposal that the service could not store, because the engine counts on it.
     fn give_up(
         &mut self,
         device: usize,
         submission: &Submission,
         failure: StepFailure,
     ) -> Result<Attempted, StepFailure> {
+        if let Submission::Proposal(group, proposal, what) = submission
+            && failure.code == FailCode::Unavailable
+        {
+            self.devices[device].unsent.push(Submission::Proposal(group.clone(), proposal.clone(), what.clone()));
+        }
         if let Submission::Commit(pending) = submission {
             let drop_intent = |client: &mut Client| match pending.is_external() {
                 true => client.discard(pending.clone()),

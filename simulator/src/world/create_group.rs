@@ -45,6 +45,11 @@ impl World<'_> {
 
     fn submit_group(&mut self, name: &GroupName, creator: usize, info: &[u8]) -> Result<(), StepFailure> {
         let now = self.clock.now();
-        self.service.create_group(name, &self.devices, creator, info, now, &mut self.recorder)
+        self.service.create_group(name, &self.devices, creator, info, now, &mut self.recorder)?;
+        if let (Some(receipt), Some(checks)) = (self.service.take_receipt(), &mut self.devices[creator].checks) {
+            checks.created(info, &receipt);
+        }
+        self.note_findings_of(creator);
+        Ok(())
     }
 }

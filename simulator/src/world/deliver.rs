@@ -9,7 +9,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use regrow_delivery_service::{Delivery, DeliveryKind, Sequence};
+use regrow_delivery_service::{Cursor, Delivery, DeliveryKind, Sequence, StoreError};
 use regrow_engine::{Error, GroupId, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     device::{Device, ReadStatus},
     device_group::PresentEpoch,
     event::{TranscriptEvent, of_group},
-    service_under_test::ServiceUnderTest,
+    service_under_test::{Endpoint, ServiceUnderTest, Treatment},
     state::World,
     step_failure::StepFailure,
     thieves::Forgeries,
@@ -124,12 +124,17 @@ impl World<'_> {
 
     fn record(&mut self, device: usize, caught_up: CaughtUp) {
         let CaughtUp { deliveries, epochs } = caught_up;
+        // The records of costs and facts know one history.
+        let in_second = self.service.is_in_second_history(device);
+        let findings_of = device;
         for delivered in deliveries {
             let Delivered { group, kind, sequence, id, meaning, crashed, new_epoch, .. } = delivered;
             let Delivered { forgot, change, breach, detected, cost, .. } = delivered;
             let label = self.service.label(&group);
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
-            recorder.costs.delivered(&group, sequence, kind, cost);
+            if !in_second {
+                recorder.costs.delivered(&group, sequence, kind, cost);
+            }
             if kind == DeliveryKind::Message {
                 self.service.sent.delivered(cost.bytes);
             }
@@ -141,7 +146,7 @@ impl World<'_> {
             if forgot {
                 recorder.facts.forgot(device.index, &group);
             }
-            match change {
+            match change.filter(|_| !in_second) {
                 Some(StateChange::Joined) => recorder.facts.joined(device.index, &group, sequence),
                 Some(StateChange::Entered) => recorder.facts.entered(device.index, &group, sequence),
                 Some(StateChange::Read(number)) => recorder.facts.read(device.index, number),
@@ -151,7 +156,8 @@ impl World<'_> {
             if let Some(expected) = breach {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {}", sequence.0), |id| format!("{kind} {id}"));
                 let what = what + &of_group(label.as_ref());
-                recorder.breach(format!("{to}: delivery of the {what}: {expected}"), meaning.clone());
+                let expected = format!("{to}: delivery of the {what}: {expected}");
+                recorder.breach_at(&to, id.as_ref(), expected, meaning.clone());
             }
             if detected {
                 self.thieves.detect(&group, sequence, &to, &meaning, recorder);
@@ -163,14 +169,18 @@ impl World<'_> {
                 device.tell_epoch(&group, label, present, recorder);
             }
         }
+        self.note_findings_of(findings_of);
     }
 }
 
 impl Device {
     /// Processes new deliveries and released ones; up to this commit, if there is one.
     fn catch_up(&mut self, context: &DeliveryContext<'_, '_>, until: Option<&[u8]>) -> Result<CaughtUp, StepFailure> {
-        let endpoint = &context.service.endpoint;
+        let endpoint = context.service.endpoint_of(self.index);
         let mut deliveries = Vec::new();
+        if let Some(up_to) = self.unacknowledged.take() {
+            self.acknowledge(endpoint, up_to)?;
+        }
         'pages: loop {
             let page = endpoint.read(&self.address, self.cursor, PAGE)?;
             let Some(last) = page.last().map(|delivery| delivery.cursor) else { break };
@@ -179,23 +189,53 @@ impl Device {
                     break 'pages;
                 }
                 let cursor = delivery.cursor;
-                self.take(delivery, false, context, &mut deliveries)?;
+                match context.service.treatment(self.index, &delivery) {
+                    Treatment::EndStream => break 'pages,
+                    Treatment::KeepBack if delivery.sender != self.address => self.kept_back.push(delivery),
+                    Treatment::Deliver | Treatment::KeepBack => self.take(delivery, false, context, &mut deliveries)?,
+                    Treatment::DeliverAllReversed => {
+                        self.take(delivery, true, context, &mut deliveries)?;
+                        for kept in mem::take(&mut self.kept_back).into_iter().rev() {
+                            self.take(kept, true, context, &mut deliveries)?;
+                        }
+                    }
+                }
                 self.cursor = cursor;
             }
-            endpoint.acknowledge(&self.address, last)?;
+            self.acknowledge(endpoint, last)?;
         }
         for delivery in mem::take(&mut self.held) {
             self.take(delivery, true, context, &mut deliveries)?;
         }
         let joined = deliveries.iter().filter(|delivered| matches!(delivered.change, Some(StateChange::Joined)));
-        for group in joined.map(|delivered| &delivered.group).collect::<BTreeSet<_>>() {
-            endpoint.accept(group, &self.address, context.now)?;
+        self.unaccepted.extend(joined.map(|delivered| delivered.group.clone()));
+        for group in mem::take(&mut self.unaccepted) {
+            match endpoint.accept(&group, &self.address, context.now) {
+                Err(StoreError::DiskFull) => _ = self.unaccepted.insert(group),
+                accepted => accepted?,
+            }
+        }
+        if until.is_none() {
+            for (id, group) in &mut self.groups {
+                if !context.service.is_stream_false(self.index, id) {
+                    group.cut_off.caught_up(context.service.sent.list.len());
+                }
+            }
         }
         let new_epochs = deliveries.iter().filter(|delivered| delivered.new_epoch);
         let groups: BTreeSet<_> = new_epochs.map(|delivered| &delivered.group).collect();
         let epochs = groups.into_iter().filter_map(|group| Some((group.clone(), self.present_epoch(group)?))).collect();
         self.unload_groups(context.keep);
         Ok(CaughtUp { deliveries, epochs })
+    }
+
+    /// Acknowledges deliveries. If the service's disk is full, the device tries again later.
+    fn acknowledge(&mut self, endpoint: &Endpoint<'_>, up_to: Cursor) -> Result<(), StepFailure> {
+        match endpoint.acknowledge(&self.address, up_to) {
+            Err(StoreError::DiskFull) => self.unacknowledged = Some(up_to),
+            acknowledged => _ = acknowledged?,
+        }
+        Ok(())
     }
 
     /// Takes one delivery, in order or late, and applies the delivery rules to it.
@@ -207,9 +247,13 @@ impl Device {
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), StepFailure> {
         if !late {
-            self.in_group(&delivery.group).note_entry(&delivery, context.now.0);
+            let (retention, expired) = (context.service.least_retention(), context.service.expired_until.0);
+            self.in_group(&delivery.group).note_entry(&delivery, retention, expired);
         }
-        let message = context.service.message_at(&delivery.group, delivery.receipt.sequence);
+        if let Some(checks) = &mut self.checks {
+            checks.read(&delivery);
+        }
+        let message = context.service.message_at(self.index, &delivery.group, delivery.receipt.sequence);
         let own = delivery.sender == self.address;
         let (rule, number) = match message {
             Some((number, message)) if !own => (context.rules.rule(&message.id, &self.name), number),
@@ -238,12 +282,18 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
     ) -> Result<Delivered, StepFailure> {
         let (group, sequence) = (&delivery.group, delivery.receipt.sequence);
-        let message = context.service.message_at(group, sequence).filter(|_| delivery.kind == DeliveryKind::Message);
+        let message = context.service.message_at(self.index, group, sequence);
+        let message = message.filter(|_| delivery.kind == DeliveryKind::Message);
         let forgery = context.forged.get(group, sequence);
         let epoch = self.epoch(group);
         let arrival = ArrivingDelivery { delivery, message, forgery, late, epoch, policy: context.policy };
         let forgot = self.is_locked_out(group) && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
+        if let (Ok(Some(ReceivedEvent::Message(_))), Some((_, message))) = (&result, message)
+            && let (Some(checks), Some(receipt)) = (&mut self.checks, &message.receipt)
+        {
+            checks.compare(receipt);
+        }
         let counts = self.log.present();
         let new_epoch = self.enter_epoch(group, &result);
         let change = match (&result, message) {

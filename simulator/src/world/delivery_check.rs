@@ -8,6 +8,7 @@ use super::{
     service_under_test::OrderedMessage,
     thieves::Forgery,
 };
+use crate::report::Unreadable;
 
 /// The engine's result of a delivery; [`None`] inside for a welcome by which the device joined.
 pub(super) type DeliveryResult = Result<Option<ReceivedEvent>, Error>;
@@ -81,12 +82,22 @@ impl Device {
         let ArrivingDelivery { late, epoch, policy, .. } = *arrival;
         let state = self.groups.entry(arrival.delivery.group.clone()).or_default();
         // A message that arrives in order arrives in its own epoch.
-        let may = epoch
+        let reads = epoch
             .filter(|epoch| *epoch >= sent.at.epoch)
-            .is_some_and(|epoch| state.window.reads(sent.at, if late { epoch } else { sent.at.epoch }, policy));
-        if self.read_status.get(&number) != Some(&ReadStatus::Read) {
-            self.read_status.insert(number, if may { ReadStatus::Read } else { ReadStatus::Unreadable });
+            .ok_or(Unreadable::NotInEpoch)
+            .and_then(|epoch| state.window.read(sent.at, if late { epoch } else { sent.at.epoch }, policy));
+        let is_read = matches!(result, Ok(Some(ReceivedEvent::Message(_))));
+        if state.cut_off.is_now() && !is_read {
+            if self.read_status.get(&number) != Some(&ReadStatus::Read) {
+                self.read_status.insert(number, reads.map_or_else(ReadStatus::Unreadable, |()| ReadStatus::CutOff));
+                state.cut_off.lose_entry();
+            }
+            return None;
         }
+        if self.read_status.get(&number) != Some(&ReadStatus::Read) {
+            self.read_status.insert(number, reads.map_or_else(ReadStatus::Unreadable, |()| ReadStatus::Read));
+        }
+        let may = reads.is_ok();
         match result {
             Ok(Some(ReceivedEvent::Message(read))) if may && *read.text == sent.text => None,
             Ok(Some(ReceivedEvent::Message(_))) if may => Some("the device reads the sent text"),
@@ -105,6 +116,10 @@ impl Device {
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
         let state = self.in_group(&arrival.delivery.group);
         match result {
+            Ok(Some(ReceivedEvent::Lost(_))) | Err(_) if state.cut_off.is_now() => {
+                state.cut_off.lose_entry();
+                None
+            }
             // The member and the thief use the same generations. A device that has read the one's
             // message cannot read the other's.
             Ok(Some(ReceivedEvent::Lost(_))) if arrival.forgery.is_some() => {

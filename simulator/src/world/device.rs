@@ -1,6 +1,10 @@
 //! One member's device: an engine client over a store that survives a crash of the process.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use regrow_delivery_service as ds;
 use regrow_engine::{
@@ -15,15 +19,18 @@ use super::{
     device_group::{DeviceGroup, PresentEpoch},
     event::TranscriptEvent,
     fault_injection::FaultInjection,
+    member_checks::MemberChecks,
     randomness::{SeededCrypto, SharedResults},
     recorder::Recorder,
     shared_values::SharedValues,
     step_failure::StepFailure,
     storage_file::StorageFile,
+    submission::Submission,
 };
 use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
+    report::Unreadable,
     scenario::{CrashPoint, GroupName, MemberName, TheftScope},
 };
 
@@ -57,6 +64,18 @@ pub(super) struct Device {
     pub(super) crash: Option<CrashPoint>,
     /// The held deliveries, oldest first.
     pub(super) held: Vec<ds::Delivery>,
+    /// The entries that the service keeps back from the device, oldest first.
+    pub(super) kept_back: Vec<ds::Delivery>,
+    /// The device's checks of the service, if it makes any.
+    pub(super) checks: Option<MemberChecks>,
+    /// The position that the device could not acknowledge, because the service's disk was full.
+    pub(super) unacknowledged: Option<ds::Cursor>,
+    /// The groups that the device has joined, and could not accept yet.
+    pub(super) unaccepted: BTreeSet<GroupId>,
+    /// The proposals that the service could not store. The engine counts on them.
+    pub(super) unsent: Vec<Submission>,
+    /// The elapsed seconds at which the device went offline, and the length of its last absence.
+    away: (Option<u64>, u64),
     /// The state in each group that the device has had to do with.
     pub(super) groups: BTreeMap<GroupId, DeviceGroup>,
     /// The read status of each application message that reached the device, by the message's index.
@@ -72,6 +91,8 @@ pub(super) struct DeviceSetup<'b> {
     pub(super) shared_results: Arc<SharedResults>,
     pub(super) shared_values: Arc<SharedValues>,
     pub(super) faults: &'b dyn FaultInjection,
+    /// The key of the service, if the devices check the service.
+    pub(super) auditor: Option<ds::ServicePublicKey>,
 }
 
 /// A state that a device can go back to.
@@ -84,10 +105,12 @@ pub(super) struct SavedState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadStatus {
     Read,
-    /// The policy had already erased the keys.
-    Unreadable,
+    /// The device could not read it, for this reason.
+    Unreadable(Unreadable),
     Held,
     Dropped,
+    /// The service has cut the device off, and the device could not read the message.
+    CutOff,
 }
 
 /// The size of the identity in the credential of a member's device. [`None`] if no device can have
@@ -105,7 +128,7 @@ impl Device {
         log: Arc<CallLog>,
         on_disk: bool,
     ) -> Result<Self, StepFailure> {
-        let DeviceSetup { seed, policy, suffix, shared_results, shared_values, faults } = setup;
+        let DeviceSetup { seed, policy, suffix, shared_results, shared_values, faults, auditor } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
         let seeded = SeededCrypto::new(*seed, name.as_str())
             .with_ciphersuite(policy.ciphersuite)
@@ -118,6 +141,7 @@ impl Device {
         }
         let address = id.clone();
         let injected = (faults.store(name.as_str(), Arc::new(store.clone())), faults.crypto(name.as_str(), provider));
+        let made = faults.checks(name.as_str());
         let client = Client::create(injected.0.clone(), injected.1.clone(), id, (*policy).clone());
         Ok(Self {
             index,
@@ -137,6 +161,12 @@ impl Device {
             cursor: ds::Cursor::START,
             crash: None,
             held: Vec::new(),
+            kept_back: Vec::new(),
+            checks: auditor.map(|service| MemberChecks::new(service, made)),
+            unacknowledged: None,
+            unaccepted: BTreeSet::new(),
+            unsent: Vec::new(),
+            away: (None, 0),
             groups: BTreeMap::new(),
             read_status: BTreeMap::new(),
         })
@@ -180,6 +210,21 @@ impl Device {
     /// The armed crash that has not happened yet.
     pub(super) fn armed(&self) -> Option<CrashPoint> {
         if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
+    }
+
+    /// Connects or disconnects the device.
+    pub(super) fn set_online(&mut self, online: bool, elapsed: u64) {
+        self.away = match (online, self.away) {
+            (false, (None, before)) => (Some(elapsed), before),
+            (true, (Some(since), _)) => (None, elapsed - since),
+            (_, away) => away,
+        };
+        self.online = online;
+    }
+
+    /// The length of the device's last absence.
+    pub(super) fn last_absence(&self) -> Duration {
+        Duration::from_secs(self.away.1)
     }
 
     /// True if the process crashes at this point. The caller has to start it again.

@@ -3,7 +3,7 @@
 use regrow_delivery_service as ds;
 use regrow_engine::EpochAuthenticator;
 
-use super::{generation_counter::GenerationCounter, window::Window};
+use super::{cut_off::CutOff, generation_counter::GenerationCounter, window::Window};
 
 /// The state of a device in a group.
 #[derive(Default)]
@@ -20,6 +20,7 @@ pub(super) struct DeviceGroup {
     /// True if the service deleted an entry before it reached the device: the device was offline
     /// for longer than the retention time.
     pub(super) missed: bool,
+    pub(super) cut_off: CutOff,
     /// The sequence and the time of the last log entry that reached the device.
     last: Option<(u64, u64)>,
 }
@@ -34,17 +35,22 @@ impl DeviceGroup {
     /// Records that the device is in the group from this epoch on, with a state of its own.
     pub(super) fn joined(&mut self, epoch: u64) {
         self.window.joined(epoch);
+        self.cut_off.joined();
         self.lost = false;
         self.locked_out = false;
     }
 
     /// Records the arrival of a log entry, and whether the service had deleted the entry before it.
-    /// A welcome starts anew.
-    pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, now: u64) {
-        let retention = ds::Limits::default().retention_seconds;
-        let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= now;
+    /// A welcome starts anew. The service has deleted records until `expired`.
+    pub(super) fn note_entry(&mut self, delivery: &ds::Delivery, retention: u64, expired: u64) {
+        let gone = |(number, time): (u64, u64)| delivery.receipt.sequence.0 > number + 1 && time + retention <= expired;
         let joins = delivery.kind == ds::DeliveryKind::Welcome;
         self.missed = !joins && (self.missed || self.last.is_some_and(gone));
         self.last = Some((delivery.receipt.sequence.0, delivery.time.0));
+    }
+
+    /// The number of the last log entry that reached the device.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last.map_or(0, |(number, _)| number)
     }
 }

@@ -31,6 +31,11 @@ impl Devices {
         })
     }
 
+    /// The indexes of these members' devices.
+    pub(super) fn indexes(&self, who: &[MemberName]) -> Result<Vec<usize>, StepFailure> {
+        who.iter().map(|name| self.find(name)).collect()
+    }
+
     /// The index of the device of an engine identity.
     pub(super) fn index_of(&self, id: &DeviceId) -> Option<usize> {
         self.by_name.get(id.user().as_str()).copied()

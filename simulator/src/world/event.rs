@@ -57,6 +57,23 @@ pub(super) enum TranscriptEvent {
     KeyPackages { of: MemberName, count: usize, sha256: String },
     /// The process of a device crashed and started again.
     Crashed { who: MemberName, at: CrashPoint },
+    /// The delivery service began or ended a fault or a lie.
+    Service {
+        fault: &'static str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        who: Vec<MemberName>,
+    },
+    /// The delivery service did not answer a submission. The device submits it again.
+    Unanswered { by: MemberName, cause: &'static str },
+    /// A member found evidence against the delivery service.
+    Found {
+        by: MemberName,
+        what: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        epoch: u64,
+        detail: String,
+    },
     /// A device has to make its change again on a newer epoch.
     Again { who: MemberName },
     /// A device is in a new epoch.
@@ -148,6 +165,13 @@ impl TranscriptEvent {
                 format!("{to} got the {kind} {id}{}: {meaning}", of_group(group.as_ref()))
             }
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
+            Self::Service { fault, who } if who.is_empty() => format!("the service: {fault}"),
+            Self::Service { fault, who } => {
+                let who: Vec<_> = who.iter().map(MemberName::as_str).collect();
+                format!("the service: {fault} ({})", who.join(", "))
+            }
+            Self::Unanswered { by, cause } => format!("{by} got no answer: {cause}"),
+            Self::Found { by, group, detail, .. } => format!("{by} found{}: {detail}", of_group(group.as_ref())),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),

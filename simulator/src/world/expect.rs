@@ -31,23 +31,48 @@ impl World<'_> {
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
+        failures.extend(self.name_cut_off(&group, &expect.cut_off));
         if expect.converged {
             failures.extend(self.divergence());
         }
+        let exactly = expect.exactly.as_ref().map(|ids| (ids, self.all_messages_but(ids)));
         match &expect.reading {
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 for name in who {
                     failures.extend(self.member_reads(name, reads, cannot_read));
+                    if let Some((reads, others)) = &exactly {
+                        failures.extend(self.member_reads(name, reads, others));
+                    }
                 }
             }
-            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => {
+            Some(ReadingExpectation::Thief {
+                compromise,
+                reads,
+                cannot_read,
+                healed,
+                heals_within,
+                accepted,
+                detected,
+            }) => {
                 failures.extend(self.thief_reads(compromise, reads, cannot_read));
+                if let Some((reads, others)) = &exactly {
+                    failures.extend(self.thief_reads(compromise, reads, others));
+                }
+                failures.extend(self.thief_healed(&group, compromise, *healed));
                 failures.extend(self.thief_heals(&group, compromise, *heals_within));
                 failures.extend(self.thief_acted(compromise, *accepted, *detected));
             }
             None => {}
         }
+        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence)));
         failures
+    }
+
+    /// The messages that were sent so far, without these.
+    fn all_messages_but(&self, ids: &[MessageId]) -> Vec<MessageId> {
+        let ids: BTreeSet<_> = ids.iter().collect();
+        let sent = self.service.sent.list.iter().map(|message| &message.id);
+        sent.filter(|id| !ids.contains(id)).cloned().collect()
     }
 
     fn member_reads(&self, name: &MemberName, reads: &[MessageId], cannot_read: &[MessageId]) -> Vec<Failure> {
@@ -65,10 +90,12 @@ impl World<'_> {
         };
         let mut failures = Vec::new();
         for id in reads.iter().filter(|id| !has_read(id)) {
-            failures.push(recorder.failure(format!("{name} has read {id}"), format!("{name} has not")));
+            let failure = recorder.failure(format!("{name} has read {id}"), format!("{name} has not"));
+            failures.push(failure.about_member(name).about_message(id));
         }
         for id in cannot_read.iter().filter(|id| has_read(id)) {
-            failures.push(recorder.failure(format!("{name} has not read {id}"), format!("{name} has")));
+            let failure = recorder.failure(format!("{name} has not read {id}"), format!("{name} has"));
+            failures.push(failure.about_member(name).about_message(id));
         }
         failures
     }
@@ -85,20 +112,33 @@ impl World<'_> {
             let number = sent.number(message);
             let holdings = &self.thieves[thief].holdings;
             let why = number.map(|number| recorder.facts.why(holdings, number)).unwrap_or_default();
-            failures.push(recorder.failure(
+            let failure = recorder.failure(
                 format!("the thief of {id} can read {message}"),
                 format!("the stolen bytes do not lead to its key: {}", why.join("; ")),
-            ));
+            );
+            failures.push(failure.about_thief(id).about_message(message));
         }
         for message in cannot_read {
             if let Some(path) = derivation(message) {
-                failures.push(recorder.failure(
+                let failure = recorder.failure(
                     format!("the thief of {id} cannot read {message}"),
                     format!("the stolen bytes lead to its key: {path}"),
-                ));
+                );
+                failures.push(failure.about_thief(id).about_message(message));
             }
         }
         failures
+    }
+
+    fn thief_healed(&mut self, group: &GroupId, id: &CompromiseId, expected: Option<bool>) -> Option<Failure> {
+        let (thief, expected) = (self.thieves.find(id)?, expected?);
+        let answers = self.thieves.answers(thief, self.service.traffic(), &mut self.recorder.facts);
+        let healed = self.thieves[thief].healed_after(&answers.exposure, group, self.service.epoch(group));
+        let words =
+            ["the thief still has secrets of the present epoch", "the thief has no secret of the present epoch"];
+        let [is, other] = if expected { ["has healed", words[0]] } else { ["has not healed", words[1]] };
+        let failure = || self.recorder.failure(format!("the group {is} from {id}"), other).about_thief(id);
+        (healed.is_some() != expected).then(failure)
     }
 
     fn thief_heals(&mut self, group: &GroupId, id: &CompromiseId, within: Option<u64>) -> Option<Failure> {
@@ -109,7 +149,7 @@ impl World<'_> {
             Some(healed) => format!("it healed after {}", count(healed)),
             None => "the thief still has secrets of the present epoch".to_owned(),
         };
-        Some(self.recorder.failure(format!("{id} has healed within {}", count(within)), seen))
+        Some(self.recorder.failure(format!("{id} has healed within {}", count(within)), seen).about_thief(id))
     }
 
     fn thief_acted(&self, compromise: &CompromiseId, accepted: Option<bool>, detected: Option<bool>) -> Vec<Failure> {
@@ -118,18 +158,20 @@ impl World<'_> {
         let last = session.last_accepted();
         if accepted.is_some_and(|expected| expected != last) {
             let words = ["is not accepted", "is accepted"];
-            failures.push(self.recorder.failure(
+            let failure = self.recorder.failure(
                 format!("the last action of the thief of {compromise} {}", words[usize::from(!last)]),
                 format!("it {}", words[usize::from(last)]),
-            ));
+            );
+            failures.push(failure.about_thief(compromise));
         }
         let noticed = session.is_detected();
         if detected.is_some_and(|expected| expected != noticed) {
             let words = ["nobody has noticed", "somebody has noticed"];
-            failures.push(self.recorder.failure(
+            let failure = self.recorder.failure(
                 format!("{} the thief of {compromise}", words[usize::from(!noticed)]),
                 words[usize::from(noticed)],
-            ));
+            );
+            failures.push(failure.about_thief(compromise));
         }
         failures
     }

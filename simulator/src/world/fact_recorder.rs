@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::group_facts::FactsOfGroups;
 use crate::{
-    adversary::{Answers, CallLog, Evidence, HeldSecrets, StolenBytes, Traffic, TrafficKind},
+    adversary::{Answers, CallLog, Derivation, Evidence, Goal, HeldSecrets, StolenBytes, Traffic, TrafficKind},
     cost::{CostCounts, Costs, Operation},
     oracle::{
         Commit, CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind, Reach,
@@ -152,6 +152,11 @@ impl FactRecorder {
             reason.flatten().unwrap_or_default()
         };
         Answers::compare(self.evidence.exposure(stolen), &predicted, replayed, why)
+    }
+
+    /// The derivations of these secrets from the stolen bytes.
+    pub(super) fn derivations(&self, stolen: &[StolenBytes], goals: &[Goal]) -> Vec<Option<Derivation>> {
+        if goals.is_empty() { Vec::new() } else { self.evidence.derivations(stolen, goals) }
     }
 
     /// The oracle's reasons for its answer about a message.

@@ -7,12 +7,12 @@
 use std::{ops::Range, sync::Arc};
 
 use regrow_delivery_service::{
-    SqliteStore, Store as ServiceStore, StoreError,
+    Store as ServiceStore, StoreError,
     store::{Table, Transaction, Visitor},
 };
 use regrow_engine::{CryptoProvider, Store};
 
-use super::service_under_test::{WriteCounter, WrittenBytes};
+use super::service_under_test::{SharedDisk, WriteCounter, WrittenBytes};
 
 /// Wraps the layers below a world. By default every layer stays unchanged.
 ///
@@ -38,10 +38,25 @@ pub trait FaultInjection: Send + Sync {
         crypto
     }
 
+    /// The checks that a device makes of the delivery service. A product may forget one.
+    fn checks(&self, device: &str) -> MadeChecks {
+        let _ = device;
+        MadeChecks { receipts: true, rosters: true }
+    }
+
     /// Wraps the delivery service's records, as one of its transactions sees them.
     fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
         records
     }
+}
+
+/// The checks that a device makes of the delivery service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeChecks {
+    /// True if the device compares all receipts that it gets.
+    pub receipts: bool,
+    /// True if the device compares the service's roster with its own.
+    pub rosters: bool,
 }
 
 /// No faults: every layer stays unchanged.
@@ -51,14 +66,14 @@ impl FaultInjection for NoFaults {}
 
 /// The delivery service's store with injected faults. It counts the bytes that it writes.
 pub(super) struct InjectedStore<'s> {
-    store: SqliteStore,
+    disk: SharedDisk,
     faults: &'s dyn FaultInjection,
     counter: Arc<WriteCounter>,
 }
 
 impl<'s> InjectedStore<'s> {
-    pub(super) fn new(store: SqliteStore, faults: &'s dyn FaultInjection, counter: Arc<WriteCounter>) -> Self {
-        Self { store, faults, counter }
+    pub(super) fn new(disk: SharedDisk, faults: &'s dyn FaultInjection, counter: Arc<WriteCounter>) -> Self {
+        Self { disk, faults, counter }
     }
 }
 
@@ -67,9 +82,9 @@ impl ServiceStore for InjectedStore<'_> {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (faults, mut written) = (self.faults, WrittenBytes::default());
-        let done = self.store.transaction(|records| {
-            let borrowed = BorrowedTransaction { records, written: &mut written };
+        let (faults, disk, mut written) = (self.faults, &self.disk, WrittenBytes::default());
+        let done = disk.store().transaction(|records| {
+            let borrowed = BorrowedTransaction { records, disk, written: &mut written };
             work(&mut *faults.service(Box::new(borrowed)))
         })?;
         self.counter.add(written);
@@ -80,6 +95,7 @@ impl ServiceStore for InjectedStore<'_> {
 /// A borrowed transaction, in the form of an owned one.
 struct BorrowedTransaction<'t> {
     records: &'t mut dyn Transaction,
+    disk: &'t SharedDisk,
     written: &'t mut WrittenBytes,
 }
 
@@ -89,11 +105,13 @@ impl Transaction for BorrowedTransaction<'_> {
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.disk.permit_write()?;
         self.written.count(table, key, value);
         self.records.put(table, key, value)
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        self.disk.permit_write()?;
         self.records.delete(table, key)
     }
 

@@ -101,7 +101,9 @@ impl World<'_> {
         let outcome = ForgeryOutcome::from(outcome.map_err(StepFailure::broken)?);
         if let ForgeryOutcome::Ordered(sequence) = outcome {
             let at = MessagePosition { sender, epoch, generation };
-            let message = OrderedMessage { id, group: group.clone(), at, text, time: now, forged: true };
+            let (group, kept_until) = (group.clone(), self.service.kept_until(now));
+            let message =
+                OrderedMessage { id, group, at, text, kept_until, receipt: None, in_first: true, forged: true };
             self.service.message_ordered(&self.devices, message, &bytes, sequence, &mut self.recorder);
         }
         Ok((outcome, Some(bytes)))

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_delivery_service::Limits;
 use regrow_engine::GroupId;
 
 use super::{
+    cut_off::CutOff,
     device::{Device, ReadStatus},
     event::of_group,
     expect::names,
     service_under_test::OrderedMessage,
     state::World,
 };
-use crate::{adversary::Disagreement, report::Failure, scenario::MemberName};
+use crate::{
+    adversary::Disagreement,
+    report::Failure,
+    scenario::{CompromiseId, MemberName},
+};
 
 impl World<'_> {
     /// Returns a failure for each invariant that is broken now, and for each breach during the
@@ -20,6 +24,7 @@ impl World<'_> {
     pub(super) fn invariants(&mut self) -> Vec<Failure> {
         let mut failures = self.recorder.take_breaches();
         failures.extend(self.crashes_left());
+        failures.extend(self.interruptions_left());
         failures.extend(self.divergence());
         failures.extend(self.missing_messages());
         failures.extend(self.foreign_reading());
@@ -34,8 +39,18 @@ impl World<'_> {
             .map(|(device, at)| {
                 self.recorder
                     .failure(format!("{}'s process dies at `{at}`", device.name), "no operation reached that point")
+                    .about_member(&device.name)
             })
             .collect()
+    }
+
+    /// Armed interruptions of a submission that did not happen.
+    fn interruptions_left(&self) -> Vec<Failure> {
+        let armed = &self.service.interruptions;
+        let kill = armed.armed_kill().map(|at| format!("the delivery service dies at `{at}`"));
+        let losses = armed.armed_losses().map(|device| format!("an answer to {} is lost", self.devices[device].name));
+        let expected = kill.into_iter().chain(losses);
+        expected.map(|expected| self.recorder.failure(expected, "no submission met it")).collect()
     }
 
     /// Online members that differ from the others in a group, or from the service, in epoch, roster
@@ -53,17 +68,22 @@ impl World<'_> {
         let mut failures = Vec::new();
         for index in roster {
             let device = &mut self.devices[index];
-            // A device that a thief has locked out knows it, and differs until it has rejoined.
-            if !device.online || device.is_locked_out(group) {
+            // A device that a thief has locked out knows it, and differs until it has rejoined. A
+            // device that the service has cut off differs as long as the scenario names it.
+            if !device.online || device.is_locked_out(group) || device.in_group(group).cut_off.is_excused() {
                 continue;
             }
             let (name, own) = (device.name.clone(), device.epoch(group));
             if own != Some(epoch) {
                 let seen = own.map_or("not in the group".to_owned(), |own| format!("in epoch {own}"));
-                failures.push((format!("{name} is in epoch {epoch}, like the service"), format!("{name} is {seen}")));
+                let seen = format!("{name} is {seen}{}", self.why_behind(group, index));
+                let expected = format!("{name} is in epoch {epoch}, like the service");
+                failures.push(self.recorder.failure(expected, seen).about_member(&name));
             }
+            let device = &mut self.devices[index];
             if own.is_some() && listed_members(device, group).is_some_and(|listed| listed != expected) {
-                failures.push((format!("{name} and the service see the same members"), "they do not".to_owned()));
+                let expected = format!("{name} and the service see the same members");
+                failures.push(self.recorder.failure(expected, "they do not").about_member(&name));
             }
             states.entry(device.authenticator(group)).or_default().push(name);
             device.unload_groups(keep);
@@ -73,21 +93,26 @@ impl World<'_> {
             let mut states: Vec<_> = states.into_values().collect();
             states.sort_by_key(|members| std::cmp::Reverse(members.len()));
             let groups: Vec<_> = states.iter().map(names).collect();
-            failures.push((
-                "all online members hold the same epoch authenticator".to_owned(),
+            let failure = self.recorder.failure(
+                "all online members hold the same epoch authenticator",
                 format!("there are {} states: {}", groups.len(), groups.join(" / ")),
-            ));
+            );
+            // One member of each state is enough to see the difference.
+            let one_of_each = states.iter().filter_map(|members| members.first());
+            failures.push(one_of_each.fold(failure, Failure::about_member));
         }
         let of_group = of_group(self.service.label(group).as_ref());
-        failures.into_iter().map(|(expected, seen)| self.recorder.failure(expected + &of_group, seen)).collect()
+        failures.iter_mut().for_each(|failure| failure.expected += &of_group);
+        failures
     }
 
     /// Messages that did not reach a device that was a member when they were sent, while the
     /// service kept them.
     fn missing_messages(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let now = self.clock.now();
-        let kept = |message: &&OrderedMessage| message.time.0 + Limits::default().retention_seconds > now.0;
+        let expired = self.service.expired_until;
+        // Members of the second history are cut off, and miss its messages in the first one.
+        let kept = |message: &&OrderedMessage| message.in_first && message.kept_until > expired;
         let messages = self.service.sent.list.iter().enumerate();
         for (number, message) in messages.filter(|(_, message)| kept(message)) {
             let rosters = self.service.groups.get(&message.group).map(|group| &group.rosters);
@@ -95,11 +120,17 @@ impl World<'_> {
             let Some(readers) = readers else { continue };
             for index in readers.iter().filter(|index| **index != message.at.sender) {
                 let device = &self.devices[*index];
-                if device.online && !device.read_status.contains_key(&number) {
-                    failures.push(self.recorder.failure(
+                let status = device.read_status.get(&number);
+                let is_missing = matches!(status, None | Some(ReadStatus::CutOff));
+                let cut_off = device.groups.get(&message.group).map(|state| &state.cut_off);
+                let is_excused = cut_off.is_some_and(|cut_off| cut_off.excuses(number));
+                if device.online && is_missing && !is_excused {
+                    let hint = cut_off.map(CutOff::hint).unwrap_or_default();
+                    let failure = self.recorder.failure(
                         format!("{} has every message of its membership", device.name),
-                        format!("{} was not delivered to it", message.id),
-                    ));
+                        format!("{} was not delivered to it{hint}", message.id),
+                    );
+                    failures.push(failure.about_member(&device.name).about_message(&message.id));
                 }
             }
         }
@@ -113,25 +144,32 @@ impl World<'_> {
         for device in self.devices.iter() {
             let read = device.read_status.iter().filter(|(_, status)| **status == ReadStatus::Read);
             for (number, _) in read {
-                failures.extend(self.foreign(*number, device.index, device.name.as_str()));
+                failures.extend(self.foreign(*number, device.index, None));
             }
         }
         let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
         for (thief, answers) in answers.iter().enumerate() {
             let (device, id) = (self.thieves[thief].device, &self.thieves[thief].id);
             for message in answers.exposure.messages.keys() {
-                failures.extend(self.foreign(*message, device, &format!("the thief of {id}")));
+                failures.extend(self.foreign(*message, device, Some(id)));
             }
         }
         failures
     }
 
-    fn foreign(&self, number: usize, device: usize, who: &str) -> Option<Failure> {
+    /// The failure if a device, or a thief of it, has read a message of an epoch in which the device was
+    /// not a member.
+    fn foreign(&self, number: usize, device: usize, thief: Option<&CompromiseId>) -> Option<Failure> {
+        let who = thief.map_or_else(|| self.devices[device].name.to_string(), |id| format!("the thief of {id}"));
         let message = self.service.sent.list.get(number)?;
+        if !message.in_first {
+            // The rosters are those of the first history.
+            return None;
+        }
         if self.service.was_member(device, &message.group, message.at.epoch)? {
             return None;
         }
-        Some(self.recorder.failure(
+        let failure = self.recorder.failure(
             format!("{who} reads no message of an epoch in which {} was not a member", self.devices[device].name),
             format!(
                 "{who} reads {}, of epoch {}{}",
@@ -139,7 +177,12 @@ impl World<'_> {
                 message.at.epoch,
                 of_group(self.service.label(&message.group).as_ref())
             ),
-        ))
+        );
+        let failure = failure.about_message(&message.id);
+        Some(match thief {
+            Some(thief) => failure.about_thief(thief),
+            None => failure.about_member(&self.devices[device].name),
+        })
     }
 
     /// Disagreements between the tape, the oracle and the replay, and facts that the oracle
@@ -150,8 +193,9 @@ impl World<'_> {
             impossible.map(|fact| self.recorder.failure("every fact is possible by RFC 9420", fact)).collect();
         let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
         for (number, answers) in answers.iter().enumerate() {
-            let thief = format!("the thief of {}", self.thieves[number].id);
-            failures.extend(self.disagreement_failures(&thief, &answers.disagreements));
+            let id = &self.thieves[number].id;
+            let of_thief = self.disagreement_failures(&format!("the thief of {id}"), &answers.disagreements);
+            failures.extend(of_thief.into_iter().map(|failure| failure.about_thief(id)));
         }
         // A disagreement of one thief is also one of all thieves together.
         if failures.is_empty() && self.thieves.len() > 1 {
@@ -164,8 +208,10 @@ impl World<'_> {
     /// The failures that report a thief's disagreements.
     pub(super) fn disagreement_failures(&self, thief: &str, disagreements: &[Disagreement]) -> Vec<Failure> {
         let failure = |it: &Disagreement| {
-            let message = self.service.sent.list.get(it.message).map_or("a message", |message| message.id.as_str());
-            self.recorder.failure(format!("for {thief}, {message} {}", it.expected), it.seen.clone())
+            let message = self.service.sent.list.get(it.message).map(|message| &message.id);
+            let name = message.map_or("a message", |id| id.as_str());
+            let failure = self.recorder.failure(format!("for {thief}, {name} {}", it.expected), it.seen.clone());
+            message.iter().fold(failure, |failure, id| failure.about_message(id))
         };
         disagreements.iter().map(failure).collect()
     }

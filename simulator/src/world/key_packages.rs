@@ -28,6 +28,14 @@ enum Publication {
     ReplaceAll(usize),
 }
 
+/// Tells if the service has taken the key packages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Published {
+    Yes,
+    /// The service refuses them by its own clock, which is wrong.
+    No,
+}
+
 /// The stock of key packages.
 pub(super) struct KeyPackageStock {
     /// The lifetime of a key package, in seconds.
@@ -64,7 +72,7 @@ impl KeyPackageStock {
                 return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
             }
             let (target, claimer) = (&devices[device].address, &devices[by].address);
-            let claimed = match service.endpoint.claim_key_package(target, claimer, now)? {
+            let claimed = match service.endpoint_of(by).claim_key_package(target, claimer, now)? {
                 ClaimOutcome::Claimed(claimed) => claimed,
                 ClaimOutcome::NoneLeft => {
                     let detail = format!("the delivery service has no key package of {name}");
@@ -99,8 +107,8 @@ impl KeyPackageStock {
             let missing = KEY_PACKAGES.saturating_sub(left);
             owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
-            if missing > 0 {
-                self.publish(service, owner, Publication::Add(missing), now, recorder)?;
+            if missing > 0 && self.publish(service, owner, Publication::Add(missing), now, recorder)? == Published::No {
+                self.to_check.insert(device);
             }
         }
         Ok(())
@@ -114,7 +122,7 @@ impl KeyPackageStock {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), now, recorder)
+        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), now, recorder).map(drop)
     }
 
     /// Makes and publishes new key packages of a device.
@@ -125,7 +133,7 @@ impl KeyPackageStock {
         publication: Publication,
         now: Timestamp,
         recorder: &mut Recorder<'_>,
-    ) -> Result<(), StepFailure> {
+    ) -> Result<Published, StepFailure> {
         let (Publication::Add(count) | Publication::ReplaceAll(count)) = publication;
         let make = |client: &mut regrow_engine::Client| client.key_packages(count, now);
         let made = owner.persist(recorder, Operation::KeyPackages, make)?;
@@ -139,11 +147,15 @@ impl KeyPackageStock {
             Publication::ReplaceAll(_) => service.endpoint.replace_key_packages(&owner.address, &bytes, None, now)?,
         };
         if let Some(refused) = uploaded.refused.first() {
+            if service.endpoint.time(now) != now {
+                // By the service's clock, the key packages are not valid. The device tries again.
+                return Ok(Published::No);
+            }
             return Err(StepFailure::rejected(&refused.reason));
         }
         let of = owner.name.clone();
         let sha256 = fingerprint(&bytes.concat());
         recorder.tell(TranscriptEvent::KeyPackages { of, count: bytes.len(), sha256 });
-        Ok(())
+        Ok(Published::Yes)
     }
 }

@@ -8,6 +8,7 @@ use super::{
     fault_injection::NoFaults,
     matrix_recorder::{DeviceSnapshot, MatrixRecorder},
     service_under_test::Endpoint,
+    settings,
     state::World,
     step_failure::StepFailure,
 };
@@ -34,12 +35,14 @@ const MAX_SNAPSHOTS: usize = 20_000;
 /// with more than 20,000 snapshots is refused before it runs.
 pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOutcome>> {
     let seed = options.seed_of(scenario);
-    if let Some(failure) = without_devices(scenario).or_else(|| too_many(scenario, seed)) {
+    if let Some(failure) =
+        without_devices(scenario).or_else(|| two_histories(scenario)).or_else(|| too_many(scenario, seed))
+    {
         return Err(Box::new(RunOutcome { failures: vec![failure], ..RunOutcome::default() }));
     }
     let mut transcript = Transcript::new(&scenario.name, false);
     let recorder = Some(MatrixRecorder::default());
-    let mut world = Endpoint::local(&NoFaults)
+    let mut world = Endpoint::local(&NoFaults, scenario.service.retention)
         .map_err(StepFailure::from)
         .and_then(|endpoint| World::new(scenario, options, &mut transcript, &NoFaults, endpoint, recorder))
         .map_err(|failure| RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() })
@@ -67,6 +70,11 @@ fn without_devices(scenario: &Scenario) -> Option<Failure> {
     let seen = "its `fidelity` is `model`, and the cost model has no devices";
     (scenario.fidelity == Fidelity::Model)
         .then(|| Failure::new(None, "a matrix is of a scenario with real devices", seen))
+}
+
+fn two_histories(scenario: &Scenario) -> Option<Failure> {
+    let seen = "it has a step `equivocate`";
+    settings::equivocates(scenario).then(|| Failure::new(None, "a matrix is of a scenario with one history", seen))
 }
 
 fn too_many(scenario: &Scenario, seed: u64) -> Option<Failure> {

@@ -82,6 +82,8 @@ fn title(step: &Step) -> String {
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
         Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
+        Action::Service(fault) => format!("{name} {}", fault.name()),
+        Action::Compare { who } => several(name, who),
         Action::Wait(_) | Action::Expect(_) => name.to_owned(),
     }
 }

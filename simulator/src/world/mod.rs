@@ -10,20 +10,28 @@
 //! | `run` | plays the steps one after the other |
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
+//! | `virtual_timeout` | ends a scenario whose virtual time is over |
 //! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
 //! | `prepare` | makes the submission of a step |
 //! | `attempt` | one attempt of a device: make, submit, confirm, or start again |
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `service_faults` | the step `service`: faults and lies of the service |
+//! | `findings` | has members check the service, and records their findings |
+//! | `behind` | the reason why a device cannot follow |
+//! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
 //! | `run_record` | the record of a run, for a report |
+//! | `member_states` | the states of members, for the record of a run |
 //! | [`matrix`] | a run that steals every device after every step |
 //! | **parts of the world** | |
 //! | `clock` | virtual time |
 //! | `delivery_rules` | held, dropped and repeated deliveries |
 //! | `service_under_test` | submissions to the service, its rosters, and the ordered traffic |
 //! | `devices`, `device` | all devices by name; one device with client, store and crashes |
+//! | `member_checks` | a member's checks of the service: receipts and rosters |
+//! | `cut_off` | members that the service has cut off |
 //! | `device_group` | the state of one device in one group |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
 //! | `key_packages` | the stock of key packages at the service |
@@ -52,12 +60,14 @@
 //! or from the seed, and devices that work in parallel share nothing.
 
 mod attempt;
+mod behind;
 mod clock;
 mod commit_order;
 mod compromise;
 mod cost_recorder;
 mod crashable_store;
 mod create_group;
+mod cut_off;
 mod deliver;
 mod delivery_check;
 mod delivery_rules;
@@ -68,6 +78,7 @@ mod event;
 mod expect;
 mod fact_recorder;
 pub mod fault_injection;
+mod findings;
 mod generation_counter;
 mod group_facts;
 mod impersonate;
@@ -76,6 +87,8 @@ mod key_packages;
 mod loaded_groups;
 pub mod matrix;
 mod matrix_recorder;
+mod member_checks;
+mod member_states;
 mod prepare;
 mod race;
 pub mod randomness;
@@ -83,6 +96,7 @@ mod recorder;
 mod results;
 mod run;
 mod run_record;
+mod service_faults;
 mod service_under_test;
 mod settings;
 mod settle;
@@ -96,12 +110,15 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod virtual_timeout;
+mod warnings;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use run::{run, run_in};
+pub use service_under_test::{UnusableService, check_service};
 
 pub(crate) use device::identity_size;
 pub(crate) use key_packages::KEY_PACKAGES;
@@ -109,3 +126,4 @@ pub(crate) use race::turn_in_race;
 pub(crate) use settings::policy_without_suite;
 pub(crate) use step_failure::{FailedStep, StepFailure, unexpected, unless_void};
 pub(crate) use step_labels::StepLabels;
+pub(crate) use virtual_timeout::virtual_timeout;

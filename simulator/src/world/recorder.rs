@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     report::{Failure, Transcript},
-    scenario::{MemberName, Place},
+    scenario::{MemberName, MessageId, Place},
 };
 
 /// The number of events that a failure lists.
@@ -94,6 +94,12 @@ impl<'t> Recorder<'t> {
     /// Keeps the violation of an invariant for the end of the scenario.
     pub(super) fn breach(&mut self, expected: impl Into<String>, seen: impl Into<String>) {
         self.breaches.push(self.failure(expected, seen));
+    }
+
+    /// Keeps the violation of an invariant by one delivery to this member.
+    pub(super) fn breach_at(&mut self, to: &MemberName, id: Option<&MessageId>, expected: String, seen: String) {
+        let failure = self.failure(expected, seen).about_member(to);
+        self.breaches.push(id.into_iter().fold(failure, Failure::about_message));
     }
 
     pub(super) fn take_breaches(&mut self) -> Vec<Failure> {

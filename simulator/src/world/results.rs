@@ -64,7 +64,7 @@ impl World<'_> {
     }
 
     /// The epochs until the slowest group has healed from a theft.
-    fn healed_after(&self, thief: &Thief, exposure: &Exposure) -> Option<u64> {
+    pub(super) fn healed_after(&self, thief: &Thief, exposure: &Exposure) -> Option<u64> {
         let groups = self.service.groups.iter();
         let healed = groups.map(|(id, group)| thief.healed_after(exposure, id, group.epoch()));
         healed.reduce(|one, other| Some(one?.max(other?))).unwrap_or(Some(0))

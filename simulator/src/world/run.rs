@@ -1,16 +1,20 @@
 //! Runs a scenario, step by step.
 
+use std::time::Duration;
+
 use super::{
     event::TranscriptEvent,
     fault_injection::{FaultInjection, NoFaults},
-    service_under_test::Endpoint,
+    service_under_test::{Endpoint, GroupRecord},
+    settings,
     state::World,
     step_failure::{FailedStep, StepFailure, unexpected},
+    virtual_timeout::virtual_timeout,
 };
 use crate::{
     model,
     report::{Failure, RunOptions, RunOutcome, Transcript},
-    scenario::{Action, Fidelity, Place, Placed, Scenario, Step},
+    scenario::{Action, Fidelity, Place, Placed, Scenario, ServiceSettings, Step},
 };
 
 /// Runs a scenario to its end, or to the first step that fails.
@@ -28,12 +32,15 @@ pub fn run_in(
     if scenario.fidelity == Fidelity::Model {
         return match &options.service {
             Some(_) => RunOutcome { failures: vec![no_service()], ..RunOutcome::default() },
-            None => model::run(scenario, options.seed_of(scenario)),
+            None => model::run_watched(scenario, options.seed_of(scenario), &options.progress),
         };
     }
     let endpoint = match &options.service {
-        Some(address) => Endpoint::remote(address),
-        None => Endpoint::local(faults),
+        Some(address) => match needs_local_service(scenario) {
+            Some(failure) => return RunOutcome { failures: vec![failure], ..RunOutcome::default() },
+            None => Endpoint::remote(address),
+        },
+        None => Endpoint::local(faults, scenario.service.retention),
     };
     let world = endpoint
         .map_err(StepFailure::from)
@@ -47,14 +54,29 @@ pub fn run_in(
         world.recorder.costs.activate();
     }
     let failures = world.play_and_check(scenario);
+    let warnings = if failures.is_empty() { world.warnings(scenario) } else { Vec::new() };
     world.tell_results();
     let record = options.record.then(|| Box::new(world.take_record(scenario)));
-    RunOutcome { failures, figures: world.figures(), costs: world.recorder.costs.take(), record }
+    let (figures, costs) = (world.figures(), world.recorder.costs.take());
+    RunOutcome { failures, warnings, figures, costs, record }
 }
 
 fn no_service() -> Failure {
     let seen = "its `fidelity` is `model`, so no device would use the delivery service; leave out --service";
     Failure::new(None, "the scenario runs on real devices", seen)
+}
+
+/// The failure of a scenario that needs the cooperation of a service, if it needs it.
+fn needs_local_service(scenario: &Scenario) -> Option<Failure> {
+    let setting = scenario.service != ServiceSettings::default();
+    let what = match settings::first_for_local_service(scenario) {
+        Some(step) => (Some(step.place), "this step"),
+        None if setting => (None, "the setting `service`"),
+        None => return None,
+    };
+    let (place, what) = what;
+    let seen = format!("{what} needs a delivery service that cooperates, and a server does not; leave out --service");
+    Some(Failure::new(place, "the scenario runs against a server", seen))
 }
 
 impl World<'_> {
@@ -69,13 +91,17 @@ impl World<'_> {
     pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: FailedStep = None;
         for step in scenario.expand_with_seed(self.seed) {
-            self.progress.begin_step();
+            if self.progress.is_stopped() {
+                return vec![Failure::new(Some(step.place), "the run goes on", "it was stopped")];
+            }
+            self.progress.begin_step(&step.place);
             self.recorder.set_place(Some(step.place.clone()));
             self.record_step(&step);
             if let Some(failure) = unexpected(failed.take(), &step) {
                 return vec![self.recorder.with_events(failure)];
             }
             if let Step::Do(Action::Expect(expect)) = &step.item {
+                self.note_questions(&step.place, expect);
                 let failures = self.expect(expect);
                 if !failures.is_empty() {
                     return failures;
@@ -84,8 +110,15 @@ impl World<'_> {
                 continue;
             }
             match self.play_step(&step) {
-                Ok(step_failed) => failed = step_failed,
+                Ok(step_failed) => {
+                    failed = step_failed;
+                    self.progress.end_step(self.service.groups.values().map(GroupRecord::epoch).sum());
+                }
                 Err(failure) => return vec![self.failed_at(step.place, failure)],
+            }
+            let elapsed = Duration::from_secs(self.clock.elapsed());
+            if let Some(failure) = virtual_timeout(scenario, elapsed, &step.place) {
+                return vec![self.recorder.with_events(failure)];
             }
         }
         self.recorder.set_place(None);

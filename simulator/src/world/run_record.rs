@@ -4,21 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{state::World, step_recorder::RecordedSteps};
 use crate::{
-    adversary::Thief,
+    adversary::{self, Derivation, Thief},
     oracle::{DeviceNumber, EpochId, KeyPair, OrderedEpoch, Reach, Secret},
-    report::record::{CommitRecord, EpochKnowledge, EpochRecord, MessageRecord, Reading, RunRecord, ThiefRecord},
+    report::{
+        Goal,
+        record::{CommitRecord, EpochKnowledge, EpochRecord, MessageRecord, Reading, RunRecord, ThiefRecord},
+    },
     scenario::{CompromiseId, GroupName, MemberName, Scenario},
 };
 
 impl World<'_> {
     /// Makes the record of the run so far.
     pub(super) fn take_record(&mut self, scenario: &Scenario) -> RunRecord {
+        let derivations = self.derivations();
         let steps = self.take_steps();
         let messages = self.message_records(&steps);
         let thieves = self.thief_records(&steps);
         let epochs = self.epoch_records(&steps);
         let RecordedSteps { steps, .. } = steps;
-        RunRecord { about: scenario.about.clone(), members: scenario.members.clone(), steps, epochs, messages, thieves }
+        let (about, members) = (scenario.about.clone(), scenario.members.clone());
+        RunRecord { about, members, steps, epochs, messages, thieves, derivations }
+    }
+
+    /// The derivations that the focus of the run names, as far as the thieves know the secrets.
+    fn derivations(&self) -> BTreeMap<(CompromiseId, Goal), Derivation> {
+        let mut derivations = BTreeMap::new();
+        for thief in self.thieves.iter() {
+            let wanted = self.recorder.steps.focus().derivations.iter().filter(|(id, _)| *id == thief.id);
+            let known = |goal: &Goal| match goal {
+                Goal::Message(id) => self.service.sent.number(id).map(adversary::Goal::Message),
+                Goal::Epoch(epoch) => {
+                    let group = self.service.groups.keys().next()?;
+                    Some(adversary::Goal::Epoch(group.clone(), *epoch))
+                }
+            };
+            let (wanted, goals): (Vec<_>, Vec<_>) = wanted.filter_map(|it| Some((it, known(&it.1)?))).unzip();
+            let found = self.recorder.facts.derivations(&thief.stolen, &goals);
+            derivations.extend(wanted.into_iter().zip(found).filter_map(|(it, found)| Some((it.clone(), found?))));
+        }
+        derivations
     }
 
     fn message_records(&self, steps: &RecordedSteps) -> Vec<MessageRecord> {

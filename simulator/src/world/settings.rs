@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regrow_engine::{Ciphersuite, Policy};
 
 use super::{clock::CLOCK_SKEW, step_failure::StepFailure};
-use crate::scenario::{self, Action, GroupSettings, MemberName, Scenario, Step, TheftScope};
+use crate::scenario::{self, Action, GroupSettings, MemberName, Placed, Scenario, ServiceFault, Step, TheftScope};
 
 /// The default of `publish_group_info`. A group info is a quarter of the work of a commit in a
 /// large group, and most scenarios have no external commit. The default must not depend on the
@@ -71,4 +71,28 @@ pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
 /// True if the scenario steals a device. Otherwise the crypto calls of the devices are not kept.
 pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
     scenario.written_steps().any(|step| matches!(step.item, Step::Do(Action::Compromise { .. })))
+}
+
+/// True if the members check the service: the scenario has a step or an expectation about it.
+pub(super) fn checks_service(scenario: &Scenario) -> bool {
+    scenario.written_steps().any(|step| match &step.item {
+        Step::Do(Action::Service(_) | Action::Compare { .. }) => true,
+        Step::Do(Action::Expect(expect)) => !expect.evidence.is_empty(),
+        _ => false,
+    })
+}
+
+/// True if the service shows two histories.
+pub(super) fn equivocates(scenario: &Scenario) -> bool {
+    scenario.written_steps().any(|step| matches!(step.item, Step::Do(Action::Service(ServiceFault::Equivocate { .. }))))
+}
+
+/// The first step that only a service in this process can carry out.
+pub(super) fn first_for_local_service(scenario: &Scenario) -> Option<Placed<Step>> {
+    scenario.written_steps().find(|step| match &step.item {
+        Step::Do(Action::Service(fault)) => !matches!(fault, ServiceFault::LoseReply(_)),
+        Step::Do(Action::Compare { .. }) => true,
+        Step::Do(Action::Expect(expect)) => !expect.evidence.is_empty(),
+        _ => false,
+    })
 }

@@ -14,9 +14,17 @@ impl World<'_> {
     pub(super) fn settle(&mut self) -> Result<(), StepFailure> {
         for _ in 0..ROUNDS {
             self.deliver_to_all()?;
+            if self.service.endpoint.is_disk_full() {
+                // The devices do the rest later.
+                return self.check_service();
+            }
+            if self.submit_unsent()? {
+                continue;
+            }
             let Some((device, group)) = self.intent_left() else {
                 let now = self.clock.now();
-                return self.key_packages.replenish(&self.service, &mut self.devices, now, &mut self.recorder);
+                self.key_packages.replenish(&self.service, &mut self.devices, now, &mut self.recorder)?;
+                return self.check_service();
             };
             self.devices[device].in_group(&group).resume = false;
             if let Some(submission) = self.make_from_intents(&group, device)? {
@@ -31,5 +39,27 @@ impl World<'_> {
     fn intent_left(&self) -> Option<(usize, GroupId)> {
         let mut online = self.devices.iter().filter(|device| device.online);
         online.find_map(|device| Some((device.index, device.group_to_resume()?.clone())))
+    }
+
+    /// Submits the proposals that the service could not store before. True if there were any.
+    fn submit_unsent(&mut self) -> Result<bool, StepFailure> {
+        let mut unsent = Vec::new();
+        for device in self.devices.as_mut_slice().iter_mut().filter(|device| device.online) {
+            unsent.extend(device.unsent.drain(..).map(|submission| (device.index, submission)));
+        }
+        let some = !unsent.is_empty();
+        for (device, submission) in unsent {
+            self.carry_through(device, submission)?;
+        }
+        Ok(some)
+    }
+
+    /// Has the members check the service, if they check it in this scenario.
+    fn check_service(&mut self) -> Result<(), StepFailure> {
+        if self.checks_service {
+            self.compare_rosters()?;
+            self.report_early_ends();
+        }
+        Ok(())
     }
 }

@@ -22,6 +22,7 @@ use super::{
     step_labels::StepLabels,
     step_recorder::StepRecorder,
     thieves::Thieves,
+    warnings::Questions,
 };
 use crate::{
     report::{RunOptions, Transcript, progress::Progress},
@@ -45,6 +46,10 @@ pub(super) struct World<'t> {
     /// The snapshots for an exposure matrix, if the run makes one.
     pub(super) matrix: Option<MatrixRecorder>,
     pub(super) progress: Arc<Progress>,
+    /// True if the members check the service in this scenario.
+    pub(super) checks_service: bool,
+    /// The questions of the `expect` steps, for warnings.
+    pub(super) questions: Questions,
 }
 
 impl<'t> World<'t> {
@@ -58,9 +63,10 @@ impl<'t> World<'t> {
         matrix: Option<MatrixRecorder>,
     ) -> Result<Self, StepFailure> {
         let policy = settings::policy(scenario)?;
+        let checks_service = settings::checks_service(scenario);
         let recorded = match matrix.is_some() || settings::somebody_steals(scenario) {
             true => RecordedFacts::FactsAndBytes,
-            false if options.record => RecordedFacts::Facts,
+            false if options.record && !settings::equivocates(scenario) => RecordedFacts::Facts,
             false => RecordedFacts::Nothing,
         };
         let facts = FactRecorder::new(recorded, &policy);
@@ -74,10 +80,12 @@ impl<'t> World<'t> {
             loaded_groups: LoadedGroups::default(),
             key_packages: KeyPackageStock::new(policy.key_package_lifetime),
             thieves: Thieves::default(),
-            recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record)),
+            recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record, &options.focus)),
             step_labels: StepLabels::default(),
             matrix,
             progress: Arc::default(),
+            checks_service,
+            questions: Questions::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;
@@ -95,6 +103,7 @@ impl<'t> World<'t> {
             shared_results: self.shared_results.clone(),
             shared_values: Arc::default(),
             faults,
+            auditor: self.service.endpoint.public_key().filter(|_| self.checks_service),
         };
         let on_disk = settings::stolen_on_disk(scenario);
         for (index, name) in scenario.members.iter().enumerate() {

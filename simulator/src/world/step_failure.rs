@@ -4,7 +4,7 @@ use regrow_delivery_service::StoreError;
 use regrow_engine::{Error, Refusal};
 
 use crate::{
-    report::Failure,
+    report::{Cause, Failure},
     scenario::{Action, FailCode, Place, Placed, Step},
 };
 
@@ -32,7 +32,8 @@ impl StepFailure {
 
     pub(crate) fn into_failure(self, place: Option<Place>) -> Failure {
         let seen = format!("it failed with `{}`: {}", self.code, self.detail);
-        Failure { code: Some(self.code), ..Failure::new(place, "the step succeeds", seen) }
+        let failure = Failure::new(place, "the step succeeds", seen);
+        Failure { cause: Cause::Step, code: Some(self.code), ..failure }
     }
 }
 
@@ -48,7 +49,12 @@ pub(crate) fn unexpected(failed: FailedStep, next: &Placed<Step>) -> Option<Fail
     };
     match (failed, expected) {
         (Some((_, failure)), Some(code)) if failure.code == code => None,
-        (Some((place, failure)), _) => Some(failure.into_failure(Some(place))),
+        (Some((place, failure)), Some(code)) => {
+            let expected = format!("the step before fails with `{code}`");
+            let seen = format!("{place} failed with `{}`: {}", failure.code, failure.detail);
+            Some(Failure { code: Some(failure.code), ..Failure::new(Some(next.place.clone()), expected, seen) })
+        }
+        (Some((place, failure)), None) => Some(failure.into_failure(Some(place))),
         (None, Some(code)) => {
             let expected = format!("the step before fails with `{code}`");
             Some(Failure::new(Some(next.place.clone()), expected, "it succeeded"))
@@ -73,7 +79,10 @@ pub(crate) fn unless_void<T>(result: Result<T, StepFailure>, void: T) -> Result<
 
 impl From<StoreError> for StepFailure {
     fn from(error: StoreError) -> Self {
-        Self::rejected(error)
+        match error {
+            StoreError::DiskFull => Self::new(FailCode::Unavailable, "the disk of the delivery service is full"),
+            error => Self::rejected(error),
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World};
 use crate::{
     adversary::TrafficKind,
-    report::record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
+    report::{
+        Focus, MemberState, MemberStates,
+        record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
+    },
     scenario::{MemberName, MessageId, Placed, Step, write_step},
 };
 
@@ -17,6 +20,8 @@ const ECHO: &str = "its own";
 pub(super) struct StepRecorder {
     /// True if a report asks for the steps.
     active: bool,
+    /// The steps and members whose states are recorded.
+    focus: Focus,
     steps: Vec<StepRecord>,
     /// For each epoch, the members that entered it, each with the step in which it did.
     entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
@@ -36,11 +41,18 @@ pub(super) struct RecordedSteps {
 
 impl StepRecorder {
     /// An empty recorder. An inactive recorder records nothing.
-    pub(super) fn new(active: bool) -> Self {
-        Self { active, ..Self::default() }
+    pub(super) fn new(active: bool, focus: &Focus) -> Self {
+        Self { active, focus: focus.clone(), ..Self::default() }
     }
 
-    fn begin(&mut self, step: &Placed<Step>) {
+    /// The steps and members whose states are recorded.
+    pub(super) fn focus(&self) -> &Focus {
+        &self.focus
+    }
+
+    fn begin(&mut self, step: &Placed<Step>, states: Vec<(MemberName, MemberState)>) {
+        let states = states.into_iter();
+        let members = states.map(|(who, before)| MemberStates { who, after: before.clone(), before }).collect();
         self.steps.push(StepRecord {
             place: step.place.clone(),
             text: write_step(&step.item),
@@ -49,6 +61,7 @@ impl StepRecorder {
             offline: Vec::new(),
             events: Vec::new(),
             deliveries: Vec::new(),
+            members,
         });
     }
 
@@ -97,11 +110,13 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Submitted { answer: "stale", .. } => StepEventKind::Stale,
         TranscriptEvent::Submitted { kind: TrafficKind::Message, .. } => StepEventKind::Message,
         TranscriptEvent::Submitted { .. } => StepEventKind::Accepted,
-        TranscriptEvent::Crashed { .. } => StepEventKind::Crash,
+        TranscriptEvent::Crashed { .. } | TranscriptEvent::Service { .. } | TranscriptEvent::Unanswered { .. } => {
+            StepEventKind::Crash
+        }
         TranscriptEvent::Again { .. } => StepEventKind::Again,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
-        TranscriptEvent::Detected { .. } => StepEventKind::Detected,
+        TranscriptEvent::Detected { .. } | TranscriptEvent::Found { .. } => StepEventKind::Detected,
         TranscriptEvent::Failed { .. } => StepEventKind::Failed,
         TranscriptEvent::Delivered { .. }
         | TranscriptEvent::KeyPackages { .. }
@@ -117,7 +132,8 @@ impl World<'_> {
     pub(super) fn record_step(&mut self, step: &Placed<Step>) {
         if self.recorder.steps.active {
             self.record_state();
-            self.recorder.steps.begin(step);
+            let states = self.focused_states(self.recorder.steps.steps.len());
+            self.recorder.steps.begin(step, states);
         }
     }
 
@@ -133,8 +149,13 @@ impl World<'_> {
         let epoch = self.service.groups.values().next().map(GroupRecord::epoch);
         let offline = self.devices.iter().filter(|device| !device.online).map(|device| device.name.clone()).collect();
         let time = self.recorder.elapsed();
+        let Some(last) = self.recorder.steps.steps.len().checked_sub(1) else { return };
+        let states = self.focused_states(last);
         if let Some(step) = self.recorder.steps.steps.last_mut() {
             (step.epoch, step.offline, step.time) = (epoch, offline, time);
+            for (member, (_, after)) in step.members.iter_mut().zip(states) {
+                member.after = after;
+            }
         }
     }
 }

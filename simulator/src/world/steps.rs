@@ -20,7 +20,7 @@ impl World<'_> {
     fn act(&mut self, group: &GroupId, action: &Action) -> Result<(), StepFailure> {
         match action {
             Action::Create { by, with } => self.create_group(&GroupName::default(), by, with),
-            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() > 1 => {
+            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() != 1 => {
                 self.one_after_the_other(group, action, who)
             }
             Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
@@ -55,6 +55,8 @@ impl World<'_> {
             }
             Action::Compromise { who, id, scope } => self.compromise(who, id, *scope),
             Action::Impersonate { compromise, act, id } => self.impersonate(group, compromise, *act, id.as_ref()),
+            Action::Service(fault) => self.service_fault(fault),
+            Action::Compare { who } => self.compare(who),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) => Ok(()),
             submitted => {
@@ -92,7 +94,7 @@ impl World<'_> {
     fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {
         for name in who {
             let device = self.devices.find(name)?;
-            self.devices[device].online = online;
+            self.devices[device].set_online(online, self.clock.elapsed());
         }
         Ok(())
     }
@@ -107,7 +109,7 @@ impl World<'_> {
     fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {
         self.clock.advance(time);
         self.recorder.set_elapsed(self.clock.elapsed());
-        self.service.endpoint.expire(self.clock.now())?;
+        self.service.expire(self.clock.now())?;
         self.key_packages.check_all(&self.devices);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The submissions of devices, and the outcomes that the delivery service gives them.
 
+use regrow_delivery_service::Receipt;
 use regrow_engine::{DeviceId, GroupId, KeyPackageBytes, PendingCommit, ProposalMessage};
 
 use super::window::MessagePosition;
@@ -22,6 +23,8 @@ pub(super) struct EncryptedMessage {
     pub(super) at: MessagePosition,
     pub(super) text: Vec<u8>,
     pub(super) bytes: Vec<u8>,
+    /// The sender's latest receipt.
+    pub(super) receipt: Option<Box<Receipt>>,
 }
 
 /// The change that a proposal asks for.

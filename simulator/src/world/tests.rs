@@ -43,7 +43,7 @@ fn found_with(group: &str, fault: impl FnOnce(&mut World<'_>)) -> Vec<(String, S
     );
     let scenario = scenario::read(&text).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let endpoint = Endpoint::local(&NoFaults).unwrap();
+    let endpoint = Endpoint::local(&NoFaults, None).unwrap();
     let options = RunOptions { seed: Some(1), ..RunOptions::default() };
     let mut world =
         World::new(&scenario, &options, &mut transcript, &NoFaults, endpoint, Some(MatrixRecorder::default())).unwrap();

@@ -64,6 +64,10 @@ impl Thieves {
         self.list.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Thief> {
+        self.list.iter()
+    }
+
     /// The index of the thief of this compromise.
     pub(super) fn find(&self, id: &CompromiseId) -> Option<usize> {
         self.list.iter().position(|thief| thief.id == *id)

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_engine::Policy;
 
+use crate::report::Unreadable;
+
 /// The position of an application message: its sender, its epoch, and its generation there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct MessagePosition {
@@ -38,21 +40,34 @@ impl Window {
         *self = Self { since: epoch, senders: BTreeMap::new() };
     }
 
-    /// True if the member, in epoch `now`, can read the message. The message counts as read then.
-    pub(super) fn reads(&mut self, at: MessagePosition, now: u64, policy: &Policy) -> bool {
+    /// The member, in epoch `now`, reads the message. The message counts as read then.
+    ///
+    /// # Errors
+    /// The reason why the member cannot read the message.
+    pub(super) fn read(&mut self, at: MessagePosition, now: u64, policy: &Policy) -> Result<(), Unreadable> {
         let kept = now.saturating_sub(policy.past_epochs as u64).max(self.since);
         self.senders.retain(|(epoch, _), _| *epoch >= kept);
-        if at.epoch < kept || at.epoch > now {
-            return false;
+        if at.epoch < self.since || at.epoch > now {
+            return Err(Unreadable::NotInEpoch);
+        }
+        if at.epoch < kept {
+            return Err(Unreadable::ErasedEpoch);
         }
         let too_far_ahead = self.is_too_far_ahead(at, policy);
         let sender = self.senders.entry((at.epoch, at.sender)).or_default();
         let too_late = sender.head.saturating_sub(at.generation) > policy.out_of_order;
-        if too_far_ahead || too_late || !sender.read.insert(at.generation) {
-            return false;
+        if too_far_ahead {
+            return Err(Unreadable::AheadOfWindow);
         }
+        if sender.read.contains(&at.generation) {
+            return Err(Unreadable::ReadBefore);
+        }
+        if too_late {
+            return Err(Unreadable::BehindWindow);
+        }
+        sender.read.insert(at.generation);
         sender.head = sender.head.max(at.generation + 1);
-        true
+        Ok(())
     }
 
     /// True if so many of the sender's earlier messages are missing that the engine refuses this
@@ -75,10 +90,11 @@ mod tests {
     fn late_messages_are_read_within_the_tolerance_and_once() {
         let policy = Policy { out_of_order: 2, ..Policy::default() };
         let mut window = Window::default();
-        assert!(window.reads(at(0, 3), 0, &policy));
-        assert!(!window.reads(at(0, 1), 0, &policy), "three behind the head, with a tolerance of two");
-        assert!(window.reads(at(0, 2), 0, &policy));
-        assert!(!window.reads(at(0, 2), 0, &policy), "read before");
+        assert_eq!(window.read(at(0, 3), 0, &policy), Ok(()));
+        let behind = window.read(at(0, 1), 0, &policy);
+        assert_eq!(behind, Err(Unreadable::BehindWindow), "three behind the head, with a tolerance of two");
+        assert_eq!(window.read(at(0, 2), 0, &policy), Ok(()));
+        assert_eq!(window.read(at(0, 2), 0, &policy), Err(Unreadable::ReadBefore));
     }
 
     #[test]
@@ -86,8 +102,8 @@ mod tests {
         let policy = Policy { past_epochs: 1, ..Policy::default() };
         let mut window = Window::default();
         window.joined(2);
-        assert!(!window.reads(at(1, 0), 2, &policy), "before it joined");
-        assert!(window.reads(at(2, 0), 3, &policy));
-        assert!(!window.reads(at(2, 1), 4, &policy));
+        assert_eq!(window.read(at(1, 0), 2, &policy), Err(Unreadable::NotInEpoch), "before it joined");
+        assert_eq!(window.read(at(2, 0), 3, &policy), Ok(()));
+        assert_eq!(window.read(at(2, 1), 4, &policy), Err(Unreadable::ErasedEpoch));
     }
 }

@@ -1,6 +1,6 @@
 //! The protocols beside the engine's: byte laws, and `regrow compare`.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use regrow_simulator::{
     cost::Operation,
@@ -62,9 +62,8 @@ fn remove(by: u64, who: u64) -> Value {
 fn rows(outcome: &RunOutcome) -> Vec<BTreeMap<String, String>> {
     let mut csv = Vec::new();
     let mut table = CostTable::begin(&mut csv).unwrap();
-    table.write("a baseline", 0, &outcome.costs).unwrap();
-    table.flush().unwrap();
-    drop(table);
+    table.write(Path::new("a.json"), "a baseline", 0, &outcome.costs).unwrap();
+    table.finish().unwrap();
     csv::Reader::from_reader(csv.as_slice()).deserialize().map(Result::unwrap).collect()
 }
 

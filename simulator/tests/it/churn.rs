@@ -274,7 +274,7 @@ fn mistakes_of_a_churn_are_reported() {
         (
             json!({ "initial": 2, "for": "1d", "stay": {} }),
             "churn.stay",
-            "exactly one of exponential, lognormal, pareto",
+            "exactly one of `exponential`, `lognormal` and `pareto`",
         ),
         (json!({ "initial": 2, "for": "1d", "committer": "wantr" }), "churn.committer", "did you mean `wanter`?"),
         (json!({ "initial": 2, "for": "1d", "committer": { "fixed": "m9" } }), "churn.committer.fixed", "no member"),
@@ -316,8 +316,8 @@ fn churn_has_its_place_among_the_steps() {
             json!([create, { "race": [{ "leave": { "who": "m2" } }, { "update": { "by": "m1" } }] }, churn]),
             "proposals wait before the churn",
         ),
-        (json!([create, { "repeat": { "times": 2, "steps": [churn] } }]), "cannot be inside a repeat or a race"),
-        (json!([create, { "race": [churn, churn] }]), "cannot be inside a repeat or a race"),
+        (json!([create, { "repeat": { "times": 2, "steps": [churn] } }]), "cannot be inside a repeat"),
+        (json!([create, { "race": [churn, churn] }]), "cannot be inside a race"),
         (json!([create, churn, { "expect": { "fails": "offline" } }]), "the step before it cannot fail"),
         (json!([create, churn, create]), "there is a group already"),
     ] {

@@ -6,6 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use regrow_simulator::scenario::{read, read_yaml};
+use serde_json::{Value, json};
+
+use crate::common::run;
+
 /// A Markdown page: its text without code blocks.
 struct Page {
     path: PathBuf,
@@ -118,5 +123,45 @@ fn the_index_of_decisions_has_each_title_status_and_date() {
         };
         let row = format!("| {number} | [{title}]({name}) | {} | {} |", field("Status"), field("Date"));
         assert!(rows.contains(&*row), "the index lacks this row:\n{row}");
+    }
+}
+
+/// A scenario around an example, which is a scenario, a step, or a list of steps.
+fn scenario_around(example: &str) -> String {
+    let value: Value =
+        serde_json::from_str(&format!("[{example}]")).unwrap_or_else(|error| panic!("{error}: {example}"));
+    let steps = match value {
+        Value::Array(values) if values.len() == 1 && values[0].get("regrow").is_some() => return example.to_owned(),
+        Value::Array(values) => match values.as_slice() {
+            [Value::Array(steps)] => steps.clone(),
+            steps => steps.to_vec(),
+        },
+        value => vec![value],
+    };
+    let creates = |step: &Value| step.get("create").is_some() || step.pointer("/churn/initial").is_some();
+    let mut all = Vec::new();
+    if !creates(&steps[0]) {
+        all.push(json!({ "create": { "by": "alice", "with": ["bob", "carol"] } }));
+    }
+    // A history of months has no need for real devices.
+    let fidelity = if example.contains("churn") { "model" } else { "real" };
+    let names = ["alice", "bob", "carol"].into_iter().map(str::to_owned);
+    let members: Vec<_> = names.chain((1..=200).map(|number| format!("m{number}"))).collect();
+    all.extend(steps);
+    json!({ "regrow": 1, "name": "example", "fidelity": fidelity, "members": members, "steps": all }).to_string()
+}
+
+#[test]
+fn every_example_of_the_scenario_format_passes() {
+    let page = fs::read_to_string(root().join("docs/scenario-format.md")).unwrap();
+    let examples: Vec<_> = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for example in page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        let scenario = read_yaml(example).unwrap_or_else(|problems| panic!("{example}: {problems:?}"));
+        run(&scenario).assert_passed(example);
+    }
+    for example in examples {
+        let scenario = read(&scenario_around(example)).unwrap_or_else(|problems| panic!("{example}: {problems:?}"));
+        run(&scenario).assert_passed(example);
     }
 }

@@ -94,8 +94,8 @@ fn step_that_succeeds_against_expectation_is_a_failure() {
 fn step_that_fails_with_another_code_is_a_failure() {
     let steps = [create(), json!({ "update": { "by": "carol" } }), json!({ "expect": { "fails": "removed" } })];
     let (expected, seen) = fails(&steps);
-    assert_eq!(expected, "the step succeeds");
-    assert!(seen.starts_with("it failed with `not_a_member`"), "{seen}");
+    assert_eq!(expected, "the step before fails with `removed`");
+    assert!(seen.starts_with("step 2 (line 1) failed with `not_a_member`: "), "{seen}");
 }
 
 #[test]

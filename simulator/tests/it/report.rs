@@ -1,12 +1,14 @@
 //! The format of the reports: for a person, for a program, and for a CI system.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use regrow_simulator::{
     report::{
-        AuthenticationFigures, CompromiseFigures, Failure, Figures, FileOutcome, RunOutcome, RunResult, Transcript,
-        json, junit,
-        terminal::{Abilities, Terminal},
+        AuthenticationFigures, Cause, CompromiseFigures, Failure, Figures, FileOutcome, RunOutcome, RunResult,
+        Transcript, Warning, WarningKind, json, junit, terminal::Terminal, titles::Titles,
     },
     scenario::{CompromiseId, FileProblem, MemberName, Place, Position, TheftScope, read},
 };
@@ -51,15 +53,29 @@ fn ran(file: &str, name: &str, figures: Figures, failures: Vec<Failure>) -> RunR
     RunResult { file: PathBuf::from(file), outcome, duration: Duration::from_millis(1500) }
 }
 
-/// A result that passed, one that failed twice, and one that could not be run.
+fn with_warning(mut result: RunResult) -> RunResult {
+    if let FileOutcome::Ran { outcome, .. } = &mut result.outcome {
+        outcome.warnings = vec![Warning {
+            kind: WarningKind::UnexpectedExposure,
+            place: Some(place()),
+            seen: "the thief can read m2".to_owned(),
+            remedy: "expect it".to_owned(),
+        }];
+    }
+    result
+}
+
+/// A result that passed with a warning, one that failed twice, and one that could not be run.
 fn results() -> [RunResult; 3] {
     let failures = vec![
         Failure {
+            cause: Cause::Expectation,
             place: Some(place()),
             expected: "bob cannot read m1".to_owned(),
             seen: "bob has read m1".to_owned(),
             code: None,
             events: vec!["alice sent m1".to_owned(), "bob read m1".to_owned()],
+            ..Failure::new(None, "", "")
         },
         Failure::new(None, "one epoch", "<two> & \"more\" \u{1b}[31m"),
     ];
@@ -70,29 +86,29 @@ fn results() -> [RunResult; 3] {
     };
     let unusable = FileOutcome::Unusable(vec![problem]);
     [
-        ran("s/heals.json", "an update heals", figures(), Vec::new()),
+        with_warning(ran("s/heals.json", "an update heals", figures(), Vec::new())),
         ran("s/fails.json", "it fails", Figures { members: 12, ..Figures::default() }, failures),
         RunResult { file: PathBuf::from("s/bad.json"), outcome: unusable, duration: Duration::ZERO },
     ]
 }
 
-fn on_a_terminal(abilities: Abilities) -> String {
+fn on_a_terminal(colours: bool) -> String {
     let mut out = Vec::new();
-    let names = ["an update heals", "it fails"];
-    let mut terminal = Terminal::begin(&mut out, abilities, names.into_iter()).unwrap();
-    for (done, result) in results().iter().enumerate() {
-        terminal.progress(done, 3).unwrap();
-        terminal.result(result).unwrap();
-    }
-    terminal.end(Duration::from_millis(3210)).unwrap();
+    let titles = Titles::of(["an update heals", "it fails"]);
+    let mut terminal = Terminal::begin(&mut out, colours, titles).unwrap();
+    results().iter().for_each(|result| terminal.result(result).unwrap());
+    terminal.end(Duration::from_millis(3210), 4).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
 fn a_person_sees_figures_in_columns_and_failures_in_full() {
-    let told = on_a_terminal(Abilities::default());
+    let told = on_a_terminal(false);
     let expected = "                           members  epochs  messages  exposed  healed after
 passed    an update heals        3       2         3        1       1 epoch
+    s/heals.json:4: step 2.1, turn 3
+      warning   the thief can read m2
+      remedy    expect it
 FAILED    it fails              12       0         0        -             -
     s/fails.json:4: step 2.1, turn 3
       expected  bob cannot read m1
@@ -106,24 +122,35 @@ UNUSABLE  s/bad.json
 
 ";
     assert!(told.starts_with(expected), "{told}");
-    assert!(told.ends_with("\n1 passed, 1 failed, 1 unusable in 3.2 s\n"), "{told}");
+    assert!(told.ends_with("\n1 passed, 1 failed, 1 unusable, 4 not run in 3.2 s\n"), "{told}");
     assert_eq!(told.matches("RFC 9420").count(), 1, "{told}");
+    assert!(told.contains("\n1 scenario has warnings; with --strict it fails\n"), "{told}");
 }
 
 #[test]
-fn a_terminal_has_colours_and_a_line_of_progress() {
-    let told = on_a_terminal(Abilities { colours: true, live: true });
+fn colours_mark_the_results() {
+    let told = on_a_terminal(true);
     assert!(told.contains("\x1b[32mpassed  \x1b[0m"), "{told}");
     assert!(told.contains("\x1b[31mFAILED  \x1b[0m"), "{told}");
-    assert!(told.contains("\r\x1b[K1 of 3 done\r\x1b[K"), "{told}");
+}
+
+#[test]
+fn scenarios_with_one_name_are_told_apart() {
+    let mut out = Vec::new();
+    let mut terminal = Terminal::begin(&mut out, false, Titles::of(["n", "n"])).unwrap();
+    for file in ["a.json", "b.json"] {
+        terminal.result(&ran(file, "n", Figures::default(), Vec::new())).unwrap();
+    }
+    let told = String::from_utf8(out).unwrap();
+    assert!(told.contains("passed    n (a.json)  ") && told.contains("passed    n (b.json)  "), "{told}");
 }
 
 #[test]
 fn run_without_a_thief_has_no_exposure_note() {
     let mut out = Vec::new();
-    let mut terminal = Terminal::begin(&mut out, Abilities::default(), ["n"].into_iter()).unwrap();
+    let mut terminal = Terminal::begin(&mut out, false, Titles::of(["n"])).unwrap();
     terminal.result(&ran("n.json", "n", Figures::default(), Vec::new())).unwrap();
-    terminal.end(Duration::ZERO).unwrap();
+    terminal.end(Duration::ZERO, 0).unwrap();
     assert!(!String::from_utf8(out).unwrap().contains("RFC 9420"));
 }
 
@@ -149,14 +176,20 @@ fn a_program_reads_one_object_per_line() {
                 "exposed_before": 0, "exposed_after": 1, "healed_after": 1,
                 "authentication": { "attempts": 2, "accepted": 1, "acted_until": 0, "healed_after": null }
             }] },
-            "failures": [], "transcript": "00ff"
+            "failures": [],
+            "warnings": [{
+                "kind": "unexpected_exposure", "step": "2.1", "line": 4, "turn": 3,
+                "field": "steps[1].repeat.steps[0]", "seen": "the thief can read m2", "remedy": "expect it"
+            }],
+            "transcript": "00ff"
         })
     );
     assert_eq!(failed["status"], "failed");
     assert_eq!(
         failed["failures"][0],
         serde_json::json!({
-            "step": "2.1", "line": 4, "turn": 3, "expected": "bob cannot read m1", "seen": "bob has read m1",
+            "cause": "expectation", "step": "2.1", "line": 4, "turn": 3, "field": "steps[1].repeat.steps[0]",
+            "expected": "bob cannot read m1", "seen": "bob has read m1", "code": null,
             "events": ["alice sent m1", "bob read m1"]
         })
     );
@@ -185,13 +218,14 @@ fn json_does_not_contain_the_run_time() {
 #[test]
 fn a_ci_system_reads_a_case_per_file() {
     let mut out = Vec::new();
-    junit::write(&mut out, &results()).unwrap();
+    junit::write(&mut out, &results(), SystemTime::UNIX_EPOCH).unwrap();
     let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
-<testsuites name="regrow" tests="3" failures="1" errors="1" time="3.000">
-  <testsuite name="scenarios" tests="3" failures="1" errors="1" time="3.000">
-    <testcase classname="s/heals.json" name="an update heals" file="s/heals.json" time="1.500"/>
-    <testcase classname="s/fails.json" name="it fails" file="s/fails.json" time="1.500">
-      <failure message="expected bob cannot read m1; seen bob has read m1">    s/fails.json:4: step 2.1, turn 3
+<testsuites>
+  <testsuite name="scenarios" package="regrow" id="0" hostname="localhost" timestamp="1970-01-01T00:00:00" tests="3" failures="1" errors="1" time="3.000">
+    <properties/>
+    <testcase classname="s/heals.json" name="an update heals" time="1.500"/>
+    <testcase classname="s/fails.json" name="it fails" time="1.500">
+      <failure type="expectation" message="expected bob cannot read m1; seen bob has read m1">    s/fails.json:4: step 2.1, turn 3
       expected  bob cannot read m1
       seen      bob has read m1
       events    alice sent m1
@@ -201,10 +235,15 @@ fn a_ci_system_reads_a_case_per_file() {
       seen      &lt;two&gt; &amp; &quot;more&quot;  [31m
 </failure>
     </testcase>
-    <testcase classname="s/bad.json" name="s/bad.json" file="s/bad.json" time="0.000">
-      <error message="3:5: steps[0].sned: unknown step">s/bad.json:3:5: steps[0].sned: unknown step
+    <testcase classname="s/bad.json" name="s/bad.json" time="0.000">
+      <error type="unusable" message="3:5: step 1, sned: unknown step">s/bad.json:3:5: step 1, sned: unknown step
 </error>
     </testcase>
+    <system-out>    s/heals.json:4: step 2.1, turn 3
+      warning   the thief can read m2
+      remedy    expect it
+</system-out>
+    <system-err></system-err>
   </testsuite>
 </testsuites>
 "#;
@@ -214,10 +253,10 @@ fn a_ci_system_reads_a_case_per_file() {
 #[test]
 fn no_text_breaks_the_xml() {
     let mut out = Vec::new();
-    junit::write(&mut out, &[ran("a&b.json", "<\u{0}\"\n\u{ffff}>", Figures::default(), Vec::new())]).unwrap();
+    let result = ran("a&b.json", "<\u{0}\"\n\u{ffff}>", Figures::default(), Vec::new());
+    junit::write(&mut out, &[result], SystemTime::UNIX_EPOCH).unwrap();
     let out = String::from_utf8(out).unwrap();
-    let case =
-        "<testcase classname=\"a&amp;b.json\" name=\"&lt;\u{fffd}&quot;&#10;\u{fffd}&gt;\" file=\"a&amp;b.json\"";
+    let case = "<testcase classname=\"a&amp;b.json\" name=\"&lt;\u{fffd}&quot;&#10;\u{fffd}&gt;\" time=";
     assert!(out.contains(case), "{out}");
 }
 
@@ -244,6 +283,25 @@ fn the_hash_of_a_transcript_is_that_of_its_lines() {
     assert_eq!(kept.hash, hex::encode(Sha256::digest(&kept.lines)));
     let hashed = record(false);
     assert_eq!((hashed.hash, hashed.lines), (kept.hash, Vec::new()));
+}
+
+#[test]
+fn kept_lines_name_the_file_and_the_hash_does_not_cover_it() {
+    let record = |file: Option<&str>| {
+        let transcript = Transcript::new("n", true);
+        let mut transcript = match file {
+            Some(file) => transcript.of_file(file.as_ref()),
+            None => transcript,
+        };
+        transcript.record(0, None, &Event::Sent { by: "a", bytes: 3 });
+        transcript.finish().unwrap()
+    };
+    let (with, without) = (record(Some("s/\"n\".json")), record(None));
+    assert_eq!(
+        String::from_utf8(with.lines).unwrap(),
+        "{\"file\":\"s/\\\"n\\\".json\",\"scenario\":\"n\",\"t\":0,\"event\":\"sent\",\"by\":\"a\",\"bytes\":3}\n"
+    );
+    assert_eq!(with.hash, without.hash);
 }
 
 #[test]

@@ -45,15 +45,19 @@ fn with_step(step: &str) -> String {
     GOOD.replace(r#"["m1"] } }"#, &format!("[\"m1\"] }} }},\n    {step}"))
 }
 
+/// Asserts that `check` reports a problem at this line, with this path of the field.
 #[track_caller]
 fn assert_told(text: &str, line: u32, field: &str, problem: &str) {
-    let told = told(text.as_bytes());
-    let found = told.lines().any(|told| {
-        let place = told.strip_prefix(&format!("bad.json:{line}:"));
-        let field = if field.is_empty() { String::new() } else { format!(" {field}:") };
-        place.is_some_and(|rest| rest.contains(&field) && rest.contains(problem))
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("bad.json"), text).unwrap();
+    let output = regrow(&["check", "--json", "bad.json"], folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = checked["problems"].as_array().unwrap().iter().any(|told| {
+        let is_field = field.is_empty() || told["field"] == field;
+        is_field && told["line"] == line && told["problem"].as_str().unwrap().contains(problem)
     });
-    assert!(found, "expected line {line}, field {field:?}, {problem:?}; told:\n{told}");
+    assert!(found, "expected line {line}, field {field:?}, {problem:?}; told:\n{checked}");
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn problems_of_steps_and_fields_are_reported() {
         (r#"{"sned": {}}"#, "steps[4].sned", "unknown step `sned`; did you mean `send`?"),
         (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, churn, commit"),
         (r#"{"network": {"loss": 1}}"#, "steps[4].network", "`network` is not supported by this version of regrow"),
-        (r#"{"service": "restart"}"#, "steps[4].service", "`service` is not supported"),
+        (r#"{"service": "restart"}"#, "steps[4].service", "expected an object"),
         (r#"{}"#, "steps[4]", "found an empty one"),
         (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
         (r#""update""#, "steps[4]", "expected an object, found a text"),

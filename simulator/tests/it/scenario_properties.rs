@@ -4,8 +4,9 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{
-    Action, CompromiseId, CrashPoint, Delivery, Expect, FileProblem, MAX_PROBLEMS, MemberName, MessageBody, MessageId,
-    Proposal, ReadingExpectation, Step, TheftScope, ThiefAction, read,
+    Action, ClockJump, CompromiseId, CrashPoint, Delivery, Evidence, EvidenceExpectation, Expect, FileProblem, Finders,
+    KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId, Proposal, ReadingExpectation, ServiceFault, Step,
+    TheftScope, ThiefAction, read,
 };
 use serde_json::{Value, json};
 
@@ -68,7 +69,24 @@ fn action() -> impl Strategy<Value = Action> {
         (name(), prop::sample::select(&CRASH_POINTS[..])).prop_map(|(who, at)| Action::Crash { who, at }),
         prop::sample::select(&[ThiefAction::Send, ThiefAction::Commit, ThiefAction::Rejoin][..])
             .prop_map(|act| Action::Impersonate { compromise: CompromiseId::new("stolen"), act, id: None }),
+        service_fault().prop_map(Action::Service),
+        prop::sample::subsequence(&MEMBERS[..], 2..=4)
+            .prop_map(|who| Action::Compare { who: who.into_iter().map(MemberName::new).collect() }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
+    ]
+}
+
+/// Faults that may come in any order.
+fn service_fault() -> impl Strategy<Value = ServiceFault> {
+    let points = [KillPoint::BeforeWrite, KillPoint::WithinTransaction, KillPoint::AfterWrite];
+    let seconds = || (1_u64..1_000_000).prop_map(Duration::from_secs);
+    prop_oneof![
+        Just(ServiceFault::Restart),
+        prop::sample::select(points.to_vec()).prop_map(ServiceFault::Kill),
+        names().prop_map(ServiceFault::LoseReply),
+        any::<bool>().prop_map(ServiceFault::DiskFull),
+        seconds().prop_map(ServiceFault::Retention),
+        (any::<bool>(), seconds()).prop_map(|(back, by)| ServiceFault::Clock(ClockJump { back, by })),
     ]
 }
 
@@ -80,26 +98,49 @@ fn body() -> impl Strategy<Value = MessageBody> {
 }
 
 fn expect() -> impl Strategy<Value = Expect> {
-    let read = (any::<bool>(), 0_u64..9, names(), any::<Option<bool>>(), any::<Option<bool>>());
-    let reading = read.prop_map(|(member, epochs, who, accepted, detected)| {
+    let asked = [any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<bool>>()];
+    let read = (any::<bool>(), 0_u64..9, names(), asked);
+    let reading = read.prop_map(|(member, epochs, who, [healed, accepted, detected])| {
         let (reads, cannot_read) = (vec![MessageId::new("m0")], Vec::new());
         if member {
             ReadingExpectation::Member { who, reads, cannot_read }
         } else {
             let compromise = CompromiseId::new("stolen");
             let (reads, cannot_read) = (cannot_read, reads);
-            ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within: Some(epochs), accepted, detected }
+            let heals_within = Some(epochs);
+            ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected }
         }
     });
-    (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading).prop_map(
-        |(epoch, members, converged, reading)| Expect {
+    (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading, evidence(), cut_off()).prop_map(
+        |(epoch, members, converged, reading, evidence, cut_off)| Expect {
             epoch,
             members,
             converged,
             reading: Some(reading),
+            exactly: None,
+            evidence,
+            cut_off,
             fails: None,
         },
     )
+}
+
+fn cut_off() -> impl Strategy<Value = Vec<MemberName>> {
+    prop::option::of(names()).prop_map(Option::unwrap_or_default)
+}
+
+/// Each kind of evidence at most once, in the order of a file.
+fn evidence() -> impl Strategy<Value = Vec<EvidenceExpectation>> {
+    let found = || prop::option::of((names(), prop::option::of(0_u64..9)));
+    prop::sample::subsequence(Evidence::ALL.to_vec(), 0..=3).prop_flat_map(move |kinds| {
+        let expected = kinds.into_iter().map(|what| {
+            found().prop_map(move |found| {
+                let found = found.map(|(by, within)| Finders { by, within });
+                EvidenceExpectation { what, found }
+            })
+        });
+        expected.collect::<Vec<_>>()
+    })
 }
 
 /// Steps in which every name and id exists.
@@ -155,10 +196,28 @@ fn written(action: &Action) -> Value {
             json!({ "compromise": compromise, "action": act, "id": id })
         }
         Action::Impersonate { compromise, act, id: None } => json!({ "compromise": compromise, "action": act }),
+        Action::Service(fault) => written_fault(fault),
+        Action::Compare { who } => json!({ "who": who }),
         Action::Wait(time) => json!(format!("{}s", time.as_secs())),
         Action::Expect(expect) => written_expect(expect),
     };
     json!({ action.name(): value })
+}
+
+fn written_fault(fault: &ServiceFault) -> Value {
+    let seconds = |time: &Duration| format!("{}s", time.as_secs());
+    let value = match fault {
+        ServiceFault::Restart => json!(true),
+        ServiceFault::Kill(at) => json!(at),
+        ServiceFault::LoseReply(who) => json!(who),
+        ServiceFault::DiskFull(full) => json!(full),
+        ServiceFault::Retention(time) => json!(seconds(time)),
+        ServiceFault::Clock(ClockJump { back, by }) => {
+            json!(format!("{}{}", if *back { '-' } else { '+' }, seconds(by)))
+        }
+        lie => panic!("{lie:?} is not drawn"),
+    };
+    json!({ fault.name(): value })
 }
 
 fn written_expect(expect: &Expect) -> Value {
@@ -167,14 +226,30 @@ fn written_expect(expect: &Expect) -> Value {
         Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
             json!({ "who": who, "reads": reads, "cannot_read": cannot_read })
         }
-        Some(ReadingExpectation::Thief { compromise, reads, cannot_read, heals_within, accepted, detected }) => json!({
-            "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "heals_within": heals_within,
-            "accepted": accepted, "detected": detected
+        Some(ReadingExpectation::Thief {
+            compromise,
+            reads,
+            cannot_read,
+            healed,
+            heals_within,
+            accepted,
+            detected,
+        }) => json!({
+            "compromise": compromise, "reads": reads, "cannot_read": cannot_read, "healed": healed,
+            "heals_within": heals_within, "accepted": accepted, "detected": detected
         }),
     };
     fields["epoch"] = json!(expect.epoch);
     fields["members"] = json!(expect.members);
     fields["converged"] = json!(expect.converged.then_some(true));
+    for EvidenceExpectation { what, found } in &expect.evidence {
+        fields[what.field()] = match found {
+            None => json!(false),
+            Some(Finders { by, within: Some(within) }) => json!({ "by": by, "within": within }),
+            Some(Finders { by, within: None }) => json!({ "by": by }),
+        };
+    }
+    fields["cut_off"] = json!(expect.cut_off);
     fields["fails"] = json!(expect.fails);
     // Values that are not set are left out.
     fields

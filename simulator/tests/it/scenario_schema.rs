@@ -4,11 +4,11 @@ use std::{fs, path::PathBuf};
 
 use jsonschema::Validator;
 use proptest::{prelude::*, sample::Index};
-use regrow_simulator::scenario::{load, read, schema::SCHEMA};
+use regrow_simulator::scenario::{load, read, schema};
 use serde_json::{Value, json};
 
 fn validator() -> Validator {
-    jsonschema::draft202012::new(&serde_json::from_str(SCHEMA).unwrap()).unwrap()
+    jsonschema::draft202012::new(&serde_json::from_str(&schema()).unwrap()).unwrap()
 }
 
 /// Every scenario file of the repository, with its text.
@@ -68,11 +68,13 @@ fn reference_has_a_usable_example_and_all_names() {
     let reference = include_str!("../../../docs/scenario-format.md");
     let example = reference.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     assert!(read(example).is_ok());
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
     let mut names: Vec<String> = Vec::new();
     for objects in [
         "",
         "/properties/group",
+        "/properties/service",
+        "/$defs/service",
         "/$defs/step",
         "/$defs/send",
         "/$defs/propose",
@@ -84,7 +86,8 @@ fn reference_has_a_usable_example_and_all_names() {
         let fields = schema.pointer(&format!("{objects}/properties")).unwrap().as_object().unwrap();
         names.extend(fields.keys().cloned());
     }
-    let words = ["expect/properties/fails", "crash/properties/at", "impersonate/properties/action"];
+    let words =
+        ["expect/properties/fails", "service/properties/kill", "crash/properties/at", "impersonate/properties/action"];
     for words in words.map(|words| format!("/$defs/{words}/enum")) {
         let words = schema.pointer(&words).unwrap().as_array().unwrap();
         names.extend(words.iter().map(|word| word.as_str().unwrap().to_owned()));
@@ -145,14 +148,41 @@ fn schema_and_parser_accept_the_same_steps() {
         json!({ "churn": { "for": "1d", "committer": "random", "commits": { "window": "1m" } } }),
         json!({ "churn": { "for": "1d", "committer": { "fixed": "bob" }, "commits": { "batch": 1000 } } }),
         json!({ "churn": { "for": "1d", "presence": { "online": "1h", "offline": "2h" } } }),
+        json!({ "service": { "restart": true } }),
+        json!({ "service": { "kill": "before_write" } }),
+        json!({ "service": { "kill": "within_transaction" } }),
+        json!({ "service": { "kill": "after_write" } }),
+        json!({ "service": { "lose_reply": ["alice", "bob"] } }),
+        json!({ "service": { "disk_full": false } }),
+        json!({ "service": { "retention": "1s" } }),
+        json!({ "service": { "clock": "+30d" } }),
+        json!({ "service": { "clock": "-007m" } }),
+        json!({ "service": { "withhold": { "from": "bob" } } }),
+        json!({ "service": { "withhold": { "from": "bob", "entries": 1000 } } }),
+        json!({ "service": { "reorder": { "to": "bob", "entries": 2 } } }),
+        json!({ "service": { "false_roster": { "to": ["alice", "bob"], "add": "carol", "hide": "bob" } } }),
+        json!({ "compare": { "who": ["alice", "bob"] } }),
         json!({ "wait": "90s" }),
         json!({ "wait": "007d" }),
         json!({ "repeat": { "times": 3, "steps": [{ "send": { "by": "bob", "id": "n{i}", "text": "{i}" } }] } }),
         json!({ "expect": { "epoch": 1, "members": ["alice", "bob"], "converged": true } }),
         json!({ "expect": { "who": "bob", "reads": "m1" } }),
+        json!({ "expect": { "who": "bob", "reads": [] } }),
+        json!({ "expect": { "who": [], "cannot_read": "m1" } }),
+        json!({ "expect": { "who": "everybody", "exactly": ["m1"] } }),
+        json!({ "expect": { "compromise": "stolen", "exactly": [] } }),
+        json!({ "offline": { "who": "everybody" } }),
+        json!({ "offline": { "who": [] } }),
+        json!({ "online": { "who": [] } }),
+        json!({ "leave": { "who": [] } }),
+        json!({ "hold": { "id": "m1", "for": [] } }),
+        json!({ "add": { "by": "bob", "who": "others" } }),
+        json!({ "repeat": { "times": 2, "steps": [{ "send": { "by": "bob", "id": "n{i*2+1}", "text": "{i-1}" } }] } }),
         json!({ "expect": { "who": ["alice", "bob"], "cannot_read": ["m1"], "epoch": 1 } }),
         json!({ "expect": { "compromise": "stolen", "heals_within": 0 } }),
         json!({ "expect": { "fails": "nothing_to_commit" } }),
+        json!({ "expect": { "equivocation_detected": false, "gap_reported": { "by": "bob" } } }),
+        json!({ "expect": { "roster_lie_detected": { "by": ["alice", "bob"], "within": 2 }, "cut_off": "bob" } }),
         json!({ "expect": { "compromise": "stolen", "accepted": false } }),
         json!({ "expect": { "compromise": "stolen", "detected": true, "reads": "m1", "heals_within": 1 } }),
     ] {
@@ -180,6 +210,25 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "sned": { "by": "alice", "id": "m2" } }),
         json!({ "network": { "loss": 0.1 } }),
         json!({ "service": "restart" }),
+        json!({ "service": {} }),
+        json!({ "service": { "restart": false } }),
+        json!({ "service": { "restart": true, "disk_full": true } }),
+        json!({ "service": { "kill": "lunch" } }),
+        json!({ "service": { "lose_reply": [] } }),
+        json!({ "service": { "retention": "0s" } }),
+        json!({ "service": { "withhold": {} } }),
+        json!({ "service": { "withhold": { "from": "bob", "entries": 0 } } }),
+        json!({ "service": { "withhold": { "from": "bob", "entries": 1001 } } }),
+        json!({ "service": { "reorder": { "to": "bob" } } }),
+        json!({ "service": { "reorder": { "to": "bob", "entries": 1 } } }),
+        json!({ "service": { "equivocate": {} } }),
+        json!({ "service": { "false_roster": { "to": "bob" } } }),
+        json!({ "service": { "release": {} } }),
+        json!({ "compare": { "who": "alice" } }),
+        json!({ "race": [{ "update": { "by": "alice" } }, { "service": { "restart": true } }] }),
+        json!({ "expect": { "gap_reported": {} } }),
+        json!({ "expect": { "gap_reported": { "by": "bob", "within": -1 } } }),
+        json!({ "expect": { "cut_off": [] } }),
         json!({ "impersonate": { "compromise": "stolen" } }),
         json!({ "impersonate": { "action": "send" } }),
         json!({ "impersonate": { "compromise": "stolen", "action": "leave" } }),
@@ -247,8 +296,11 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "expect": { "who": "bob", "detected": true } }),
         json!({ "expect": { "accepted": true } }),
         json!({ "expect": { "compromise": "stolen", "accepted": "yes" } }),
-        json!({ "expect": { "who": "bob", "reads": [] } }),
         json!({ "expect": { "fails": "somehow" } }),
+        json!({ "expect": { "exactly": [] } }),
+        json!({ "expect": { "who": "bob", "exactly": "m1", "reads": "m1" } }),
+        json!({ "expect": { "who": "bob", "exactly": "m1", "cannot_read": [] } }),
+        json!({ "propose": { "by": "alice", "add": [] } }),
     ] {
         assert_agree(&ending_with(&step), false);
     }
@@ -296,6 +348,18 @@ fn schema_and_parser_agree_on_the_top_level() {
         (scenario(json!({ "prefix": "m", "count": 100_000 }), steps.clone()), true),
         (with("seed", json!(u64::MAX)), true),
         (with("about", json!("Because.")), true),
+        (with("$schema", json!("https://example.org/regrow.schema.json")), true),
+        (with("$schema", json!(1)), false),
+        (with("tags", json!(["smoke", "nightly"])), true),
+        (with("tags", json!([])), true),
+        (with("tags", json!("smoke")), false),
+        (with("tags", json!(["smoke", "smoke"])), false),
+        (with("timeout", json!({ "real": "90s", "virtual": "7d" })), true),
+        (with("timeout", json!({ "virtual": "7d" })), true),
+        (with("timeout", json!({})), false),
+        (with("timeout", json!({ "wall": "7d" })), false),
+        (with("strict", json!(true)), true),
+        (with("strict", json!("yes")), false),
         (with("group", json!({})), true),
         (with("group", json!({ "handshake": "opaque", "past_epochs": 1, "out_of_order": 0, "padding": 64 })), true),
         (with("group", json!({ "publish_group_info": true })), true),

@@ -65,6 +65,19 @@ fn failing_scenarios_fail_for_their_reason() {
             ],
         ),
         ("newcomer_reads_history", vec![("step 5 (line 11)", "carol has read m1", "carol has not")]),
+        (
+            "offline_beyond_retention",
+            vec![
+                (
+                    "step 6 (line 13)",
+                    "bob is in epoch 2, like the service",
+                    "bob is in epoch 1: the delivery service has deleted entries that bob had not read. Its retention \
+                     time is 30d, and bob was offline for 40d; let bob `rejoin`, or set the `retention` of the \
+                     scenario's `service` to more than 40d",
+                ),
+                ("step 6 (line 13)", "all online members hold the same epoch authenticator", "there are 2 states: "),
+            ],
+        ),
     ];
     let files = published("failing");
     assert_eq!(

@@ -8,7 +8,7 @@ mod smaller;
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{GroupSettings, Placed, Scenario, WrittenStep, read_with, write};
+use crate::scenario::{GroupSettings, Placed, RunSettings, Scenario, WrittenStep, read_with, write};
 
 /// A shrunk scenario, and the number of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +140,7 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         self.take_settings(|group| group.out_of_order = None);
         self.take_settings(|group| group.padding = None);
         self.take_settings(|group| group.publish_group_info = None);
+        self.take(&Scenario { run: RunSettings::default(), ..self.smallest.clone() });
         self.take(&Scenario { seed: 0, ..self.smallest.clone() });
     }
 }

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::{
     churn::{Churn, Commits, CommitterPolicy, StayLength, Updates},
     scenario::{
-        Action, DEFAULT_MESSAGE_SIZE, Delivery, MemberName, MessageBody, MessageId, Placed, Proposal, WrittenStep,
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, MemberName, MessageBody, MessageId, Placed, Proposal,
+        WrittenStep,
     },
 };
 
@@ -107,6 +108,11 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Offline { who } => Action::Offline { who: without(who)? },
         Action::Online { who } => Action::Online { who: without(who)? },
         Action::RenewKeyPackages { who } => Action::RenewKeyPackages { who: without(who)? },
+        Action::Service(fault) => {
+            Action::Service(fault.with_names(|names| names.iter().filter(|other| *other != name).cloned().collect())?)
+        }
+        Action::Expect(expect) => Action::Expect(expectation_without(expect, name)?),
+        Action::Compare { who } => Action::Compare { who: without(who).filter(|who| who.len() > 1)? },
         Action::Propose { by, what } => Action::Propose {
             by: of_others(by)?,
             what: match what {
@@ -123,6 +129,16 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Crash { who, .. } | Action::Compromise { who, .. } if who == name => return None,
         other => other.clone(),
     })
+}
+
+/// Returns the expectation without a member that found evidence, or that is cut off.
+fn expectation_without(expect: &Expect, name: &MemberName) -> Option<Expect> {
+    let others = |names: &[MemberName]| names.iter().filter(|other| *other != name).cloned().collect::<Vec<_>>();
+    let about_service = !expect.evidence.is_empty() || !expect.cut_off.is_empty();
+    let evidence: Vec<_> = expect.evidence.iter().filter_map(|evidence| evidence.with_names(others)).collect();
+    let cut_off = others(&expect.cut_off);
+    let is_left = !evidence.is_empty() || !cut_off.is_empty();
+    (is_left || !about_service).then(|| Expect { evidence, cut_off, ..expect.clone() })
 }
 
 /// Returns simpler replacements for a step, the simplest first.

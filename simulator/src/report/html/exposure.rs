@@ -8,9 +8,8 @@ use super::{
     text::{count, left_out, outside, shortened},
 };
 use crate::{
-    oracle::Obstacle,
     report::{
-        AuthenticationFigures, CompromiseFigures, Figures, RunRecord,
+        AuthenticationFigures, CompromiseFigures, Figures, RunRecord, reason,
         record::{MessageRecord, Reading, ThiefRecord},
     },
     scenario::TheftScope,
@@ -134,37 +133,8 @@ fn reading(thief: &ThiefRecord, number: usize, message: &MessageRecord) -> Marku
         }
         Some(Reading::Hidden { obstacle }) => html! { details.reading {
             summary { span.swatch.hidden {} "not read" }
-            p { (reason(thief, message, *obstacle)) }
+            p { (reason::hidden(thief, message, *obstacle)) }
         } },
         None => html! {},
-    }
-}
-
-/// The reason why a thief cannot read a message.
-fn reason(thief: &ThiefRecord, message: &MessageRecord, obstacle: Option<Obstacle>) -> String {
-    let epoch = message.epoch;
-    if thief.scope == TheftScope::Disk {
-        return "The thief has the files, but not the key that opens them.".to_owned();
-    }
-    match obstacle {
-        Some(Obstacle::ErasedKey) => {
-            "The device had used the key of the message, and had erased it before the theft.".to_owned()
-        }
-        Some(Obstacle::NoEpoch { .. } | Obstacle::FirstEpoch) if thief.device_epoch.is_some_and(|at| epoch <= at) => {
-            format!("The device had no secrets of epoch {epoch} when it was stolen.")
-        }
-        Some(Obstacle::NoEpoch { init_secret, commit_secret, commit }) => {
-            let mut missing = Vec::new();
-            if !init_secret {
-                missing.push(format!("the init secret for epoch {epoch}"));
-            }
-            if !commit_secret {
-                missing.push(format!("the commit secret of epoch {epoch}"));
-            }
-            let also = if commit { "" } else { " The thief cannot decrypt the commit." };
-            format!("The thief does not know {}.{also}", missing.join(" and "))
-        }
-        Some(Obstacle::FirstEpoch) => "The thief has no secrets of epoch 0.".to_owned(),
-        Some(Obstacle::Unknown) | None => "The oracle has no reason.".to_owned(),
     }
 }

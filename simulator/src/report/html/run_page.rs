@@ -14,6 +14,7 @@ use crate::{
     report::{
         CompromiseFigures, FileOutcome, RunResult,
         result::{Figures, Status},
+        titles::Titles,
     },
     scenario::FileProblem,
 };
@@ -30,6 +31,7 @@ const LINKED_PROBLEMS: usize = 20;
 
 /// The page of several runs. It takes the results one after the other, because a record is large.
 pub struct RunPage {
+    titles: Titles,
     overview: SortableTable,
     sections: Vec<Section>,
     details: usize,
@@ -41,15 +43,15 @@ pub struct RunPage {
 }
 
 impl RunPage {
-    /// A page without results.
+    /// A page without results. The titles are those of all scenarios that it will have.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "a page without results is no default")]
-    pub fn new() -> Self {
+    pub fn new(titles: Titles) -> Self {
         let mut overview = SortableTable::new("All scenarios");
         overview.text_column("result").text_column("scenario, file").number_column("members");
         overview.number_column("epochs").number_column("messages").number_column("exposed messages");
         overview.text_column("healed after (epochs)");
-        Self { overview, sections: Vec::new(), details: 0, without_details: 0, counts: [0; 3], problems: Vec::new() }
+        let (sections, problems) = (Vec::new(), Vec::new());
+        Self { titles, overview, sections, details: 0, without_details: 0, counts: [0; 3], problems }
     }
 
     /// Adds the result of a file.
@@ -75,10 +77,11 @@ impl RunPage {
                 self.without_details += usize::from(!has_room);
                 let run = scenario::ShownRun { id: &id, file: &file, seed: *seed, outcome, transcript };
                 let content = if has_room { run.details() } else { run.head() };
+                let title = self.titles.title(name, &result.file);
                 if status == Status::Failed {
-                    Section::open(&id, name, content)
+                    Section::open(&id, title, content)
                 } else {
-                    Section::closed(&id, name, content)
+                    Section::closed(&id, title, content)
                 }
             }
         };

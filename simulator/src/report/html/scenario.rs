@@ -29,6 +29,7 @@ impl ShownRun<'_> {
         html! {
             @if let Some(about) = about { p.about { (outside(about)) } }
             (failures::list(self.id, &self.outcome.failures, self.outcome.record.as_deref()))
+            (failures::warnings(self.id, &self.outcome.warnings, self.outcome.record.as_deref()))
             dl.facts {
                 div { dt { "File" } dd { (outside(self.file)) } }
                 div { dt { "Seed" } dd { (self.seed) } }

@@ -14,7 +14,7 @@ use crate::{
 #[track_caller]
 fn play(scenario: &Scenario, loaded_groups: LoadedGroups, look: impl FnOnce(&World<'_>)) -> String {
     let mut transcript = Transcript::new("n", false);
-    let endpoint = Endpoint::local(&NoFaults).unwrap();
+    let endpoint = Endpoint::local(&NoFaults, None).unwrap();
     let mut world = World::new(
         scenario,
         &RunOptions { seed: Some(1), ..RunOptions::default() },

@@ -3,38 +3,60 @@
 //! Both give the same outcomes. Fault injection and reproducible transcripts need the service in
 //! this process.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use regrow_delivery_service::{
-    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeliveryService, DeviceId, DeviceKey, Expired, GroupId,
-    HandshakeMode, KeyPackageCount, Limits, Outcome, Roster, ServiceKey, SqliteStore, StoreError, Timestamp,
-    UploadOutcome,
+    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeviceId, DeviceKey, Expired, GroupId, HandshakeMode,
+    KeyPackageCount, Limits, Outcome, Roster, ServicePublicKey, StoreError, Timestamp, UploadOutcome,
 };
 
 #[cfg(feature = "remote")]
 use super::remote::Remote;
-use super::{WriteCounter, WrittenBytes};
-use crate::world::fault_injection::{FaultInjection, InjectedStore};
+use super::{LocalService, WrittenBytes};
+use crate::{scenario::ClockJump, world::fault_injection::FaultInjection};
 
 /// A delivery service that the world can call.
 pub(in crate::world) enum Endpoint<'s> {
-    /// The ordering code in this process, and the counter of its store.
-    Local(DeliveryService<InjectedStore<'s>>, Arc<WriteCounter>),
+    /// The ordering code in this process.
+    Local(LocalService<'s>),
     /// A server over the network.
     #[cfg(feature = "remote")]
     Remote(Remote),
 }
 
-/// Defines methods that call the method of the same name at either place.
+/// A service that no scenario can use.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot use the delivery service at `{address}`: {error}; give the address of a running server, such as \
+         http://127.0.0.1:8765, or leave --service out"
+)]
+pub struct UnusableService {
+    address: String,
+    error: StoreError,
+}
+
+/// Checks that a delivery service answers at this address.
+///
+/// # Errors
+///
+/// [`UnusableService`] if the address is wrong, if nobody answers, or if this build has no network.
+pub fn check_service(address: &str) -> Result<(), UnusableService> {
+    let unusable = |error| UnusableService { address: address.to_owned(), error };
+    Endpoint::remote(address).map(drop).map_err(unusable)
+}
+
+/// Defines methods that call the method of the same name at either place. The time after the
+/// semicolon is the devices' time; the service has a clock of its own.
 macro_rules! calls {
-    ($($(#[$doc:meta])* fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> Result<$answer:ty, $error:ty>;)*) => {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)* $(; $now:ident)?) -> Result<$answer:ty, $error:ty>;)*) => {
         impl Endpoint<'_> {
-            $($(#[$doc])*
-            pub(in crate::world) fn $name(&self $(, $argument: $type)*) -> Result<$answer, $error> {
+            $(pub(in crate::world) fn $name(
+                &self $(, $argument: $type)* $(, $now: Timestamp)?
+            ) -> Result<$answer, $error> {
                 match self {
-                    Self::Local(service, _) => service.$name($($argument),*),
+                    Self::Local(local) => local.service.$name($($argument,)* $(local.time($now))?),
                     #[cfg(feature = "remote")]
-                    Self::Remote(service) => service.$name($($argument),*),
+                    Self::Remote(service) => service.$name($($argument,)* $($now)?),
                 }
             })*
         }
@@ -43,40 +65,39 @@ macro_rules! calls {
 
 calls! {
     fn create_group(
-        &self, group: &GroupId, creator: &DeviceId, mode: HandshakeMode, group_info: &[u8], now: Timestamp
+        &self, group: &GroupId, creator: &DeviceId, mode: HandshakeMode, group_info: &[u8]; now
     ) -> Result<Outcome, StoreError>;
-    fn submit_commit(&self, submission: &CommitSubmission, now: Timestamp) -> Result<Outcome, StoreError>;
+    fn submit_commit(&self, submission: &CommitSubmission; now) -> Result<Outcome, StoreError>;
     fn submit_proposal(
-        &self, group: &GroupId, sender: &DeviceId, proposal: &[u8], now: Timestamp
+        &self, group: &GroupId, sender: &DeviceId, proposal: &[u8]; now
     ) -> Result<Outcome, StoreError>;
     fn submit_message(
-        &self, group: &GroupId, sender: &DeviceId, message: &[u8], now: Timestamp
+        &self, group: &GroupId, sender: &DeviceId, message: &[u8]; now
     ) -> Result<Outcome, StoreError>;
     fn group_info(&self, group: &GroupId) -> Result<Option<Vec<u8>>, StoreError>;
     fn roster(&self, group: &GroupId) -> Result<Option<Roster>, StoreError>;
     fn read(&self, device: &DeviceId, after: Cursor, limit: usize) -> Result<Vec<Delivery>, StoreError>;
     fn acknowledge(&self, device: &DeviceId, up_to: Cursor) -> Result<u64, StoreError>;
-    fn key_packages_left(&self, device: &DeviceId, now: Timestamp) -> Result<KeyPackageCount, StoreError>;
+    fn key_packages_left(&self, device: &DeviceId; now) -> Result<KeyPackageCount, StoreError>;
     fn upload_key_packages(
-        &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
+        &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>; now
     ) -> Result<UploadOutcome, StoreError>;
     fn replace_key_packages(
-        &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>, now: Timestamp
+        &self, device: &DeviceId, key_packages: &[Vec<u8>], last_resort: Option<&[u8]>; now
     ) -> Result<UploadOutcome, StoreError>;
     fn claim_key_package(
-        &self, device: &DeviceId, claimer: &DeviceId, now: Timestamp
+        &self, device: &DeviceId, claimer: &DeviceId; now
     ) -> Result<ClaimOutcome, StoreError>;
-    fn expire(&self, now: Timestamp) -> Result<Expired, StoreError>;
+    fn expire(&self; now) -> Result<Expired, StoreError>;
 }
 
 impl<'s> Endpoint<'s> {
     /// A service in this process, over a new store with these faults.
-    pub(in crate::world) fn local(faults: &'s dyn FaultInjection) -> Result<Self, StoreError> {
-        let counter = Arc::default();
-        let store = InjectedStore::new(SqliteStore::in_memory()?, faults, Arc::clone(&counter));
-        // Receipts do not matter to a scenario, so the service has the same key in each run.
-        let key = ServiceKey::from_seed(&[0; 32]);
-        DeliveryService::open(store, Limits::default(), key).map(|service| Self::Local(service, counter))
+    pub(in crate::world) fn local(
+        faults: &'s dyn FaultInjection,
+        retention: Option<Duration>,
+    ) -> Result<Self, StoreError> {
+        LocalService::new(faults, retention).map(Self::Local)
     }
 
     /// The server at that address.
@@ -96,7 +117,9 @@ impl<'s> Endpoint<'s> {
     pub(in crate::world) fn register(&self, device: &DeviceId, now: Timestamp) -> Result<(), StoreError> {
         match self {
             // No device opens a session in this process, so the key does not matter.
-            Self::Local(service, _) => service.register_device(device, DeviceKey([0; 32]), None, now).map(drop),
+            Self::Local(local) => {
+                local.service.register_device(device, DeviceKey([0; 32]), None, local.time(now)).map(drop)
+            }
             #[cfg(feature = "remote")]
             Self::Remote(_) => Ok(()),
         }
@@ -111,7 +134,7 @@ impl<'s> Endpoint<'s> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Local(service, _) => service.accept_invitation(group, device, now).map(drop),
+            Self::Local(local) => local.service.accept_invitation(group, device, local.time(now)).map(drop),
             #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.accept(group, device),
         }
@@ -120,7 +143,7 @@ impl<'s> Endpoint<'s> {
     /// Starts to count the bytes that the service writes for a submission.
     pub(super) fn count_writes(&self) {
         match self {
-            Self::Local(_, counter) => counter.restart(),
+            Self::Local(local) => local.counter().restart(),
             #[cfg(feature = "remote")]
             Self::Remote(_) => {}
         }
@@ -129,7 +152,7 @@ impl<'s> Endpoint<'s> {
     /// The bytes that the service has written since then. [`None`] for a service over the network.
     pub(super) fn written(&self) -> Option<WrittenBytes> {
         match self {
-            Self::Local(_, counter) => Some(counter.written()),
+            Self::Local(local) => Some(local.written()),
             #[cfg(feature = "remote")]
             Self::Remote(_) => None,
         }
@@ -139,9 +162,90 @@ impl<'s> Endpoint<'s> {
     /// this process.
     pub(in crate::world) fn suffix(&self) -> &str {
         match self {
-            Self::Local(..) => "",
+            Self::Local(_) => "",
             #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.suffix(),
         }
     }
+
+    /// The key that verifies the receipts. [`None`] for a server, whose receipts the world does not
+    /// audit.
+    pub(in crate::world) fn public_key(&self) -> Option<ServicePublicKey> {
+        self.in_this_process().map(|local| local.service.public_key())
+    }
+
+    /// The service's time at this time of the devices. A server keeps its own time, which nobody
+    /// here knows.
+    pub(in crate::world) fn time(&self, now: Timestamp) -> Timestamp {
+        self.in_this_process().map_or(now, |local| local.time(now))
+    }
+
+    /// The time for which the service keeps an entry that a device has not read.
+    pub(in crate::world) fn retention(&self) -> Duration {
+        let default = || Duration::from_secs(Limits::default().retention_seconds);
+        self.in_this_process().map_or_else(default, LocalService::retention)
+    }
+
+    /// True if the store refuses every write.
+    pub(in crate::world) fn is_disk_full(&self) -> bool {
+        self.in_this_process().is_some_and(LocalService::is_disk_full)
+    }
+
+    pub(in crate::world) fn set_disk_full(&mut self, full: bool) -> Result<(), StoreError> {
+        self.of_this_process()?.set_disk_full(full);
+        Ok(())
+    }
+
+    pub(in crate::world) fn set_retention(&mut self, time: Duration) -> Result<(), StoreError> {
+        self.of_this_process()?.set_retention(time)
+    }
+
+    pub(in crate::world) fn jump(&mut self, jump: ClockJump) -> Result<(), StoreError> {
+        self.of_this_process()?.jump(jump);
+        Ok(())
+    }
+
+    /// Ends the process, and opens the store with a new one.
+    pub(in crate::world) fn restart(&mut self) -> Result<(), StoreError> {
+        self.of_this_process()?.restart()
+    }
+
+    /// Makes a call whose process dies within its transaction. [`None`] if it has died.
+    pub(super) fn die_within_transaction(
+        &self,
+        call: impl FnOnce(&Self) -> Result<Outcome, StoreError>,
+    ) -> Result<Option<Outcome>, StoreError> {
+        match self.in_this_process() {
+            Some(local) => local.die_within_transaction(|| call(self)),
+            None => call(self).map(Some),
+        }
+    }
+
+    /// A second service with the same key, over a copy of the store.
+    pub(super) fn copy(&self) -> Result<Self, StoreError> {
+        self.in_this_process().ok_or_else(no_cooperation)?.copy().map(Self::Local)
+    }
+
+    #[cfg_attr(not(feature = "remote"), expect(clippy::unnecessary_wraps, reason = "a server is not in this process"))]
+    fn in_this_process(&self) -> Option<&LocalService<'s>> {
+        match self {
+            Self::Local(local) => Some(local),
+            #[cfg(feature = "remote")]
+            Self::Remote(_) => None,
+        }
+    }
+
+    #[cfg_attr(not(feature = "remote"), expect(clippy::unnecessary_wraps, reason = "a server does not cooperate"))]
+    fn of_this_process(&mut self) -> Result<&mut LocalService<'s>, StoreError> {
+        match self {
+            Self::Local(local) => Ok(local),
+            #[cfg(feature = "remote")]
+            Self::Remote(_) => Err(no_cooperation()),
+        }
+    }
+}
+
+/// The failure of a fault that only a service in this process can have.
+fn no_cooperation() -> StoreError {
+    StoreError::Backend("a server over the network cannot be told to fail; leave out --service".into())
 }

@@ -6,15 +6,24 @@
 
 mod endpoint;
 mod group_record;
+mod interruptions;
+mod lies;
+mod local;
 #[cfg(feature = "remote")]
 mod remote;
+mod second_history;
 mod sent_messages;
+mod shared_disk;
 mod write_counter;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use regrow_delivery_service::{
-    CommitSubmission, DeviceId, HandshakeMode, Outcome, RejectReason, RosterChange, Sequence, StoreError, Timestamp,
+    CommitSubmission, Delivery, DeviceId, HandshakeMode, Outcome, Receipt, RejectReason, Roster, RosterChange,
+    Sequence, StoreError, Timestamp,
 };
 use regrow_engine::{GroupId, PendingCommit, ProposalMessage};
 
@@ -33,9 +42,17 @@ use crate::{
 };
 
 pub(super) use endpoint::Endpoint;
+pub use endpoint::{UnusableService, check_service};
 pub(super) use group_record::GroupRecord;
+pub(super) use lies::{FalseRoster, Positions, StreamLie, Treatment};
 pub(super) use sent_messages::{OrderedMessage, SentMessages};
+pub(super) use shared_disk::SharedDisk;
 pub(super) use write_counter::{WriteCounter, WrittenBytes};
+
+use interruptions::Interruptions;
+use lies::ServiceLies;
+use local::LocalService;
+use second_history::{SecondHistory, WaitingMessage};
 
 /// The service, and the record of all that it has ordered.
 pub(super) struct ServiceUnderTest<'s> {
@@ -45,11 +62,32 @@ pub(super) struct ServiceUnderTest<'s> {
     /// All ordered entries of all groups, as an adversary sees them.
     traffic: Vec<Traffic>,
     pub(super) sent: SentMessages,
+    pub(super) interruptions: Interruptions,
+    pub(super) lies: ServiceLies,
+    second: Option<SecondHistory<'s>>,
+    /// The receipt of the last accepted submission, until its device takes it.
+    receipt: Option<Receipt>,
+    /// The shortest retention time that the service has had, in seconds.
+    least_retention: u64,
+    /// The latest time up to which the service has deleted expired records.
+    pub(super) expired_until: Timestamp,
 }
 
 impl<'s> ServiceUnderTest<'s> {
     pub(super) fn new(endpoint: Endpoint<'s>) -> Self {
-        Self { endpoint, groups: BTreeMap::new(), traffic: Vec::new(), sent: SentMessages::default() }
+        let least_retention = endpoint.retention().as_secs();
+        Self {
+            endpoint,
+            groups: BTreeMap::new(),
+            traffic: Vec::new(),
+            sent: SentMessages::default(),
+            interruptions: Interruptions::default(),
+            lies: ServiceLies::default(),
+            second: None,
+            receipt: None,
+            least_retention,
+            expired_until: Timestamp(0),
+        }
     }
 
     /// The identifier of the group with this name.
@@ -87,15 +125,61 @@ impl<'s> ServiceUnderTest<'s> {
         &self.traffic
     }
 
-    #[cfg(test)]
+    /// The sequence of the latest log entry of a group.
     pub(super) fn last_sequence(&self, group: &GroupId) -> Sequence {
         self.groups.get(group).map_or(Sequence(0), |group| group.last_sequence)
     }
 
-    /// The message of a log entry, with its index.
-    pub(super) fn message_at(&self, group: &GroupId, sequence: Sequence) -> Option<(usize, &OrderedMessage)> {
-        let number = *self.groups.get(group)?.messages.get(&sequence)?;
+    /// The latest log entry of each group.
+    pub(super) fn positions(&self) -> Positions {
+        self.groups.iter().map(|(id, group)| (id.clone(), group.last_sequence)).collect()
+    }
+
+    /// The present epoch of each group.
+    pub(super) fn epochs(&self) -> BTreeMap<GroupId, u64> {
+        self.groups.iter().map(|(id, group)| (id.clone(), group.epoch())).collect()
+    }
+
+    /// The roster of a group that the service tells this device.
+    pub(super) fn told_roster(&self, device: usize, group: &GroupId) -> Result<Option<Roster>, StoreError> {
+        let roster = self.endpoint_of(device).roster(group)?;
+        Ok(roster.map(|roster| self.lies.told_roster(device, roster)))
+    }
+
+    /// The treatment of an entry on its way to a device.
+    pub(super) fn treatment(&self, device: usize, delivery: &Delivery) -> Treatment {
+        self.lies.treatment(device, &delivery.group, delivery.receipt.sequence)
+    }
+
+    /// True if the service still lies about the entries of a group to a device.
+    pub(super) fn is_stream_false(&self, device: usize, group: &GroupId) -> bool {
+        self.lies.is_stream_false(device, group, self.last_sequence(group))
+    }
+
+    /// The application message in an entry that the device sees, with its index.
+    pub(super) fn message_at(
+        &self,
+        device: usize,
+        group: &GroupId,
+        sequence: Sequence,
+    ) -> Option<(usize, &OrderedMessage)> {
+        let number = self.message_number(device, group, sequence)?;
         Some((number, self.sent.list.get(number)?))
+    }
+
+    /// Takes the receipt of the submission that the service has just accepted.
+    pub(super) fn take_receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
+    }
+
+    /// The shortest retention time that the service has had, in seconds.
+    pub(super) fn least_retention(&self) -> u64 {
+        self.least_retention
+    }
+
+    pub(super) fn set_retention(&mut self, time: Duration) -> Result<(), StoreError> {
+        self.least_retention = self.least_retention.min(time.as_secs());
+        self.endpoint.set_retention(time)
     }
 
     /// Creates a group.
@@ -110,8 +194,9 @@ impl<'s> ServiceUnderTest<'s> {
     ) -> Result<(), StepFailure> {
         let (id, creator) = (self.id_of(name)?, &devices[by]);
         let mode: HandshakeMode = creator.handshake_mode();
-        self.endpoint.count_writes();
-        let outcome = self.endpoint.create_group(&id, &creator.address, mode, group_info, now)?;
+        let outcome = self.submit(creator, recorder, |endpoint| {
+            endpoint.create_group(&id, &creator.address, mode, group_info, now)
+        })?;
         accepted_or_stale(outcome)?;
         if !self.groups.contains_key(&id) {
             self.groups.insert(id.clone(), GroupRecord::new(name.clone(), by));
@@ -133,7 +218,9 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let (outcome, sequence) = accepted_or_stale(self.offer_commit(&devices[by].address, pending, now)?)?;
+        let submission = commit_submission(&devices[by].address, pending);
+        let outcome = self.submit(&devices[by], recorder, |endpoint| endpoint.submit_commit(&submission, now))?;
+        let (outcome, sequence) = accepted_or_stale(outcome)?;
         recorder.tell(TranscriptEvent::Submitted {
             by: devices[by].name.clone(),
             kind: TrafficKind::Commit,
@@ -147,7 +234,10 @@ impl<'s> ServiceUnderTest<'s> {
             group_info: pending.group_info().map(fingerprint),
         });
         if outcome == SubmissionOutcome::Accepted {
-            self.commit_ordered(devices, by, pending, sequence, recorder)?;
+            self.note_fork(pending.group());
+            if !self.is_in_second_history(by) {
+                self.commit_ordered(devices, by, pending, sequence, recorder)?;
+            }
         }
         Ok(outcome)
     }
@@ -159,19 +249,8 @@ impl<'s> ServiceUnderTest<'s> {
         pending: &PendingCommit,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let submission = CommitSubmission {
-            group: pending.group().clone(),
-            sender: sender.clone(),
-            commit: pending.commit().to_vec(),
-            welcome: pending.welcome().map(<[u8]>::to_vec),
-            group_info: pending.group_info().map(<[u8]>::to_vec),
-            roster_change: RosterChange {
-                added: pending.added().cloned().collect(),
-                removed: pending.removed().cloned().collect(),
-            },
-        };
         self.endpoint.count_writes();
-        self.endpoint.submit_commit(&submission, now)
+        self.endpoint.submit_commit(&commit_submission(sender, pending), now)
     }
 
     /// Records a commit that the service has ordered. A known entry changes nothing.
@@ -209,12 +288,15 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
         let (sender, bytes, epoch) = (&devices[by], proposal.as_bytes(), proposal.epoch().0);
-        self.endpoint.count_writes();
-        let outcome = self.endpoint.submit_proposal(group, &sender.address, bytes, now)?;
+        let outcome =
+            self.submit(sender, recorder, |endpoint| endpoint.submit_proposal(group, &sender.address, bytes, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         let (kind, label) = (TrafficKind::Proposal, self.label(group));
         recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, None, epoch, outcome, bytes));
-        if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence) {
+        if outcome == SubmissionOutcome::Accepted && self.is_in_second_history(by) {
+            self.note_fork(group);
+        } else if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence) {
+            self.note_fork(group);
             let ordered_by = self.ordered_by(group, sender, recorder.elapsed());
             recorder.costs.proposal_ordered(group, &ordered_by, sequence, epoch, bytes);
             recorder.facts.proposal_ordered(by, bytes);
@@ -231,15 +313,37 @@ impl<'s> ServiceUnderTest<'s> {
         now: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
-        let EncryptedMessage { id, group, at, text, bytes } = message;
+        let EncryptedMessage { id, group, at, text, bytes, receipt } = message;
         let sender = &devices[at.sender];
-        let (outcome, sequence) = accepted_or_stale(self.offer_message(group, &sender.address, bytes, now)?)?;
+        let outcome =
+            self.submit(sender, recorder, |endpoint| endpoint.submit_message(group, &sender.address, bytes, now))?;
+        let (outcome, sequence) = accepted_or_stale(outcome)?;
         let (kind, label) = (TrafficKind::Message, self.label(group));
         recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, Some(id), at.epoch, outcome, bytes));
         if outcome == SubmissionOutcome::Accepted {
-            let (id, group, text) = (id.clone(), group.clone(), text.clone());
-            let message = OrderedMessage { id, group, at: *at, text, time: now, forged: false };
-            self.message_ordered(devices, message, bytes, sequence, recorder);
+            let in_first = !self.is_in_second_history(at.sender);
+            let message = OrderedMessage {
+                id: id.clone(),
+                group: group.clone(),
+                at: *at,
+                text: text.clone(),
+                kept_until: self.kept_until(now),
+                receipt: receipt.clone(),
+                in_first,
+                forged: false,
+            };
+            match in_first {
+                true => self.message_ordered(devices, message, bytes, sequence, recorder),
+                false => {
+                    let number = self.sent.push(message, bytes.len() as u64);
+                    self.note_in_second(group, sequence, number);
+                }
+            }
+            if let Some(number) = self.message_number(at.sender, group, sequence) {
+                let sender = sender.address.clone();
+                let message = WaitingMessage { number, group: group.clone(), sender, bytes: bytes.clone() };
+                self.relay(at.sender, message, now)?;
+            }
         }
         Ok(outcome)
     }
@@ -278,6 +382,11 @@ impl<'s> ServiceUnderTest<'s> {
         self.sent.push(message, bytes.len() as u64);
     }
 
+    /// The time until which the service keeps an entry of this moment.
+    pub(super) fn kept_until(&self, now: Timestamp) -> Timestamp {
+        self.endpoint.time(now).plus(self.endpoint.retention().as_secs())
+    }
+
     /// The moment and the sender of the entry that the service has just ordered.
     fn ordered_by<'d>(&self, group: &GroupId, sender: &'d Device, time: u64) -> OrderedBy<'d> {
         OrderedBy {
@@ -314,6 +423,20 @@ impl<'s> ServiceUnderTest<'s> {
             );
         }
         Ok(())
+    }
+}
+
+fn commit_submission(sender: &DeviceId, pending: &PendingCommit) -> CommitSubmission {
+    CommitSubmission {
+        group: pending.group().clone(),
+        sender: sender.clone(),
+        commit: pending.commit().to_vec(),
+        welcome: pending.welcome().map(<[u8]>::to_vec),
+        group_info: pending.group_info().map(<[u8]>::to_vec),
+        roster_change: RosterChange {
+            added: pending.added().cloned().collect(),
+            removed: pending.removed().cloned().collect(),
+        },
     }
 }
 

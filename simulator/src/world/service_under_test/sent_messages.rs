@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regrow_delivery_service::Timestamp;
+use regrow_delivery_service::{Receipt, Timestamp};
 use regrow_engine::GroupId;
 
 use crate::{report::MessageTraffic, scenario::MessageId, world::window::MessagePosition};
@@ -13,7 +13,13 @@ pub(in crate::world) struct OrderedMessage {
     pub(in crate::world) group: GroupId,
     pub(in crate::world) at: MessagePosition,
     pub(in crate::world) text: Vec<u8>,
-    pub(in crate::world) time: Timestamp,
+    /// The time until which the service keeps it for devices that have not read it.
+    pub(in crate::world) kept_until: Timestamp,
+    /// The sender's latest receipt. In a product it is in the plaintext; here it is beside the
+    /// message, so that the sizes do not depend on it.
+    pub(in crate::world) receipt: Option<Box<Receipt>>,
+    /// True if the message is in the first history, which is the only one of an honest service.
+    pub(in crate::world) in_first: bool,
     /// True if a thief has sent it in its sender's name.
     pub(in crate::world) forged: bool,
 }
@@ -33,15 +39,25 @@ impl SentMessages {
         self.by_id.get(id).copied()
     }
 
+    /// A message of the second history is in the first one as well.
+    pub(super) fn note_in_first(&mut self, number: usize) {
+        if let Some(message) = self.list.get_mut(number) {
+            message.in_first = true;
+        }
+    }
+
     /// A message of this size has reached a device.
     pub(in crate::world) fn delivered(&mut self, bytes: u64) {
         self.traffic.deliveries += 1;
         self.traffic.delivered_bytes += bytes;
     }
 
-    pub(super) fn push(&mut self, message: OrderedMessage, size: u64) {
+    /// Adds a message. Returns its index.
+    pub(super) fn push(&mut self, message: OrderedMessage, size: u64) -> usize {
         self.traffic.uploaded_bytes += size;
-        self.by_id.insert(message.id.clone(), self.list.len());
+        let number = self.list.len();
+        self.by_id.insert(message.id.clone(), number);
         self.list.push(message);
+        number
     }
 }

@@ -35,7 +35,7 @@ const TELLING: usize = 16;
 fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
     let scenario = scenario::read(SCENARIO).unwrap();
     let mut transcript = Transcript::new("n", false);
-    let endpoint = Endpoint::local(&NoFaults).unwrap();
+    let endpoint = Endpoint::local(&NoFaults, None).unwrap();
     let options = RunOptions { seed: Some(1), ..RunOptions::default() };
     let mut world = World::new(&scenario, &options, &mut transcript, &NoFaults, endpoint, None).unwrap();
     assert_eq!(world.play(&scenario), [], "it runs well");

@@ -9,7 +9,7 @@ use std::{
 
 use regrow_simulator::{
     report::{CompromiseFigures, Failure, RunOptions, RunOutcome, Transcript},
-    scenario::{Scenario, load, read},
+    scenario::{Action, FILE_ENDINGS, Scenario, Step, load, read},
     world,
 };
 use serde_json::{Value, json};
@@ -102,10 +102,20 @@ pub fn run_on_threads(threads: usize, scenario: &Scenario) -> Run {
 pub fn published(folder: &str) -> Vec<(PathBuf, Scenario)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let is_scenario = |name: &str| name.ends_with(".json") && !name.ends_with(".sweep.json");
-    files.retain(|path| path.file_name().is_some_and(|name| is_scenario(&name.to_string_lossy())));
+    files.retain(|path| {
+        let is_scenario = path.extension().is_some_and(|ending| FILE_ENDINGS.contains(&&*ending.to_string_lossy()));
+        is_scenario && !path.to_string_lossy().ends_with(".sweep.json")
+    });
     files.sort();
     files.into_iter().map(|path| (path.clone(), load(&path).unwrap())).collect()
+}
+
+/// The actions of a step, without their places.
+pub fn actions(step: Step) -> Vec<Action> {
+    match step {
+        Step::Do(action) => vec![action],
+        Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),
+    }
 }
 
 /// The last part of a path, without its extension.

@@ -55,9 +55,8 @@ fn run(scenario: &Scenario, costs: bool) -> CostRun {
     let mut outcome = world::run(scenario, &RunOptions { costs, ..RunOptions::default() }, &mut transcript);
     let mut csv = Vec::new();
     let mut table = CostTable::begin(&mut csv).unwrap();
-    table.write(&scenario.name, scenario.seed, &std::mem::take(&mut outcome.costs)).unwrap();
-    table.flush().unwrap();
-    drop(table);
+    table.write(Path::new("a.json"), &scenario.name, scenario.seed, &std::mem::take(&mut outcome.costs)).unwrap();
+    table.finish().unwrap();
     CostRun { outcome, hash: transcript.finish().unwrap().hash, csv: String::from_utf8(csv).unwrap() }
 }
 
@@ -331,5 +330,6 @@ fn header_has_the_documented_columns() {
     let documented = documented(&fs::read_to_string(page).unwrap());
     assert_eq!(columns(), documented);
     let first = run(&scenario(&["a"], &[json!({ "create": { "by": "a" } })]), true).csv;
-    assert_eq!(first.lines().next().unwrap(), documented.join(","));
+    // The file comes after the columns of an entry.
+    assert_eq!(first.lines().next().unwrap(), documented.join(",") + ",file");
 }

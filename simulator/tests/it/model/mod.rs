@@ -3,7 +3,7 @@
 mod history;
 mod signatures;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use rayon::prelude::*;
 use regrow_simulator::{
@@ -36,9 +36,8 @@ fn rows(scenario: &Scenario, outcome: &RunOutcome) -> Vec<Vec<String>> {
     assert!(outcome.failures.is_empty(), "{}", told(&outcome.failures));
     let mut csv = Vec::new();
     let mut table = CostTable::begin(&mut csv).unwrap();
-    table.write(&scenario.name, scenario.seed, &outcome.costs).unwrap();
-    table.flush().unwrap();
-    drop(table);
+    table.write(Path::new("a.json"), &scenario.name, scenario.seed, &outcome.costs).unwrap();
+    table.finish().unwrap();
     let mut reader = csv::Reader::from_reader(csv.as_slice());
     reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()
 }

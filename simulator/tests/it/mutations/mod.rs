@@ -4,6 +4,7 @@
 //! The tests plant faults from outside, in the parts on which a world is built. The tested code is
 //! the code that ships.
 
+mod clients;
 mod crypto;
 mod service;
 mod stores;
@@ -18,16 +19,19 @@ use regrow_simulator::{
     },
 };
 
+use clients::Forgets;
 use crypto::{IgnoresCommitSecrets, Repeats, StandingRatchets, WrongPathSecretsInWelcomes};
-use service::Service;
-use stores::{Keeps, RecordKind, Rereads, When};
+use service::AnswersBeforeTheCommit;
+pub(crate) use service::Service;
+use stores::Rereads;
+pub(crate) use stores::{Keeps, RecordKind, When};
 
 /// The largest number of scenarios that a search may need to find a fault.
 const MOST: u64 = 40;
 
-/// A plan with steps of all kinds, in small groups.
+/// A plan with steps of all kinds but faults of the service, in small groups.
 fn everything() -> Plan {
-    let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8 }"#;
+    let weights = r#"{ "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8, "service": 0 }"#;
     plan(9420, Size { members: 4, steps: 16 }, weights)
 }
 
@@ -37,9 +41,16 @@ fn thefts() -> Plan {
     let weights = r#"{
         "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
         "join": 1, "leave": 0, "offline": 0, "online": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0, "race": 0,
-        "crash": 0, "wait": 0
+        "crash": 0, "wait": 0, "service": 0
     }"#;
     plan(2, Size { members: 2, steps: 30 }, weights)
+}
+
+/// A plan in which the service often fails, and lies in the end.
+fn service_faults() -> Plan {
+    let weights =
+        r#"{ "service": 40, "compromise": 0, "impersonate": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0 }"#;
+    plan(9750, Size { members: 4, steps: 16 }, weights)
 }
 
 fn plan(seed: u64, size: Size, weights: &str) -> Plan {
@@ -76,7 +87,7 @@ macro_rules! found_within {
 
 #[test]
 fn nothing_is_found_without_a_fault() {
-    for plan in [everything(), thefts()] {
+    for plan in [everything(), thefts(), service_faults()] {
         let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
@@ -114,6 +125,14 @@ found_within! {
     key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "the device processes it"];
     welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
     entry_lost: Service::LostEntries, everything, ["every message of its membership", "the device processes it"];
+    answer_forgotten: Service::ForgottenAnswers, service_faults, ["the same bytes get the same answer"];
+    answers_forgotten_on_restart: Service::ForgetsOnRestart, service_faults, ["the same bytes get the same answer"];
+    answer_before_the_commit: AnswersBeforeTheCommit::default(), service_faults, [
+        "the step succeeds", "like the service", "every message of its membership", "finds nothing against", "one epoch",
+        "the device processes it"
+    ];
+    client_that_compares_no_receipts: Forgets::Receipts, service_faults, ["has found an equivocation"];
+    client_that_compares_no_rosters: Forgets::Rosters, service_faults, ["has found a false roster"];
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 

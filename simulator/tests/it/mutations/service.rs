@@ -1,6 +1,10 @@
 //! Delivery services that break their guarantees: their stores lose some of their writes.
 
-use std::ops::Range;
+use std::{
+    mem,
+    ops::{ControlFlow, Range},
+    sync::Mutex,
+};
 
 use regrow_delivery_service::{
     StoreError,
@@ -22,6 +26,10 @@ pub enum Service {
     LostWelcomes,
     /// Every fifth log entry is not stored.
     LostEntries,
+    /// The outcomes of submissions are not stored, so that the same bytes are a new submission.
+    ForgottenAnswers,
+    /// The outcomes of submissions are in memory only, and are gone after a restart.
+    ForgetsOnRestart,
     /// The unread entries of a reader are not stored. An entry is deleted after the others have
     /// read it.
     ForgottenReaders,
@@ -46,6 +54,11 @@ type Membership = (ByteBuf, ByteBuf, u64, Option<u64>, bool, u64, Option<Invitat
 
 impl Transaction for Faulty<'_> {
     fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.fault == Service::ForgetsOnRestart && table == OPENING {
+            for (key, _) in all(&mut *self.records, Table::RememberedOutcomes)? {
+                self.records.delete(Table::RememberedOutcomes, &key)?;
+            }
+        }
         self.records.get(table, key)
     }
 
@@ -65,7 +78,9 @@ impl Transaction for Faulty<'_> {
                     value = rmp_serde::to_vec(&open).unwrap_or(value);
                 }
             }
-            (Service::LostWelcomes, Table::Welcomes) | (Service::ForgottenReaders, Table::Unread) => return Ok(()),
+            (Service::LostWelcomes, Table::Welcomes)
+            | (Service::ForgottenReaders, Table::Unread)
+            | (Service::ForgottenAnswers, Table::RememberedOutcomes) => return Ok(()),
             // A key ends with the entry's position.
             (Service::LostEntries, Table::Log) if key.last().is_some_and(|position| position % 5 == 0) => return Ok(()),
             _ => {}
@@ -91,5 +106,82 @@ fn keep_epoch(before: &[u8], record: &mut [u8]) {
     let epoch = 2 + record.get(1).map_or(0, |mode| usize::from(mode & 0x1f));
     if let (Some(before), Some(now)) = (before.get(epoch), record.get_mut(epoch)) {
         *now = *before;
+    }
+}
+
+/// The table that a service without a server reads only when it opens its store.
+const OPENING: Table = Table::ServiceState;
+
+/// All records of a table.
+fn all(records: &mut dyn Transaction, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    let (mut found, end) = (Vec::new(), [0xff; 4096]);
+    records.scan(table, &[][..]..&end[..], &mut |key, value| {
+        found.push((key.to_vec(), value.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+/// A record with its value before a write.
+type Undo = (Table, Vec<u8>, Option<Vec<u8>>);
+
+/// A service that answers before its transaction is on the disk. A process that ends loses the last
+/// transaction with an entry of the log.
+#[derive(Default)]
+pub struct AnswersBeforeTheCommit(Mutex<Vec<Undo>>);
+
+impl FaultInjection for AnswersBeforeTheCommit {
+    fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
+        Box::new(Volatile { records, last: &self.0, written: Vec::new() })
+    }
+}
+
+struct Volatile<'t> {
+    records: Box<dyn Transaction + 't>,
+    last: &'t Mutex<Vec<Undo>>,
+    written: Vec<Undo>,
+}
+
+impl Volatile<'_> {
+    fn note(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        let before = self.records.get(table, key)?;
+        self.written.push((table, key.to_vec(), before));
+        Ok(())
+    }
+}
+
+impl Transaction for Volatile<'_> {
+    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if table == OPENING {
+            for (table, key, before) in mem::take(&mut *self.last.lock().unwrap()).into_iter().rev() {
+                match before {
+                    Some(value) => self.records.put(table, &key, &value)?,
+                    None => drop(self.records.delete(table, &key)?),
+                }
+            }
+        }
+        self.records.get(table, key)
+    }
+
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.note(table, key)?;
+        self.records.put(table, key, value)
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        self.note(table, key)?;
+        self.records.delete(table, key)
+    }
+
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
+        self.records.scan(table, range, visit)
+    }
+}
+
+impl Drop for Volatile<'_> {
+    fn drop(&mut self) {
+        if self.written.iter().any(|(table, ..)| *table == Table::Log) {
+            *self.last.lock().unwrap() = mem::take(&mut self.written);
+        }
     }
 }

@@ -48,9 +48,12 @@ fn a_mistake_has_its_line_its_field_and_a_suggestion() {
 fn axes_are_checked() {
     assert_refused(
         &with("/axes/0/paths/0", json!("members..count")),
-        "axes[0].paths[0]: `members..count` is not a path",
+        "axes, item 1, paths, item 1: `members..count` is not a path",
     );
-    assert_refused(&with("/axes/0/values", json!([3, 3])), "axes[0].values[1]: `3` occurs twice in one axis");
+    assert_refused(
+        &with("/axes/0/values", json!([3, 3])),
+        "axes, item 1, values, item 2: `3` occurs twice in one axis",
+    );
     assert_refused(&with("/axes/0/values", json!([1.5])), "expected a whole number, without fraction or exponent");
     assert_refused(&with("/axes/1/name", json!("members")), "two axes have the name `members`");
     let set = json!({ "members": { "prefix": "m", "count": 4 } });
@@ -59,32 +62,41 @@ fn axes_are_checked() {
     assert_refused(&with("/axes/1", range), "9 points on this scale round to 7 different numbers");
     let range = json!({ "path": "group.padding", "range": { "from": 0, "to": 4, "points": 3, "scale": "log" } });
     assert_refused(&with("/axes/1", range), "a range on a log scale begins at 1 or above");
-    assert_refused(&with("/seeds", json!([7, 7])), "seeds[1]: the seed 7 occurs twice");
+    assert_refused(&with("/seeds", json!([7, 7])), "seeds, item 2: the seed 7 occurs twice");
     assert_refused(&with("/seeds", json!(100_000)), "a sweep has at most 100000 runs, found 400000");
 }
 
 #[test]
 fn plots_are_checked_against_axes_and_figures() {
-    assert_refused(&with("/plots/0/x", json!("member")), "plots[0].x: unknown axis `member`; did you mean `members`?");
+    assert_refused(
+        &with("/plots/0/x", json!("member")),
+        "plots, item 1, x: unknown axis `member`; did you mean `members`?",
+    );
     assert_refused(&with("/plots/0/x", json!("padding")), "the axis `padding` has values that are no numbers");
     assert_refused(
         &with("/plots/0/y", json!("commit_byte")),
         "unknown figure `commit_byte`; did you mean `commit_bytes`?",
     );
-    assert_refused(&with("/plots/0/name", json!("../x")), "plots[0].name: a plot's name has at most 100 characters");
+    assert_refused(
+        &with("/plots/0/name", json!("../x")),
+        "plots, item 1, name: a plot's name has at most 100 characters",
+    );
     assert_refused(&with("/plots/1/only", json!({})), "the plot would mix the values of the axis `padding`");
-    assert_refused(&with("/plots/2/y", json!("who")), "plots[2].y: unknown column `who`");
+    assert_refused(&with("/plots/2/y", json!("who")), "plots, item 3, y: unknown column `who`");
     assert_refused(&with("/plots/4/y", json!("exposed_messages")), "only a sweep with `thefts` has the figure");
     assert_refused(&with("/plots/4/y", json!("exposed_time_s")), "only a sweep with `thefts` has the figure");
-    assert_refused(&with("/plots/4/y", json!(["commits", "commit"])), "plots[4].y[1]: unknown figure `commit`");
-    assert_refused(&with("/plots/4/y", json!([])), "plots[4].y: `y` has at least one element");
+    assert_refused(
+        &with("/plots/4/y", json!(["commits", "commit"])),
+        "plots, item 5, y, item 2: unknown figure `commit`",
+    );
+    assert_refused(&with("/plots/4/y", json!([])), "plots, item 5, y: `y` has at least one element");
     let four = json!(["commits", "epochs", "entries", "adds"]);
-    assert_refused(&with("/plots/4/y", four), "plots[4].y: `y` has at most 3 elements, found 4");
-    assert_refused(&with("/plots/4/x", json!("predicted")), "plots[4].x: unknown figure `predicted`");
-    assert_refused(&with("/plots/0/y", json!("predicted_s")), "plots[0].y: unknown figure `predicted_s`");
+    assert_refused(&with("/plots/4/y", four), "plots, item 5, y: `y` has at most 3 elements, found 4");
+    assert_refused(&with("/plots/4/x", json!("predicted")), "plots, item 5, x: unknown figure `predicted`");
+    assert_refused(&with("/plots/0/y", json!("predicted_s")), "plots, item 1, y: unknown figure `predicted_s`");
     let mut labelled = with("/plots/4/y", json!(["commits", "epochs"]));
     labelled["plots"][4]["y_label"] = json!("both");
-    assert_refused(&labelled, "plots[4].y_label: a plot with panels has no `y_label`");
+    assert_refused(&labelled, "plots, item 5, y_label: a plot with panels has no `y_label`");
 }
 
 #[test]
@@ -94,7 +106,7 @@ fn an_unusable_point_is_named_before_any_run() {
     assert!(told.ends_with("(at the point members = 20000000, padding = none)"), "{told}");
     let told = problem(&with("/axes/1/choices/0/set", json!({ "steps[7].update": {} })));
     assert!(
-        told.starts_with("steps[7].update: `steps[7]` does not exist in the base: the list has 3 elements"),
+        told.starts_with("step 8, update: `steps[7]` does not exist in the base: the list has 3 elements"),
         "{told}"
     );
     let told = problem(&with("/axes/1/choices/0/set", json!({ "group.paddng": 1 })));
@@ -103,7 +115,7 @@ fn an_unusable_point_is_named_before_any_run() {
 
 #[test]
 fn base_is_a_file_or_a_scenario_and_its_mistakes_have_their_place() {
-    assert_refused(&with("/base/steps/2/send/by", json!("m9")), "base.steps[2].send.by: no member is called `m9`");
+    assert_refused(&with("/base/steps/2/send/by", json!("m9")), "base, step 3, send.by: no member is called `m9`");
     let mut in_a_file = sweep();
     let mut base = in_a_file["base"].take();
     in_a_file["base"] = json!("base.json");

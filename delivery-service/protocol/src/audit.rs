@@ -4,6 +4,8 @@
 //! have to be equal: in the stream, in the response to a submission, and in the messages of other
 //! members. Each violation is an [`AuditFinding`]. The audit stores two receipts that contradict
 //! each other, because they convince others.
+//!
+//! A messenger audits its service with it. The simulator's members do the same.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,13 +29,21 @@ const PROOFS_KEPT: usize = 4;
 
 /// A finding of the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum AuditFinding {
+pub enum AuditFinding {
     /// The service has signed two receipts that contradict each other.
     Equivocation(Box<Equivocation>),
     /// The entry does not continue the chain: it or an earlier entry differs from the signed one.
-    Broken { sequence: Sequence },
+    Broken {
+        /// The number of the entry.
+        sequence: Sequence,
+    },
     /// Entries are missing between these two.
-    Gap { after: Sequence, before: Sequence },
+    Gap {
+        /// The last entry before the gap.
+        after: Sequence,
+        /// The first entry after the gap.
+        before: Sequence,
+    },
 }
 
 impl AuditFinding {
@@ -44,7 +54,7 @@ impl AuditFinding {
 
 /// The service's receipts of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Audit {
+pub struct Audit {
     /// The receipts of the entries that this device has read last, the latest at the end.
     read: VecDeque<StoredReceipt>,
     /// Receipts of entries that this device has not read: from responses to submissions, and from
@@ -55,12 +65,12 @@ pub(super) struct Audit {
 
 impl Audit {
     /// The receipt of the last entry that this device has read.
-    pub(super) fn latest(&self, group: &GroupId) -> Option<Receipt> {
+    pub fn latest(&self, group: &GroupId) -> Option<Receipt> {
         self.read.back().map(|signed| signed.clone().of(group))
     }
 
     /// The proofs of the group.
-    pub(super) fn proofs(&self, group: &GroupId) -> Vec<Equivocation> {
+    pub fn proofs(&self, group: &GroupId) -> Vec<Equivocation> {
         let proof = |(one, other): &(StoredReceipt, StoredReceipt)| Equivocation {
             one: one.clone().of(group),
             other: other.clone().of(group),
@@ -69,19 +79,19 @@ impl Audit {
     }
 
     /// Begins the audit of a new group with the receipt of its creation.
-    pub(super) fn begin(&mut self, group_info: &[u8], receipt: &Receipt) -> Option<AuditFinding> {
+    pub fn begin(&mut self, group_info: &[u8], receipt: &Receipt) -> Option<AuditFinding> {
         self.remember(receipt);
         let right = ChainHash::of_creation(&receipt.group, group_info);
         (receipt.head != right).then_some(AuditFinding::Broken { sequence: receipt.sequence })
     }
 
     /// The sequence of the last entry that this device has read.
-    pub(super) fn last(&self) -> Option<Sequence> {
+    pub fn last(&self) -> Option<Sequence> {
         self.read.back().map(|signed| signed.sequence)
     }
 
     /// Audits an entry of the stream. The caller has verified its receipt's signature.
-    pub(super) fn read(&mut self, delivery: &Delivery) -> Vec<AuditFinding> {
+    pub fn read(&mut self, delivery: &Delivery) -> Vec<AuditFinding> {
         let receipt = &delivery.receipt;
         let mut findings = Vec::new();
         if let Some(last) = self.read.back() {
@@ -103,8 +113,16 @@ impl Audit {
         findings
     }
 
+    /// Audits the end of the stream: an entry whose receipt is known has not come. The caller has
+    /// read the stream to its end after it got the last receipt.
+    #[must_use]
+    pub fn ended(&self) -> Option<AuditFinding> {
+        let (told, last) = (self.told.keys().next_back()?, self.last()?);
+        Some(AuditFinding::Gap { after: last, before: Sequence(told.saturating_add(1)) })
+    }
+
     /// Audits a receipt that did not come in the stream. The caller has verified its signature.
-    pub(super) fn compare_receipt(&mut self, receipt: &Receipt) -> Option<AuditFinding> {
+    pub fn compare_receipt(&mut self, receipt: &Receipt) -> Option<AuditFinding> {
         if let Some(proof) = self.compare(receipt) {
             return Some(AuditFinding::equivocation(proof));
         }
@@ -298,6 +316,17 @@ mod tests {
         let _lost = [log.message(b"lost"), log.message(b"voided")];
         let rollback = log.order(DeliveryKind::Rollback { voided: Sequence(2) }, b"");
         assert!(matches!(audit.read(&rollback)[..], [AuditFinding::Gap { .. }]));
+    }
+
+    #[test]
+    fn end_of_the_stream_before_a_signed_entry_is_a_gap() {
+        let (mut log, mut audit) = begun();
+        assert_eq!(audit.ended(), None);
+        let withheld = log.message(b"withheld");
+        assert_eq!(audit.compare_receipt(&withheld.receipt), None);
+        assert_eq!(audit.ended(), Some(AuditFinding::Gap { after: Sequence(0), before: Sequence(2) }));
+        assert_eq!(audit.read(&withheld), []);
+        assert_eq!(audit.ended(), None);
     }
 
     #[test]

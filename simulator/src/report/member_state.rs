@@ -1,0 +1,79 @@
+//! The state of a member at one moment, as its own device sees it.
+
+use serde::Serialize;
+
+use crate::scenario::MemberName;
+
+/// The states of a member at the beginning and at the end of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStates {
+    /// The member.
+    pub who: MemberName,
+    /// The state before the step.
+    pub before: MemberState,
+    /// The state after the step.
+    pub after: MemberState,
+}
+
+/// The state of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberState {
+    /// True if the member is connected to the delivery service.
+    pub online: bool,
+    /// The group as the device sees it. [`None`] if the device is not in the group.
+    pub group: Option<GroupView>,
+    /// True if the device knows that it cannot go on in the group, and has to rejoin.
+    pub lost: bool,
+    /// The status of each message that the delivery service has ordered, in its order.
+    pub messages: Vec<MessageStatus>,
+}
+
+/// A group as one device sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// The device's epoch.
+    pub epoch: u64,
+    /// The members, in the order of their leaves.
+    pub members: Vec<String>,
+    /// True if a commit of the device waits for the delivery service's answer.
+    pub pending_commit: bool,
+    /// The number of proposals that wait for a commit.
+    pub proposals: usize,
+}
+
+/// The status of an application message at one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageStatus {
+    /// The member has sent it.
+    Sent,
+    /// The member has read it.
+    Read,
+    /// It reached the member, and the member could not read it.
+    Unreadable(Unreadable),
+    /// A delivery rule holds it back.
+    Held,
+    /// A delivery rule lost it.
+    Dropped,
+    /// It did not reach the member, which was not in the group in the epoch of the message.
+    NotAMember,
+    /// It has not reached the member yet, because the member is offline.
+    Offline,
+    /// It did not reach the member.
+    Missing,
+}
+
+/// The reason why a member cannot read a message that reached it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreadable {
+    /// The member was not in the epoch of the message.
+    NotInEpoch,
+    /// The member has erased the epoch of the message.
+    ErasedEpoch,
+    /// Too many later messages of the sender have been read before.
+    BehindWindow,
+    /// Too many earlier messages of the sender are missing.
+    AheadOfWindow,
+    /// The member has read a message with the same generation.
+    ReadBefore,
+}

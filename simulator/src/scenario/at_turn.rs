@@ -1,0 +1,189 @@
+//! An action as it is run: in one turn of a `repeat`, and with all names written out.
+
+use super::{
+    format::{Action, Delivery, Expect, MessageBody, Proposal, ReadingExpectation},
+    name::{CompromiseId, EVERYBODY, MemberName, MessageId, OTHERS},
+    name_row::NameRow,
+    turn,
+};
+
+/// The values on which short forms in a step depend.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'s> {
+    /// The number of the turn, inside of a `repeat`.
+    pub(super) number: Option<u32>,
+    /// All members of the scenario.
+    pub(super) members: &'s [MemberName],
+}
+
+impl Turn<'_> {
+    fn text(self, text: &str) -> String {
+        self.number.map_or_else(|| text.to_owned(), |number| turn::at_turn(text, number))
+    }
+
+    fn member(self, name: &MemberName) -> MemberName {
+        self.number.map_or_else(|| name.clone(), |number| name.at_turn(number))
+    }
+
+    fn message(self, id: &MessageId) -> MessageId {
+        self.number.map_or_else(|| id.clone(), |number| id.at_turn(number))
+    }
+
+    fn compromise(self, id: &CompromiseId) -> CompromiseId {
+        self.number.map_or_else(|| id.clone(), |number| id.at_turn(number))
+    }
+
+    fn messages(self, ids: &[MessageId]) -> Vec<MessageId> {
+        if self.number.is_none() {
+            return ids.to_vec();
+        }
+        let ids = ids.iter().map(|id| self.message(id));
+        ids.flat_map(|id| names_of(id, MessageId::as_str, MessageId::new)).collect()
+    }
+
+    /// The members of a list in a step without an acting member.
+    fn members(self, names: &[MemberName]) -> Vec<MemberName> {
+        self.listed(names, None)
+    }
+
+    /// The members of a list, and the acting member for `others`.
+    fn listed(self, names: &[MemberName], by: Option<&MemberName>) -> Vec<MemberName> {
+        let mut all = Vec::with_capacity(names.len());
+        let mut is_word = false;
+        for name in names {
+            match name.as_str() {
+                EVERYBODY if self.is_no_member(name) => {
+                    all.extend_from_slice(self.members);
+                    is_word = true;
+                }
+                OTHERS if by.is_some() && self.is_no_member(name) => {
+                    all.extend(self.members.iter().filter(|member| Some(*member) != by).cloned());
+                    is_word = true;
+                }
+                _ if self.number.is_none() => all.push(name.clone()),
+                _ => all.extend(names_of(self.member(name), MemberName::as_str, MemberName::new)),
+            }
+        }
+        if is_word && names.len() > 1 {
+            let mut seen = std::collections::BTreeSet::new();
+            all.retain(|name| seen.insert(name.clone()));
+        }
+        all
+    }
+
+    /// A member with this name has the name, and the word has no other meaning.
+    fn is_no_member(self, name: &MemberName) -> bool {
+        !self.members.contains(name)
+    }
+}
+
+/// The names of a row whose numbers depend on the turn, or the name itself.
+fn names_of<T>(name: T, text: impl Fn(&T) -> &str, new: impl Fn(String) -> T) -> Vec<T> {
+    let row = match NameRow::read(text(&name)) {
+        Some(Ok(row)) => Some(row.names().map(new).collect()),
+        _ => None,
+    };
+    row.unwrap_or_else(|| vec![name])
+}
+
+impl Action {
+    pub(super) fn at_turn(&self, turn: Turn<'_>) -> Self {
+        let one = |name: &MemberName| turn.member(name);
+        let all = |names: &[MemberName]| turn.members(names);
+        let beside = |by: &MemberName, names: &[MemberName]| turn.listed(names, Some(&one(by)));
+        match self {
+            Self::Create { by, with } => Self::Create { by: one(by), with: beside(by, with) },
+            Self::Add { by, who } => Self::Add { by: one(by), who: beside(by, who) },
+            Self::Remove { by, who } => Self::Remove { by: one(by), who: beside(by, who) },
+            Self::Update { by, signature_key } => Self::Update { by: one(by), signature_key: *signature_key },
+            Self::Leave { who } => Self::Leave { who: all(who) },
+            Self::Propose { by, what } => Self::Propose { by: one(by), what: what.at_turn(turn, &one(by)) },
+            Self::Commit { by } => Self::Commit { by: one(by) },
+            Self::Join { who } => Self::Join { who: all(who) },
+            Self::Rejoin { who } => Self::Rejoin { who: all(who) },
+            Self::Send { by, id, body } => Self::Send { by: one(by), id: turn.message(id), body: body.at_turn(turn) },
+            Self::Offline { who } => Self::Offline { who: all(who) },
+            Self::Online { who } => Self::Online { who: all(who) },
+            Self::RenewKeyPackages { who } => Self::RenewKeyPackages { who: all(who) },
+            Self::Hold(what) => Self::Hold(what.at_turn(turn)),
+            Self::Release(what) => Self::Release(what.at_turn(turn)),
+            Self::Drop(what) => Self::Drop(what.at_turn(turn)),
+            Self::Duplicate(what) => Self::Duplicate(what.at_turn(turn)),
+            Self::Crash { who, at } => Self::Crash { who: one(who), at: *at },
+            Self::Compromise { who, id, scope } => {
+                Self::Compromise { who: one(who), id: turn.compromise(id), scope: *scope }
+            }
+            Self::Impersonate { compromise, act, id } => Self::Impersonate {
+                compromise: turn.compromise(compromise),
+                act: *act,
+                id: id.as_ref().map(|id| turn.message(id)),
+            },
+            Self::Service(fault) => {
+                Self::Service(fault.with_names(|names| all(names)).unwrap_or_else(|| fault.clone()))
+            }
+            Self::Compare { who } => Self::Compare { who: all(who) },
+            Self::Wait(time) => Self::Wait(*time),
+            Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
+        }
+    }
+}
+
+impl Proposal {
+    fn at_turn(&self, turn: Turn<'_>, by: &MemberName) -> Self {
+        match self {
+            Self::Add(who) => Self::Add(turn.listed(who, Some(by))),
+            Self::Remove(who) => Self::Remove(turn.listed(who, Some(by))),
+            Self::Update => Self::Update,
+        }
+    }
+}
+
+impl MessageBody {
+    fn at_turn(&self, turn: Turn<'_>) -> Self {
+        match self {
+            Self::Size(size) => Self::Size(*size),
+            Self::Text(text) => Self::Text(turn.text(text)),
+        }
+    }
+}
+
+impl Delivery {
+    fn at_turn(&self, turn: Turn<'_>) -> Self {
+        Self { id: turn.message(&self.id), to: self.to.as_ref().map(|names| turn.members(names)) }
+    }
+}
+
+impl Expect {
+    fn at_turn(&self, turn: Turn<'_>) -> Self {
+        Self {
+            epoch: self.epoch,
+            members: self.members.as_ref().map(|names| turn.members(names)),
+            converged: self.converged,
+            reading: self.reading.as_ref().map(|reading| reading.at_turn(turn)),
+            evidence: self.evidence.iter().filter_map(|it| it.with_names(|names| turn.members(names))).collect(),
+            cut_off: turn.members(&self.cut_off),
+            exactly: self.exactly.as_ref().map(|ids| turn.messages(ids)),
+            fails: self.fails,
+        }
+    }
+}
+
+impl ReadingExpectation {
+    fn at_turn(&self, turn: Turn<'_>) -> Self {
+        let messages = |ids: &[MessageId]| turn.messages(ids);
+        match self {
+            Self::Member { who, reads, cannot_read } => {
+                Self::Member { who: turn.members(who), reads: messages(reads), cannot_read: messages(cannot_read) }
+            }
+            Self::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected } => Self::Thief {
+                compromise: turn.compromise(compromise),
+                reads: messages(reads),
+                cannot_read: messages(cannot_read),
+                healed: *healed,
+                heals_within: *heals_within,
+                accepted: *accepted,
+                detected: *detected,
+            },
+        }
+    }
+}

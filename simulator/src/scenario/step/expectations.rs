@@ -1,0 +1,134 @@
+//! The step `expect`: its fields, and the rules for their combination.
+
+use super::{
+    super::{
+        describe::{Described, Field, Kind, Object, Rule, words},
+        fields::{At, FileReader},
+        format::{Action, Expect, FailCode, ReadingExpectation},
+    },
+    StepKind,
+    evidence::{EVIDENCE, evidence},
+};
+
+const READER_IS_MISSING: &str = "the reader is missing: name members with `who`, or a thief with `compromise`";
+
+const EXPECT: Object = Object::new(&[
+    Field::optional("epoch", Kind::Number(0, u64::MAX), "The group is in this epoch."),
+    Field::optional("members", Kind::Names, "The group has exactly these members, in any order."),
+    Field::optional("converged", Kind::True, "All online members have the same epoch authenticator."),
+    Field::optional("who", Kind::AnyNames, "The members that the expectation asks about."),
+    Field::optional("compromise", Kind::Name, "The thief that the expectation asks about."),
+    Field::optional(
+        "reads",
+        Kind::AnyNames,
+        "Each of the members has decrypted these messages, or the thief can read them.",
+    ),
+    Field::optional(
+        "cannot_read",
+        Kind::AnyNames,
+        "None of the members has decrypted one of these messages, or the thief cannot read any of them.",
+    ),
+    Field::optional("healed", Kind::Truth, "True if the group has healed at this moment, false if it has not."),
+    Field::optional(
+        "exactly",
+        Kind::AnyNames,
+        "Each of the members has decrypted or sent these messages and no others, or the thief can read these and no \
+         others.",
+    ),
+    Field::optional(
+        "heals_within",
+        Kind::Number(0, u64::MAX),
+        "The group healed at most this many epochs after the compromise.",
+    ),
+    Field::optional(
+        "accepted",
+        Kind::Truth,
+        "True if the delivery service ordered the thief's last act, false if it did not.",
+    ),
+    Field::optional("detected", Kind::Truth, "True if a member has noticed the thief, false if none has."),
+    Field::optional(
+        "equivocation_detected",
+        EVIDENCE,
+        "These members have found that the delivery service shows two histories. False: no member has.",
+    ),
+    Field::optional(
+        "gap_reported",
+        EVIDENCE,
+        "These members have found that an entry is missing. False: no member has.",
+    ),
+    Field::optional(
+        "roster_lie_detected",
+        EVIDENCE,
+        "These members have found that the delivery service tells a false roster. False: no member has.",
+    ),
+    Field::optional(
+        "cut_off",
+        Kind::Names,
+        "The delivery service has cut these members off. The promises at the end leave them out.",
+    ),
+    Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
+])
+.rules(&[
+    Rule::NotEmpty("nothing is expected"),
+    Rule::NotBoth("who", "compromise", "an `expect` has either `who` or `compromise`, found both"),
+    Rule::NotBoth("reads", "exactly", "`exactly` names all messages; leave `reads` out"),
+    Rule::NotBoth("cannot_read", "exactly", "`exactly` excludes all other messages; leave `cannot_read` out"),
+    Rule::Needs(&["reads", "cannot_read", "exactly"], &["who", "compromise"], READER_IS_MISSING),
+    Rule::Needs(&["healed"], &["compromise"], "`healed` needs a `compromise`"),
+    Rule::Needs(&["heals_within"], &["compromise"], "`heals_within` needs a `compromise`"),
+    Rule::Needs(&["accepted"], &["compromise"], "`accepted` needs a `compromise`"),
+    Rule::Needs(&["detected"], &["compromise"], "`detected` needs a `compromise`"),
+    Rule::Needs(
+        &["who"],
+        &["reads", "cannot_read", "exactly"],
+        "the messages are missing: add `reads`, `cannot_read` or `exactly`",
+    ),
+    Rule::Needs(
+        &["compromise"],
+        &["reads", "cannot_read", "exactly", "healed", "heals_within", "accepted", "detected"],
+        "the result is missing: add `reads`, `cannot_read`, `exactly`, `healed`, `heals_within`, `accepted` or `detected`",
+    ),
+]);
+
+pub(super) const STEPS: &[StepKind] = &[StepKind::action(
+    "expect",
+    Kind::Object(&EXPECT),
+    expect,
+    "Fails the scenario if one of these conditions does not hold at this moment.",
+)];
+
+fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &EXPECT)?;
+    Some(Action::Expect(Expect {
+        epoch: fields.number(reader, "epoch"),
+        members: fields.members(reader, "members"),
+        converged: fields.is_true(reader, "converged"),
+        reading: reading(reader, &fields),
+        exactly: fields.messages(reader, "exactly"),
+        evidence: evidence(reader, &fields),
+        cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
+        fails: fields.word(reader, "fails"),
+    }))
+}
+
+fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {
+    let who = fields.members(reader, "who");
+    let compromise = fields.compromise(reader, "compromise");
+    let reads = fields.messages(reader, "reads").unwrap_or_default();
+    let cannot_read = fields.messages(reader, "cannot_read").unwrap_or_default();
+    let healed = fields.truth(reader, "healed");
+    let heals_within = fields.number(reader, "heals_within");
+    let accepted = fields.truth(reader, "accepted");
+    let detected = fields.truth(reader, "detected");
+    if let Some(both) = reads.iter().find(|id| cannot_read.contains(id)) {
+        let problem = format!("`{both}` cannot be both read and not read");
+        reader.note(fields.get("cannot_read").as_ref().unwrap_or(fields.at()), problem);
+    }
+    match (who, compromise) {
+        (Some(who), _) => Some(ReadingExpectation::Member { who, reads, cannot_read }),
+        (None, Some(compromise)) => {
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected })
+        }
+        (None, None) => None,
+    }
+}

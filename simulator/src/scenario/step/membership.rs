@@ -1,0 +1,135 @@
+//! Steps that change the group.
+
+use super::{
+    super::{
+        describe::{Field, Kind, Object, Rule},
+        fields::{At, FileReader},
+        format::{Action, Proposal},
+        name::MemberName,
+    },
+    StepKind,
+};
+
+const CREATE: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The creator."),
+    Field::optional("with", Kind::AnyNames, "The members that the same commit adds."),
+]);
+
+const ADD: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The committer."),
+    Field::required("who", Kind::Names, "The members to add."),
+]);
+
+const REMOVE: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The committer."),
+    Field::required("who", Kind::Names, "The members to remove."),
+]);
+
+const UPDATE: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The committer."),
+    Field::with_default("false", "signature_key", Kind::Truth, "True if the leaf also gets a new signature key."),
+]);
+
+const LEAVE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members that leave.")]);
+
+const PROPOSE: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The proposer."),
+    Field::optional("add", Kind::Names, "Members to add: one proposal for each."),
+    Field::optional("remove", Kind::Names, "Members to remove: one proposal for each."),
+    Field::optional("update", Kind::True, "A new key for the proposer's own leaf."),
+])
+.rules(&[Rule::ExactlyOne(&["add", "remove", "update"])]);
+
+const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer.")]);
+
+const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join.")]);
+
+const REJOIN: Object =
+    Object::new(&[Field::required("who", Kind::AnyNames, "The members that have lost their state.")]);
+
+pub(super) const STEPS: &[StepKind] = &[
+    StepKind::action(
+        "create",
+        Kind::Object(&CREATE),
+        create,
+        "Creates the group, in epoch 0. With `with`, one commit adds these members and begins epoch 1. A scenario has \
+         one `create`, before any step that needs a group.",
+    ),
+    StepKind::action(
+        "add",
+        Kind::Object(&ADD),
+        add,
+        "One commit that adds all of these members. They join by its welcome.",
+    )
+    .racing(),
+    StepKind::action("remove", Kind::Object(&REMOVE), remove, "One commit that removes all of these members.").racing(),
+    StepKind::action("update", Kind::Object(&UPDATE), update, "A commit with a new update path.").racing(),
+    StepKind::action(
+        "leave",
+        Kind::Object(&LEAVE),
+        |reader, at| Some(Action::Leave { who: only_who(reader, at, &LEAVE)? }),
+        "Each of these members proposes its own removal. The next commit of another member removes it.",
+    )
+    .racing(),
+    StepKind::action("propose", Kind::Object(&PROPOSE), propose, "Proposals by reference.").racing(),
+    StepKind::action("commit", Kind::Object(&COMMIT), commit, "One commit of all proposals of this epoch.").racing(),
+    StepKind::action(
+        "join",
+        Kind::Object(&JOIN),
+        |reader, at| Some(Action::Join { who: only_who(reader, at, &JOIN)? }),
+        "Each of these devices joins by external commit, one after the other. It needs `publish_group_info`.",
+    )
+    .racing(),
+    StepKind::action(
+        "rejoin",
+        Kind::Object(&REJOIN),
+        |reader, at| Some(Action::Rejoin { who: only_who(reader, at, &REJOIN)? }),
+        "Each of these members replaces its own leaf by external commit, because it has lost its state. It needs \
+         `publish_group_info`.",
+    )
+    .racing(),
+];
+
+fn create<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &CREATE)?;
+    let by = fields.member(reader, "by");
+    let with = fields.members(reader, "with").unwrap_or_default();
+    Some(Action::Create { by: by?, with })
+}
+
+fn add<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &ADD)?;
+    let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
+    Some(Action::Add { by: by?, who: who? })
+}
+
+fn remove<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &REMOVE)?;
+    let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
+    Some(Action::Remove { by: by?, who: who? })
+}
+
+fn update<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &UPDATE)?;
+    let by = fields.member(reader, "by");
+    let signature_key = fields.truth(reader, "signature_key").unwrap_or_default();
+    Some(Action::Update { by: by?, signature_key })
+}
+
+fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &PROPOSE)?;
+    let by = fields.member(reader, "by");
+    let add = fields.members(reader, "add").map(Proposal::Add);
+    let remove = fields.members(reader, "remove").map(Proposal::Remove);
+    let update = fields.is_true(reader, "update").then_some(Proposal::Update);
+    Some(Action::Propose { by: by?, what: add.or(remove).or(update)? })
+}
+
+fn commit<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &COMMIT)?;
+    Some(Action::Commit { by: fields.member(reader, "by")? })
+}
+
+fn only_who<'a>(reader: &mut FileReader<'a>, at: At<'a>, object: &'static Object) -> Option<Vec<MemberName>> {
+    reader.described(at, object)?.members(reader, "who")
+}

@@ -1,0 +1,241 @@
+//! Warns about scenarios that may not test what their author wants.
+//!
+//! A warning is no failure: the scenario plays as it is written. A strict run makes a failure of it.
+//! The rules are:
+//!
+//! - The scenario has an `expect`.
+//! - Each message of others that a thief can read at the end is in the `reads` or `exactly` of an `expect` about this
+//!   thief.
+//! - The group has healed from each theft at the end, or an `expect` with `healed` false says that it
+//!   has not.
+//! - No message is held at the end.
+//! - Every clause of every `expect` can fail. These clauses cannot: `reads` for the senders of the
+//!   messages; `cannot_read` for devices that have never been in the group, or for messages that were
+//!   not sent; `converged` with fewer than two online members. A clause inside a `repeat` cannot fail
+//!   if it cannot fail in any turn.
+//! - The transcript does not depend on the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{device::ReadStatus, state::World};
+use crate::{
+    report::{Warning, WarningKind},
+    scenario::{Action, CompromiseId, Expect, MemberName, MessageId, Place, ReadingExpectation, Scenario, Step},
+};
+
+/// The largest number of messages that one warning names.
+const NAMED: usize = 5;
+
+/// The questions of all `expect` steps so far.
+#[derive(Default)]
+pub(super) struct Questions {
+    /// The messages that each thief is expected to read.
+    readable: BTreeMap<CompromiseId, BTreeSet<MessageId>>,
+    /// The thefts from which the group is expected not to have healed.
+    unhealed: BTreeSet<CompromiseId>,
+    /// For each clause, by the path and the name of its field: its place, and the reason for which it
+    /// holds in any case. No reason if it could have failed in a turn.
+    clauses: BTreeMap<(String, &'static str), (Place, Option<String>)>,
+}
+
+impl Questions {
+    fn clause(&mut self, place: &Place, field: &'static str, reason: Option<String>) {
+        let clause = self.clauses.entry((place.path.to_string(), field));
+        let (_, known) = clause.or_insert_with(|| (place.clone(), reason.clone()));
+        if reason.is_none() {
+            *known = None;
+        }
+    }
+}
+
+impl World<'_> {
+    /// Notes the questions of an `expect`.
+    pub(super) fn note_questions(&mut self, place: &Place, expect: &Expect) {
+        let mut questions = std::mem::take(&mut self.questions);
+        if expect.converged {
+            questions.clause(place, "converged", self.is_alone());
+        }
+        match &expect.reading {
+            Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
+                if !reads.is_empty() {
+                    questions.clause(place, "reads", self.all_own(who, reads));
+                }
+                if !cannot_read.is_empty() {
+                    questions.clause(place, "cannot_read", self.never_readable(who, cannot_read));
+                }
+            }
+            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, .. }) => {
+                let exactly = expect.exactly.iter().flatten();
+                questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().chain(exactly).cloned());
+                if *healed == Some(false) {
+                    questions.unhealed.insert(compromise.clone());
+                }
+                if let Some(thief) = self.thieves.find(compromise).filter(|_| !cannot_read.is_empty()) {
+                    let who = [self.devices[self.thieves[thief].device].name.clone()];
+                    questions.clause(place, "cannot_read", self.never_readable(&who, cannot_read));
+                }
+            }
+            None => {}
+        }
+        self.questions = questions;
+    }
+
+    fn is_alone(&self) -> Option<String> {
+        let is_shared =
+            |roster: &BTreeSet<usize>| roster.iter().filter(|device| self.devices[**device].online).count() > 1;
+        let shared = self.service.groups.values().filter_map(|group| group.rosters.last()).any(is_shared);
+        (!shared).then(|| "fewer than two members are online".to_owned())
+    }
+
+    fn all_own(&self, who: &[MemberName], messages: &[MessageId]) -> Option<String> {
+        let sent = &self.service.sent;
+        let is_own = |name: &MemberName, id: &MessageId| {
+            let message = sent.number(id).map(|number| &sent.list[number]);
+            message.is_some_and(|message| !message.forged && self.devices[message.at.sender].name == *name)
+        };
+        let all = who.iter().all(|name| messages.iter().all(|id| is_own(name, id)));
+        all.then(|| "every reader sent these messages itself".to_owned())
+    }
+
+    fn never_readable(&self, who: &[MemberName], messages: &[MessageId]) -> Option<String> {
+        if messages.iter().all(|id| self.service.sent.number(id).is_none()) {
+            return Some("none of these messages was sent".to_owned());
+        }
+        let was_member = |name: &MemberName| {
+            let device = self.devices.find(name).ok();
+            let mut rosters = self.service.groups.values().flat_map(|group| &group.rosters);
+            device.is_some_and(|device| rosters.any(|roster| roster.contains(&device)))
+        };
+        (!who.iter().any(was_member)).then(|| {
+            let names: Vec<_> = who.iter().take(NAMED).map(MemberName::as_str).collect();
+            format!("until now {} was never in the group", names.join(", "))
+        })
+    }
+
+    /// The warnings of a scenario in which nothing failed.
+    pub(super) fn warnings(&mut self, scenario: &Scenario) -> Vec<Warning> {
+        let places = Places::of(scenario);
+        let mut warnings = Vec::new();
+        if !places.expects {
+            warnings.push(Warning {
+                kind: WarningKind::NothingExpected,
+                place: None,
+                seen: "the scenario has no `expect`, so it checks only the promises of every scenario".to_owned(),
+                remedy: "add an `expect` with the result that matters to the product".to_owned(),
+            });
+        }
+        warnings.extend(self.clause_warnings());
+        warnings.extend(self.held_warnings(&places));
+        warnings.extend(self.theft_warnings(&places));
+        if self.recorder.unordered_commits() > 0 {
+            warnings.push(Warning {
+                kind: WarningKind::NotReproducible,
+                place: None,
+                seen: "a commit has too many updates and removals, so the next run may differ".to_owned(),
+                remedy: "commit more often, or propose fewer updates and removals before a commit".to_owned(),
+            });
+        }
+        warnings
+    }
+
+    fn clause_warnings(&self) -> Vec<Warning> {
+        let clauses = self.questions.clauses.iter();
+        let mut warnings: Vec<_> = clauses
+            .filter_map(|((_, field), (place, reason))| {
+                Some(Warning {
+                    kind: WarningKind::CannotFail,
+                    place: Some(Place { turn: None, ..place.clone() }),
+                    seen: format!("`{field}` holds in any case: {}", reason.as_ref()?),
+                    remedy: "expect something that can fail, or remove the field".to_owned(),
+                })
+            })
+            .collect();
+        warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| place.line));
+        warnings
+    }
+
+    fn held_warnings(&self, places: &Places) -> Vec<Warning> {
+        let mut held: BTreeMap<usize, Vec<&MemberName>> = BTreeMap::new();
+        for device in self.devices.iter() {
+            for (number, _) in device.read_status.iter().filter(|(_, status)| **status == ReadStatus::Held) {
+                held.entry(*number).or_default().push(&device.name);
+            }
+        }
+        let warnings = held.into_iter().filter_map(|(number, who)| {
+            let id = &self.service.sent.list.get(number)?.id;
+            Some(Warning {
+                kind: WarningKind::NeverReleased,
+                place: places.holds.get(id).cloned(),
+                seen: format!("{id} is still held back from {}", listed(who.into_iter().map(MemberName::as_str))),
+                remedy: format!("release {id}, or `drop` it if it should never arrive"),
+            })
+        });
+        warnings.collect()
+    }
+
+    fn theft_warnings(&mut self, places: &Places) -> Vec<Warning> {
+        let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
+        let nothing = BTreeSet::new();
+        let mut warnings = Vec::new();
+        for (number, answers) in answers.iter().enumerate() {
+            let thief = &self.thieves[number];
+            let (id, place) = (&thief.id, places.thefts.get(&thief.id));
+            let expected = self.questions.readable.get(id).unwrap_or(&nothing);
+            let exposed = answers.exposure.messages.keys().filter_map(|message| self.service.sent.list.get(*message));
+            // A thief knows its own messages.
+            let exposed = exposed.filter(|message| !message.forged || message.at.sender != thief.device);
+            let unexpected: Vec<_> =
+                exposed.map(|message| &message.id).filter(|message| !expected.contains(*message)).collect();
+            if !unexpected.is_empty() {
+                let ids = listed(unexpected.iter().map(|message| message.as_str()));
+                warnings.push(Warning {
+                    kind: WarningKind::UnexpectedExposure,
+                    place: place.cloned(),
+                    seen: format!("the thief of {id} can read {ids}, and no `expect` about this thief says so"),
+                    remedy: format!("add the messages to the `reads` of an `expect` with `compromise` {id}"),
+                });
+            }
+            if self.healed_after(thief, &answers.exposure).is_none() && !self.questions.unhealed.contains(id) {
+                warnings.push(Warning {
+                    kind: WarningKind::NotHealed,
+                    place: place.cloned(),
+                    seen: format!("the group has not healed from {id}, and no `expect` says so"),
+                    remedy: format!("heal it, or add an `expect` with `compromise` {id} and `healed` false"),
+                });
+            }
+        }
+        warnings
+    }
+}
+
+/// The places of the steps that cause warnings.
+#[derive(Default)]
+struct Places {
+    expects: bool,
+    holds: BTreeMap<MessageId, Place>,
+    thefts: BTreeMap<CompromiseId, Place>,
+}
+
+impl Places {
+    fn of(scenario: &Scenario) -> Self {
+        let mut places = Self::default();
+        for step in scenario.written_steps() {
+            match step.item {
+                Step::Do(Action::Expect(_)) => places.expects = true,
+                Step::Do(Action::Hold(what)) => drop(places.holds.insert(what.id, step.place)),
+                Step::Do(Action::Compromise { id, .. }) => drop(places.thefts.insert(id, step.place)),
+                _ => {}
+            }
+        }
+        places
+    }
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<_> = names.collect();
+    let (shown, more) = names.split_at(names.len().min(NAMED));
+    match more.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
