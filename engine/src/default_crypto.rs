@@ -22,7 +22,7 @@ pub fn default_crypto() -> Arc<dyn CryptoProvider> {
 /// Returns the usual cryptography, with X-Wing against attackers that record messages today and have
 /// a quantum computer later.
 ///
-/// X-Wing is a KEM: ML-KEM-768 and X25519 together, from libcrux. Signatures are still Ed25519. An
+/// X-Wing is a KEM: ML-KEM-768 and X25519 together. Signatures are still Ed25519. An
 /// attacker with such a computer can forge signatures from then on, but cannot read earlier messages.
 ///
 /// It supports all ciphersuites of [`default_crypto`] too. [`Policy::ciphersuite`](crate::Policy)

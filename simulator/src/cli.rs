@@ -10,6 +10,7 @@ mod explore;
 mod files;
 mod interrupt;
 mod matrix;
+mod new;
 mod output;
 mod report;
 mod run;
@@ -35,6 +36,7 @@ pub(crate) fn main(cli: Cli, runner: Runner) -> Result<ExitCode> {
         Command::Run(args) => run::run(&args, runner)?,
         Command::Explain(args) => explain::explain(&args, runner)?,
         Command::Explore(args) => explore::explore(&args, runner)?,
+        Command::New(args) => new::new(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Compare(args) => compare::compare(&args)?,
         Command::Matrix(args) => matrix::matrix(&args)?,

@@ -18,6 +18,7 @@
 //! | [`model`] | computes the same costs without cryptography, for groups of any size |
 //! | [`cost`] | the costs of each call and of each entry of the log: crypto operations and bytes |
 //! | [`calibration`] | the time of each crypto operation on this machine |
+//! | [`starters`] | commented scenario files for questions that every product has |
 //! | [`sweep`] | runs a scenario for each point of a parameter grid, and summarizes the figures |
 //! | [`trace`] | membership traces of real groups: reader and figures |
 //! | `choices` | random choices from a seed |
@@ -37,6 +38,7 @@ pub mod model;
 pub mod oracle;
 pub mod report;
 pub mod scenario;
+pub mod starters;
 pub mod sweep;
 pub mod trace;
 pub mod whole_file;

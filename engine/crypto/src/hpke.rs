@@ -263,7 +263,7 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
     }
 
     // `hpke-rs` derives the ephemeral keys of DH-based KEMs from bytes that it drew itself. Only
-    // X-Wing draws in an operation of this trait. It is the same over the primitives of each library.
+    // X-Wing draws in an operation of this trait.
 
     fn kem_key_gen(_alg: KemAlgorithm, _prng: &mut Draws) -> Result<(Vec<u8>, Vec<u8>), Error> {
         Err(Error::UnsupportedKemOperation)
@@ -276,7 +276,7 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
                 let mut random = Zeroizing::new([0; x_wing::RANDOM_BYTES]);
                 // A generator without key material sets the flag, and the result is withheld.
                 let Ok(()) = prng.try_fill_bytes(&mut *random);
-                x_wing::encapsulate(pk_r, &random)
+                x_wing::encapsulate::<C>(pk_r, &random)
             }
             _ => {
                 let _ = (pk_r, prng);
@@ -322,7 +322,7 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
     fn kem_key_gen_derand(alg: KemAlgorithm, seed: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
         match alg {
             #[cfg(feature = "post-quantum")]
-            KemAlgorithm::XWingDraft06 => x_wing::key_pair(seed),
+            KemAlgorithm::XWingDraft06 => x_wing::key_pair::<C>(seed),
             _ => C::kem_key_gen_derand(alg, seed),
         }
     }
@@ -330,7 +330,7 @@ impl<C: HpkeCrypto + 'static> HpkeCrypto for External<C> {
     fn kem_decaps(alg: KemAlgorithm, ct: &[u8], sk_r: &[u8]) -> Result<Vec<u8>, Error> {
         match alg {
             #[cfg(feature = "post-quantum")]
-            KemAlgorithm::XWingDraft06 => x_wing::decapsulate(ct, sk_r),
+            KemAlgorithm::XWingDraft06 => x_wing::decapsulate::<C>(ct, sk_r),
             _ => C::kem_decaps(alg, ct, sk_r),
         }
     }

@@ -15,7 +15,7 @@
 //!
 //! HPKE (RFC 9180) is `hpke-rs` over the primitives of the provider.
 //!
-//! The feature `post-quantum` adds the KEM X-Wing of libcrux. `Provider::post_quantum` makes a
+//! The feature `post-quantum` adds the KEM X-Wing. `Provider::post_quantum` makes a
 //! provider that also supports the ciphersuite `MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519`.
 //!
 //! # Randomness

@@ -22,6 +22,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Explain the failures of a scenario, or how a thief reads a message
     Explain(ExplainArgs),
+    /// List commented scenario files for common questions, or write one of them
+    New(NewArgs),
     /// Generate scenarios until one fails, and write the smallest version that still fails
     Explore(ExploreArgs),
     /// Check scenario files without running them
@@ -132,6 +134,16 @@ pub(super) struct ExplainArgs {
     /// Print one JSON object, and nothing else
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct NewArgs {
+    /// The name of the starter; without it, the command lists all starters
+    #[arg(value_name = "STARTER")]
+    pub(super) name: Option<String>,
+    /// The new file, or the folder for it [default: the starter's name, in the current folder]
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use tempfile::TempDir;
+
 /// A fenced block of a page.
 struct Block {
     language: String,
@@ -65,4 +67,35 @@ fn page_about_explanations_shows_the_real_output() {
     assert_eq!((&*command.language, &*output.language), ("sh", "text"));
     let real = output_of(command.text.trim(), &root());
     assert_eq!(real, without_duration(&output.text), "docs/explain.md is out of date");
+}
+
+/// The tutorial: its commands run one after the other in an empty folder, and its changes of the file
+/// are made as it says.
+#[test]
+fn tutorial_is_true() {
+    let folder = TempDir::new().unwrap();
+    let blocks = blocks("first-scenario.md");
+    let mut blocks = blocks.iter();
+    let mut commands = 0;
+    while let Some(block) = blocks.next() {
+        match &*block.language {
+            // The installation.
+            "console" => {}
+            "sh" => {
+                let output = blocks.next().unwrap();
+                assert_eq!(output.language, "text", "after {}", block.text);
+                let real = output_of(block.text.trim(), folder.path());
+                assert_eq!(real, without_duration(&output.text), "after {}", block.text);
+                commands += 1;
+            }
+            "json" => {
+                let file = folder.path().join("stolen-phone.jsonc");
+                let text = fs::read_to_string(&file).unwrap();
+                assert_eq!(text.matches(&block.text).count(), 1, "{}", block.text);
+                fs::write(file, text.replace(&block.text, &blocks.next().unwrap().text)).unwrap();
+            }
+            other => panic!("a block of the language {other:?}"),
+        }
+    }
+    assert_eq!(commands, 7);
 }

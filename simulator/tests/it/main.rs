@@ -39,6 +39,7 @@ mod scenarios;
 mod service;
 mod service_faults;
 mod short_forms;
+mod starters;
 mod stolen_files;
 mod sweeps;
 mod syntaxes;

@@ -191,7 +191,7 @@ fn member_that_is_cut_off_has_to_be_named() {
     let steps = [create(), withhold.clone(), json!({ "update": { "by": "alice" } })];
     assert_fails(&steps, "bob is in epoch 2", "the delivery service has cut it off");
     let named = json!({ "expect": { "cut_off": "bob" } });
-    run(&scenario(&MEMBERS, &[&steps[..], &[named.clone()]].concat())).assert_passed("named");
+    run(&scenario(&MEMBERS, &[&steps[..], std::slice::from_ref(&named)].concat())).assert_passed("named");
     // The name counts only while the member is cut off, and for this member.
     assert_fails(&[create(), named.clone()], "the delivery service has cut bob off", "it has not");
     let both = service(json!({ "withhold": { "from": ["bob", "carol"] } }));

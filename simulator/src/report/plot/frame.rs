@@ -148,7 +148,7 @@ impl Frame {
             // A label that would touch the label before it is left out. Its tick remains.
             if x - half >= free_from {
                 // The label of the last tick stays inside of the picture.
-                let middle = x.min(WIDTH - half);
+                let middle = x.min(WIDTH - half - 1.0);
                 self.canvas.text((middle, bottom + 3.0 + FONT), Anchor::Middle, &text);
                 free_from = x + half + 3.0;
             }

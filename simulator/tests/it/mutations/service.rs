@@ -112,8 +112,11 @@ fn keep_epoch(before: &[u8], record: &mut [u8]) {
 /// The table that a service without a server reads only when it opens its store.
 const OPENING: Table = Table::ServiceState;
 
+/// The key and the value of a record.
+type Record = (Vec<u8>, Vec<u8>);
+
 /// All records of a table.
-fn all(records: &mut dyn Transaction, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn all(records: &mut dyn Transaction, table: Table) -> Result<Vec<Record>, StoreError> {
     let (mut found, end) = (Vec::new(), [0xff; 4096]);
     records.scan(table, &[][..]..&end[..], &mut |key, value| {
         found.push((key.to_vec(), value.to_vec()));

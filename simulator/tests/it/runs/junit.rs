@@ -33,7 +33,10 @@ fn element(text: &str) -> (Element, &str) {
     }
     assert_eq!(left.trim(), "", "{tag}");
     let mut children = Vec::new();
-    while !is_empty {
+    if is_empty {
+        return (Element { name: name.to_owned(), attributes, children }, rest);
+    }
+    loop {
         rest = &rest[rest.find('<').unwrap()..];
         if let Some(after) = rest.strip_prefix("</") {
             rest = after.strip_prefix(name).and_then(|after| after.strip_prefix('>')).expect("the same name");
