@@ -49,7 +49,7 @@ pub(super) struct FactRecorder {
     thieves: Vec<Arc<CallLog>>,
     /// The last number that was given.
     next: u64,
-    /// The unused key packages, by reference (RFC 9420, 5.2).
+    /// The key packages that nobody has joined with, by reference (RFC 9420, 5.2).
     key_packages: BTreeMap<Vec<u8>, KeyPackage>,
     /// All commits with their groups, by the hash of the commit and by the hash of its welcome.
     made: BTreeMap<MessageId, (GroupId, CommitId)>,
@@ -66,7 +66,8 @@ pub(super) struct FactRecorder {
 struct KeyPackage {
     id: KeyPackageId,
     of: usize,
-    expires: Timestamp,
+    /// The time from which the owner erases the key package. [`None`] if the owner has erased it.
+    expires: Option<Timestamp>,
 }
 
 impl FactRecorder {
@@ -219,14 +220,16 @@ impl FactRecorder {
 
     pub(super) fn key_package_made(&mut self, of: usize, message: &[u8], expires: Timestamp) {
         let id = KeyPackageId(self.number());
-        self.key_packages.insert(reference(message), KeyPackage { id, of, expires });
+        self.key_packages.insert(reference(message), KeyPackage { id, of, expires: Some(expires) });
         self.tell_all(&Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
     }
 
-    /// A device has erased its expired key packages.
+    /// A device has erased its expired key packages. Others can still add it with one of them: the
+    /// clock of the owner may be wrong, or theirs.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
-        let gone = self.key_packages.extract_if(.., |_, known| known.of == of && known.expires <= now);
-        for id in gone.map(|(_, known)| known.id).collect::<Vec<_>>() {
+        let known = self.key_packages.values_mut().filter(|known| known.of == of);
+        let gone = known.filter_map(|known| known.expires.take_if(|expires| *expires <= now).map(|_| known.id));
+        for id in gone.collect::<Vec<_>>() {
             self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
         }
     }
