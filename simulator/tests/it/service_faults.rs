@@ -299,7 +299,7 @@ fn cost_model_has_no_delivery_service() {
         read(&document.to_string()).unwrap_err()[0].to_string()
     };
     let step = document(json!({}), &[create(), service(json!({ "restart": true }))]);
-    assert!(step.contains("steps[1].service: the cost model has no such step"), "{step}");
+    assert!(step.contains("step 2, service: the cost model has no such step"), "{step}");
     let setting = document(json!({ "service": { "retention": "1d" } }), &[create()]);
     assert!(setting.contains("service: the cost model has no delivery service"), "{setting}");
     let evidence = document(json!({}), &[create(), json!({ "expect": { "gap_reported": false } })]);
