@@ -50,17 +50,20 @@ fn run(path: &Path, service: Option<String>) -> RunOutcome {
 
 #[test]
 fn published_scenarios_give_the_same_results_with_a_server() {
-    let service = format!("http://{}", server());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     assert!(files.len() >= 40);
-    for path in files {
-        let (here, there) = (run(&path, None), run(&path, Some(service.clone())));
-        assert_eq!(there.failures, here.failures, "{}", path.display());
-        assert_eq!(there.figures.epochs, here.figures.epochs, "{}", path.display());
-        assert_eq!(there.figures.messages, here.figures.messages, "{}", path.display());
+    // Each run registers new devices, and a service refuses the 51st device of a user.
+    for some in files.chunks(25) {
+        let service = format!("http://{}", server());
+        for path in some {
+            let (here, there) = (run(path, None), run(path, Some(service.clone())));
+            assert_eq!(there.failures, here.failures, "{}", path.display());
+            assert_eq!(there.figures.epochs, here.figures.epochs, "{}", path.display());
+            assert_eq!(there.figures.messages, here.figures.messages, "{}", path.display());
+        }
     }
 }
 
