@@ -84,7 +84,7 @@ pub(super) fn create(path: &Path) -> Result<WholeFile> {
     WholeFile::create(path).with_context(|| unwritable(path))
 }
 
-/// Checks an output file before the work starts. [`write`] writes it after the work.
+/// Checks an output file before the work starts. [`write()`] writes it after the work.
 pub(super) fn check(path: &Path) -> Result<()> {
     whole_file::check(path).with_context(|| unwritable(path))
 }
