@@ -90,6 +90,7 @@ impl World<'_> {
         let now = self.clock.ms();
         let device = &mut self.devices[device];
         for delivery in std::mem::take(&mut device.kept_back) {
+            device.check_receipt(&delivery);
             device.inbox.keep(delivery, now);
         }
     }

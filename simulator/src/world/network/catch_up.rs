@@ -86,6 +86,7 @@ impl Device {
     ) -> Result<(), StepFailure> {
         let (retention, expired) = (context.service.least_retention(), context.service.expired_until.0);
         self.in_group(&delivery.group).note_entry(&delivery, retention, expired);
+        self.check_receipt(&delivery);
         let not_before = self.inbox.last_arrival;
         let ArrivalTimes { first, overtaken, second } =
             context.network.arrival(self.index, &self.name, &delivery, (self.inbox.open_since, context.ms), not_before);
@@ -109,6 +110,14 @@ impl Device {
         Ok(())
     }
 
+    /// Compares the receipt of an entry of the stream with those before it. A delivery that is lost
+    /// or overtaken on its way is no false receipt: the device waits for it.
+    pub(in crate::world) fn check_receipt(&mut self, delivery: &Delivery) {
+        if let Some(checks) = &mut self.checks {
+            checks.read(delivery);
+        }
+    }
+
     /// Takes an entry that the service sends in a false order. The device trusts the order.
     fn take_reversed(
         &mut self,
@@ -116,6 +125,7 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
         delivered: &mut Vec<Delivered>,
     ) -> Result<(), StepFailure> {
+        self.check_receipt(&delivery);
         let entry = InboxEntry::new(delivery, context.ms, false);
         if let Taken::Kept(entry) = self.take(entry, true, context, delivered)? {
             self.inbox.push(*entry);
@@ -219,9 +229,6 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
         delivered: &mut Vec<Delivered>,
     ) -> Result<Taken, StepFailure> {
-        if let Some(checks) = &mut self.checks {
-            checks.read(&entry.delivery);
-        }
         let message = context.service.message_at(self.index, &entry.delivery.group, entry.sequence());
         let message = message.filter(|_| !entry.is_handshake());
         let rule = self.rule(&entry.delivery, context);
