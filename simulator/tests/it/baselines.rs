@@ -1,6 +1,6 @@
 //! The protocols beside the engine's: byte laws, and `regrow compare`.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use regrow_simulator::{
     cost::Operation,
@@ -10,7 +10,7 @@ use regrow_simulator::{
 };
 use serde_json::{Value, json};
 
-use crate::common::told;
+use crate::common::{program::regrow, told};
 
 /// A SignalMessage with 32 bytes of text, padded to 128: the version, the ratchet key, two counters,
 /// nine blocks of AES-CBC, and the MAC.
@@ -300,9 +300,7 @@ fn compare_shows_every_protocol() {
         "steps": [create(20), send(1, "a"), update(2), send(2, "b")],
     });
     fs::write(folder.path().join("small.json"), file.to_string()).unwrap();
-    let regrow = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(&folder).output().unwrap()
-    };
+    let regrow = |arguments: &[&str]| regrow(arguments, folder.path());
     let output = regrow(&["compare", "small.json", "--csv", "out.csv"]);
     assert!(output.status.success(), "{output:?}");
     let (table, csv) =

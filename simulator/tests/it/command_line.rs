@@ -3,24 +3,12 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 use tempfile::TempDir;
 
-fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_regrow"));
-    command.args(arguments).current_dir(folder);
-    command
-}
-
-fn regrow(arguments: &[&str], folder: &Path) -> Output {
-    command(arguments, folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::common::program::{command, regrow, text};
 
 /// A folder with scenarios that pass, and with other files beside them.
 fn scenarios() -> TempDir {

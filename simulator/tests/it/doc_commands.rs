@@ -1,21 +1,18 @@
 //! The commands in the book: their outputs are those that the pages show.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
+
+use crate::common::{
+    program::{regrow, text},
+    root,
+};
 
 /// A fenced block of a page.
 struct Block {
     language: String,
     text: String,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The fenced blocks of a page, in their order.
@@ -45,10 +42,9 @@ fn blocks(page: &str) -> Vec<Block> {
 fn output_of(command: &str, folder: &Path) -> String {
     let words = command.strip_prefix("cargo run --release -- ").or_else(|| command.strip_prefix("regrow "));
     let words = words.unwrap_or_else(|| panic!("{command} does not run regrow"));
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_regrow")).args(words.split(' ')).current_dir(folder).output().unwrap();
+    let output = regrow(&words.split(' ').collect::<Vec<_>>(), folder);
     assert!(output.stderr.is_empty(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    without_duration(&String::from_utf8(output.stdout).unwrap())
+    without_duration(&text(&output.stdout))
 }
 
 /// The text without the duration of a run.

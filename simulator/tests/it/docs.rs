@@ -1,24 +1,16 @@
 //! The book: every link leads to a page and a heading, and every page and decision is listed.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use regrow_simulator::scenario::{read, read_yaml};
 use serde_json::{Value, json};
 
-use crate::common::run;
+use crate::common::{root, run};
 
 /// A Markdown page: its text without code blocks.
 struct Page {
     path: PathBuf,
     text: String,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Returns the Markdown files of a folder, without those of folders below it.

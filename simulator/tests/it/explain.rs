@@ -1,9 +1,9 @@
 //! The command `regrow explain`: failures, thefts and questions in plain words.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use crate::{
-    common::scenario_with,
+    common::{program, scenario_with},
     mutations::{Keeps, RecordKind, Service, When},
 };
 use regrow_simulator::{
@@ -49,6 +49,11 @@ fn assert_tells(told: &str, parts: &[&str]) {
 
 fn create(with: &[&str]) -> Value {
     json!({ "create": { "by": "alice", "with": with } })
+}
+
+/// The theft of bob's device.
+fn stolen() -> Value {
+    json!({ "compromise": { "who": "bob", "id": "phone" } })
 }
 
 fn send(by: &str, id: &str) -> Value {
@@ -196,7 +201,7 @@ fn the_way_of_a_thief_is_told_step_by_step() {
         &["alice", "bob", "carol"],
         &[
             create(&["bob", "carol"]),
-            json!({ "compromise": { "who": "bob", "id": "phone" } }),
+            stolen(),
             json!({ "update": { "by": "alice" } }),
             send("carol", "m1"),
             json!({ "expect": { "compromise": "phone", "cannot_read": "m1" } }),
@@ -235,14 +240,8 @@ fn the_way_of_a_thief_is_told_step_by_step() {
 /// that node.
 #[test]
 fn a_stolen_key_of_a_node_is_named_by_its_node() {
-    let steps = [
-        create(&["bob", "carol"]),
-        json!({ "compromise": { "who": "bob", "id": "phone" } }),
-        json!({ "update": { "by": "carol" } }),
-        send("alice", "m1"),
-    ];
-    let scenario = scenario_with(json!({}), &["alice", "bob", "carol"], &steps);
-    let told = told(&explained_with(&scenario, &question(Some("m1"), Some("phone")), &NoFaults));
+    let steps = [create(&["bob", "carol"]), stolen(), json!({ "update": { "by": "carol" } }), send("alice", "m1")];
+    let told = way_to_m1(json!({}), &steps);
     assert_tells(
         &told,
         &[
@@ -260,7 +259,7 @@ fn a_group_that_does_not_heal_is_explained() {
         &["alice", "bob", "carol"],
         &[
             create(&["bob", "carol"]),
-            json!({ "compromise": { "who": "bob", "id": "phone" } }),
+            stolen(),
             json!({ "update": { "by": "alice" } }),
             json!({ "expect": { "compromise": "phone", "heals_within": 1 } }),
         ],
@@ -287,7 +286,7 @@ fn a_thief_that_cannot_read_is_explained() {
         &[
             create(&["bob"]),
             send("alice", "m1"),
-            json!({ "compromise": { "who": "bob", "id": "phone" } }),
+            stolen(),
             json!({ "update": { "by": "bob" } }),
             send("alice", "m2"),
             json!({ "expect": { "compromise": "phone", "reads": ["m1", "m2"] } }),
@@ -335,7 +334,7 @@ fn the_acts_of_a_thief_are_listed() {
         &["alice", "bob"],
         &[
             create(&["bob"]),
-            json!({ "compromise": { "who": "bob", "id": "phone" } }),
+            stolen(),
             json!({ "impersonate": { "compromise": "phone", "action": "send" } }),
             json!({ "expect": { "compromise": "phone", "accepted": false, "detected": false } }),
         ],
@@ -374,7 +373,7 @@ fn a_broken_promise_is_explained_at_its_step() {
 
 #[test]
 fn a_device_that_keeps_a_used_key_is_explained() {
-    let steps = [create(&["bob"]), send("alice", "m1"), json!({ "compromise": { "who": "bob", "id": "phone" } })];
+    let steps = [create(&["bob"]), send("alice", "m1"), stolen()];
     let scenario = scenario_with(json!({}), &["alice", "bob"], &steps);
     let fault = Keeps(RecordKind::MessageSecrets, When::WithinEpoch);
     let told = told(&explained_with(&scenario, &Question::default(), &fault));
@@ -393,12 +392,18 @@ fn stolen_phone() -> Scenario {
     let steps = [
         create(&["bob", "carol"]),
         send("alice", "m1"),
-        json!({ "compromise": { "who": "bob", "id": "phone" } }),
+        stolen(),
         send("alice", "m2"),
         json!({ "update": { "by": "bob" } }),
         send("alice", "m3"),
     ];
     scenario_with(json!({}), &["alice", "bob", "carol"], &steps)
+}
+
+/// The way of bob's thief to m1, in a group of alice, bob and carol.
+fn way_to_m1(group: Value, steps: &[Value]) -> String {
+    let scenario = scenario_with(group, &["alice", "bob", "carol"], steps);
+    told(&explained_with(&scenario, &question(Some("m1"), Some("phone")), &NoFaults))
 }
 
 fn question(message: Option<&str>, thief: Option<&str>) -> Question {
@@ -471,14 +476,8 @@ fn keys_of_welcomes_and_external_commits_are_on_the_way() {
             "contains the joiner secret",
         ],
     );
-    let steps = [
-        create(&["bob"]),
-        json!({ "compromise": { "who": "bob", "id": "phone" } }),
-        json!({ "join": { "who": "carol" } }),
-        send("carol", "m1"),
-    ];
-    let joined = scenario_with(json!({}), &["alice", "bob", "carol"], &steps);
-    let told_joined = told(&explained_with(&joined, &question(Some("m1"), Some("phone")), &NoFaults));
+    let steps = [create(&["bob"]), stolen(), json!({ "join": { "who": "carol" } }), send("carol", "m1")];
+    let told_joined = way_to_m1(json!({}), &steps);
     assert_tells(
         &told_joined,
         &[
@@ -492,14 +491,8 @@ fn keys_of_welcomes_and_external_commits_are_on_the_way() {
 
 #[test]
 fn opaque_commits_are_on_the_way() {
-    let steps = [
-        create(&["bob", "carol"]),
-        json!({ "compromise": { "who": "bob", "id": "phone" } }),
-        json!({ "update": { "by": "alice" } }),
-        send("alice", "m1"),
-    ];
-    let scenario = scenario_with(json!({ "handshake": "opaque" }), &["alice", "bob", "carol"], &steps);
-    let told = told(&explained_with(&scenario, &question(Some("m1"), Some("phone")), &NoFaults));
+    let steps = [create(&["bob", "carol"]), stolen(), json!({ "update": { "by": "alice" } }), send("alice", "m1")];
+    let told = way_to_m1(json!({ "handshake": "opaque" }), &steps);
     assert_tells(
         &told,
         &[
@@ -513,19 +506,17 @@ fn opaque_commits_are_on_the_way() {
 
 #[test]
 fn long_ways_are_shortened() {
-    let mut steps = vec![create(&["bob", "carol"]), json!({ "compromise": { "who": "bob", "id": "phone" } })];
+    let mut steps = vec![create(&["bob", "carol"]), stolen()];
     steps.push(json!({ "repeat": { "times": 12, "steps": [{ "update": { "by": "alice" } }] } }));
     steps.push(send("alice", "m1"));
-    let scenario = scenario_with(json!({}), &["alice", "bob", "carol"], &steps);
-    let told = told(&explained_with(&scenario, &question(Some("m1"), Some("phone")), &NoFaults));
+    let told = way_to_m1(json!({}), &steps);
     assert_tells(&told, &["[1] ", "[30] ", "steps are left out: the same for each epoch between.", "decrypts m1."]);
     assert!(!told.contains("[31] "), "{told}");
 }
 
 fn regrow(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let output = program::regrow(arguments, folder);
+    (output.status.code(), program::text(&output.stdout), program::text(&output.stderr))
 }
 
 fn scenarios() -> &'static Path {

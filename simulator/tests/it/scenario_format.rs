@@ -1,13 +1,11 @@
 //! The built binary reports an unusable file with file, line and field, and ends with exit status
 //! 2.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
+
+use crate::common::program::regrow;
 
 /// A scenario without errors, which the tests break. Line 5 is `members`, and line 7 is the first
 /// step.
@@ -24,10 +22,6 @@ const GOOD: &str = r#"{
   ]
 }
 "#;
-
-fn regrow(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap()
-}
 
 /// The output of `check` for a file with these bytes. The command has to end with status 2.
 fn told(bytes: &[u8]) -> String {

@@ -1,21 +1,11 @@
 //! The command `regrow new`: each starter runs as it is, and no file is overwritten.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::fs;
 
 use regrow_simulator::starters::STARTERS;
 use tempfile::TempDir;
 
-fn regrow(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::common::program::{regrow, text};
 
 #[test]
 fn list_has_every_starter_with_its_question() {

@@ -1,14 +1,18 @@
 //! The syntaxes of scenario files: JSON with comments and trailing commas, and YAML. A mistake has
 //! its place and its remedy in each of them.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use proptest::{prelude::*, sample::Index};
 use regrow_simulator::scenario::{FileProblem, Position, Scenario, load, read, read_yaml};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{actions, published, run};
+use crate::common::{
+    actions,
+    program::{regrow, text},
+    published, run,
+};
 
 fn in_file(name: &str, text: &str) -> Result<Scenario, Vec<FileProblem>> {
     let folder = TempDir::new().unwrap();
@@ -50,6 +54,13 @@ steps:
 - expect: { who: alice, reads: m1 }
 ";
 
+/// A file with a mistake in place of a text that it contains.
+#[track_caller]
+fn with_mistake(file: &str, old: &str, new: &str) -> String {
+    assert!(file.contains(old), "{old}");
+    file.replace(old, new)
+}
+
 #[test]
 fn comments_and_trailing_commas_are_read() {
     for name in ["a.json", "a.jsonc"] {
@@ -69,9 +80,8 @@ fn yaml_is_read() {
 
 #[test]
 fn mistakes_in_commented_json_have_their_place_and_remedy() {
-    let told = |old: &str, new: &str, line, column, problem: &str| {
-        assert!(COMMENTED.contains(old), "{old}");
-        assert_told("a.jsonc", &COMMENTED.replace(old, new), line, column, problem);
+    let told = |old, new, line, column, problem| {
+        assert_told("a.jsonc", &with_mistake(COMMENTED, old, new), line, column, problem);
     };
     told("\"regrow\": 1, /* é */ \"name\"", "\"regrow\": 1, /* é */ \"nmae\"", 2, 1, "field `name` is missing");
     told("\"name\": \"commented\"", "\"name\": 7", 3, 32, "name: expected a text, found a number");
@@ -85,9 +95,8 @@ fn mistakes_in_commented_json_have_their_place_and_remedy() {
 
 #[test]
 fn mistakes_in_yaml_have_their_place_and_remedy() {
-    let told = |old: &str, new: &str, line, column, problem: &str| {
-        assert!(YAML.contains(old), "{old}");
-        assert_told("a.yaml", &YAML.replace(old, new), line, column, problem);
+    let told = |old, new, line, column, problem| {
+        assert_told("a.yaml", &with_mistake(YAML, old, new), line, column, problem);
     };
     told("    by: bob", "    by: bbo", 7, 9, "step 2, send.by: no member is called `bbo`; did you mean `bob`?");
     told("    id: m1", "    id: 1", 8, 9, "step 2, send.id: expected a text, found a number");
@@ -111,13 +120,10 @@ fn folder_has_files_of_every_syntax() {
     {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let check = |path: &Path| {
-        Command::new(env!("CARGO_BIN_EXE_regrow")).arg("check").arg(path).current_dir(folder.path()).output().unwrap()
-    };
-    let output = check(Path::new("."));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "4 usable, 0 unusable\n");
+    let check = |path| regrow(&["check", path], folder.path());
+    assert_eq!(text(&check(".").stdout), "4 usable, 0 unusable\n");
     fs::create_dir(folder.path().join("empty")).unwrap();
-    let told = String::from_utf8(check(Path::new("empty")).stderr).unwrap();
+    let told = text(&check("empty").stderr);
     assert!(told.contains("the ending `.json`, `.jsonc`, `.yaml`, `.yml`"), "{told}");
 }
 

@@ -1,6 +1,6 @@
 //! Membership traces: their figures on the command line, and their replay in scenarios.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use regrow_simulator::{
     explore::shrink,
@@ -9,17 +9,15 @@ use regrow_simulator::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{run, run_with_seed};
+use crate::common::{
+    program::{regrow, text},
+    run, run_with_seed,
+};
 
 fn stats(arguments: &[&str]) -> (String, String, Option<i32>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/traces");
-    let output = Command::new(env!("CARGO_BIN_EXE_regrow"))
-        .args(["trace", "stats"])
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap(), output.status.code())
+    let output = regrow(&[&["trace", "stats"], arguments].concat(), &folder);
+    (text(&output.stdout), text(&output.stderr), output.status.code())
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod program;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -13,6 +15,11 @@ use regrow_simulator::{
     world,
 };
 use serde_json::{Value, json};
+
+/// The folder of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
 
 /// The result of a run.
 #[derive(Debug)]

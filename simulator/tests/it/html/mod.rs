@@ -2,11 +2,7 @@
 
 mod browser;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::fs;
 
 use regrow_simulator::{
     cost::{EntryKind, TreeShape},
@@ -18,7 +14,7 @@ use regrow_simulator::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{published, scenario, stem};
+use crate::common::{program::regrow, published, scenario, stem};
 
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
 
@@ -29,10 +25,6 @@ const HOSTILE: [&str; 4] = [
     "</title></style></script><img/src=x/onerror=alert(2)>",
     "&lt;\u{202e}<!--",
 ];
-
-fn regrow(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap()
-}
 
 /// Writes the page of these files into a folder, and returns its text.
 #[track_caller]

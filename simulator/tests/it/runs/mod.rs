@@ -7,29 +7,12 @@ mod options;
 mod results;
 mod warnings;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, process::Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A command of `regrow` in a folder.
-fn command(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_regrow"));
-    command.args(arguments).current_dir(folder);
-    command
-}
-
-fn regrow(arguments: &[&str], folder: &Path) -> Output {
-    command(arguments, folder).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::common::program::{command, regrow, text};
 
 /// The objects of standard output.
 fn lines(output: &Output) -> Vec<Value> {

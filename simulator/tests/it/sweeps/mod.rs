@@ -3,14 +3,12 @@
 mod format;
 mod results;
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path, process::Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::common::program::{regrow, text};
 
 /// A small sweep: two sizes and two policies with two seeds.
 fn sweep() -> Value {
@@ -51,16 +49,8 @@ fn folder_with(sweep: &Value) -> TempDir {
     folder
 }
 
-fn regrow(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_regrow")).args(arguments).current_dir(folder).output().unwrap()
-}
-
 fn run(folder: &Path, more: &[&str]) -> Output {
-    regrow(folder, &[&["sweep", "s.sweep.json", "--out", "out"], more].concat())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    regrow(&[&["sweep", "s.sweep.json", "--out", "out"], more].concat(), folder)
 }
 
 /// The output files that every machine gives the same, with their contents.

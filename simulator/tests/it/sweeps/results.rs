@@ -124,7 +124,7 @@ fn plots_are_escaped_and_the_page_has_all_of_them() {
     run(folder.path(), &[]);
     let plot = fs::read_to_string(folder.path().join("out/plots/bytes.svg")).unwrap();
     assert!(plot.contains("&lt;some&gt; &amp; more") && !plot.contains("<some>"), "{plot}");
-    let output = regrow(folder.path(), &["report", "out", "--html", "page.html"]);
+    let output = regrow(&["report", "out", "--html", "page.html"], folder.path());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
     assert_eq!(page.matches("<svg ").count(), 5);
@@ -134,7 +134,7 @@ fn plots_are_escaped_and_the_page_has_all_of_them() {
 #[test]
 fn page_of_an_unfinished_sweep_is_an_error() {
     let folder = folder_with(&sweep());
-    let output = regrow(folder.path(), &["report", "out", "--html", "page.html"]);
+    let output = regrow(&["report", "out", "--html", "page.html"], folder.path());
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).starts_with("regrow: out/manifest.json: "), "{}", text(&output.stderr));
 }
@@ -228,7 +228,7 @@ fn a_frontier_of_predicted_seconds_is_drawn_beside_the_tables_of_every_machine()
     let told = "the plot `cpu` needs the times of this machine; run `regrow calibrate`, and sweep again\n";
     assert!(text(&output.stderr).ends_with(told), "{}", text(&output.stderr));
     assert!(!folder.path().join("out/plots").exists() && !folder.path().join("out/times").exists());
-    assert_eq!(regrow(folder.path(), &["report", "out", "--html", "page.html"]).status.code(), Some(0));
+    assert_eq!(regrow(&["report", "out", "--html", "page.html"], folder.path()).status.code(), Some(0));
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
     assert_eq!(page.matches("<svg ").count(), 0);
 
@@ -238,7 +238,7 @@ fn a_frontier_of_predicted_seconds_is_drawn_beside_the_tables_of_every_machine()
     let plot = fs::read_to_string(folder.path().join("out/times/cpu.svg")).unwrap();
     assert_eq!(circles_and_texts(&plot, "predicted time of all devices (CPU seconds)"), (4, 1));
     assert!(!folder.path().join("out/plots").exists());
-    assert_eq!(regrow(folder.path(), &["report", "out", "--html", "page.html"]).status.code(), Some(0));
+    assert_eq!(regrow(&["report", "out", "--html", "page.html"], folder.path()).status.code(), Some(0));
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
     assert_eq!(page.matches("<svg ").count(), 1);
 }
