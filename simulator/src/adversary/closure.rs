@@ -204,22 +204,10 @@ mod tests {
     use openmls_traits::types::AeadType;
 
     use super::*;
-    use crate::{
-        adversary::tape::{Aead, CryptoCall, RecordedCall},
-        cost::Operation,
+    use crate::adversary::{
+        graph::samples::{graph, secret},
+        tape::{Aead, CryptoCall},
     };
-
-    fn secret(number: u8) -> Vec<u8> {
-        vec![number; 32]
-    }
-
-    fn graph(calls: impl IntoIterator<Item = CryptoCall>) -> Graph {
-        let mut graph = Graph::default();
-        let recorded = calls.into_iter().map(|call| RecordedCall { operation: Operation::default(), call });
-        graph.record(&"alice".into(), recorded.collect());
-        graph.settle();
-        graph
-    }
 
     fn sealed(public: u8, plaintext: u8, ciphertext: u8) -> CryptoCall {
         CryptoCall::Sealed {

@@ -118,19 +118,10 @@ impl Closure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::tape::{CryptoCall, RecordedCall};
-
-    fn secret(number: u8) -> Vec<u8> {
-        vec![number; 32]
-    }
-
-    fn graph(calls: impl IntoIterator<Item = CryptoCall>) -> Graph {
-        let mut graph = Graph::default();
-        let recorded = calls.into_iter().map(|call| RecordedCall { operation: Operation::default(), call });
-        graph.record(&"alice".into(), recorded.collect());
-        graph.settle();
-        graph
-    }
+    use crate::adversary::{
+        graph::samples::{graph, secret},
+        tape::CryptoCall,
+    };
 
     fn expand(prk: u8, label: &str, context: &[u8], out: u8) -> CryptoCall {
         let label = format!("MLS 1.0 {label}");

@@ -356,3 +356,24 @@ fn in_one_order(calls: &mut [RecordedCall]) {
         });
     }
 }
+
+#[cfg(test)]
+pub(super) mod samples {
+    //! Graphs for the tests of this folder.
+
+    use super::*;
+    use crate::cost::Operation;
+
+    pub(in crate::adversary) fn secret(number: u8) -> Vec<u8> {
+        vec![number; 32]
+    }
+
+    /// The graph of these calls on the device of alice.
+    pub(in crate::adversary) fn graph(calls: impl IntoIterator<Item = CryptoCall>) -> Graph {
+        let mut graph = Graph::default();
+        let recorded = calls.into_iter().map(|call| RecordedCall { operation: Operation::default(), call });
+        graph.record(&"alice".into(), recorded.collect());
+        graph.settle();
+        graph
+    }
+}
