@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use regrow_simulator::report::{json, terminal};
+use regrow_simulator::report::json;
 
 use super::{args::CheckArgs, ending::Ending, files, output};
 
@@ -26,9 +26,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<Ending> {
         if args.json {
             json::write_check(&mut out, &loaded.file, name, problems)?;
         }
-        for problem in problems {
-            output::complain(&terminal::problem(&loaded.file, problem));
-        }
+        output::complain_about(&loaded.file, problems);
     }
     if !args.json {
         writeln!(out, "{usable} usable, {unusable} unusable")?;

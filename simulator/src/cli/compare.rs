@@ -5,10 +5,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use regrow_simulator::{
     model,
-    report::{
-        comparison::{self, ProtocolTotals},
-        terminal,
-    },
+    report::comparison::{self, ProtocolTotals},
     scenario::{Ciphersuite, Fidelity, FileProblem, Protocol, Scenario},
 };
 
@@ -16,12 +13,10 @@ use super::{args::CompareArgs, ending::Ending, files, output};
 
 /// Plays one scenario on the cost model, once for each protocol.
 pub(super) fn compare(args: &CompareArgs) -> Result<Ending> {
-    let scenario = match files::one(&args.file).scenario {
-        Ok(scenario) => scenario,
-        Err(problems) => return Ok(unusable(args, &problems)),
-    };
+    let Some(scenario) = files::usable(&args.file) else { return Ok(Ending::Unusable) };
     if let Some(problem) = not_modelled(&scenario) {
-        return Ok(unusable(args, &[problem]));
+        output::complain_about(&args.file, &[problem]);
+        return Ok(Ending::Unusable);
     }
     args.csv.as_deref().map(output::check).transpose()?;
     let seed = args.seed.unwrap_or(scenario.seed);
@@ -57,11 +52,4 @@ fn not_modelled(scenario: &Scenario) -> Option<FileProblem> {
     let (place, name) = scenario.first_without_model()?;
     let problem = format!("line {}: the cost model has no such step or condition; leave it out to compare", place.line);
     Some(FileProblem { position: None, field: format!("{}.{name}", place.path), problem })
-}
-
-fn unusable(args: &CompareArgs, problems: &[FileProblem]) -> Ending {
-    for problem in problems {
-        output::complain(&terminal::problem(&args.file, problem));
-    }
-    Ending::Unusable
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use regrow_simulator::{
     explain::{Explanation, Question, explain as explain_run, text},
-    report::{RunOutcome, Transcript, result::Status, terminal},
+    report::{RunOutcome, Transcript, result::Status},
     scenario::{CompromiseId, MessageId},
 };
 use serde::Serialize;
@@ -22,14 +22,7 @@ struct JsonLine<'a> {
 
 /// Runs one file, and explains its failures, or how a thief reads a message.
 pub(super) fn explain(args: &ExplainArgs, runner: Runner) -> Result<Ending> {
-    let loaded = files::one(&args.file);
-    let scenario = match loaded.scenario {
-        Ok(scenario) => scenario,
-        Err(problems) => {
-            problems.iter().for_each(|problem| output::complain(&terminal::problem(&loaded.file, problem)));
-            return Ok(Ending::Unusable);
-        }
-    };
+    let Some(scenario) = files::usable(&args.file) else { return Ok(Ending::Unusable) };
     let question = Question {
         message: args.message.as_deref().map(MessageId::new),
         thief: args.compromise.as_deref().map(CompromiseId::new),
@@ -41,17 +34,17 @@ pub(super) fn explain(args: &ExplainArgs, runner: Runner) -> Result<Ending> {
     let explanation = match explanation {
         Ok(explanation) => explanation,
         Err(error) => {
-            output::complain(&format!("{}: {error}\n", loaded.file.display()));
+            output::complain(&format!("{}: {error}\n", args.file.display()));
             return Ok(Ending::Unusable);
         }
     };
     let mut out = output::stdout();
     if args.json {
-        let line = JsonLine { file: loaded.file.display().to_string(), explanation: &explanation };
+        let line = JsonLine { file: args.file.display().to_string(), explanation: &explanation };
         serde_json::to_writer(&mut out, &line)?;
         writeln!(out)?;
     } else {
-        text::write(&mut out, &loaded.file, &explanation)?;
+        text::write(&mut out, &args.file, &explanation)?;
     }
     out.flush()?;
     Ok(match explanation.status {

@@ -36,9 +36,7 @@ fn explore_to(out: &mut dyn Write, live: bool, args: &ExploreArgs, runner: Runne
     let weights = match args.weights.as_deref().map(Weights::load).transpose() {
         Ok(weights) => weights.unwrap_or_default(),
         Err(Unusable { file, problems }) => {
-            for problem in &problems {
-                output::complain(&terminal::problem(&file, problem));
-            }
+            output::complain_about(&file, &problems);
             return Ok(Ending::Unusable);
         }
     };

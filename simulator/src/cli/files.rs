@@ -42,9 +42,14 @@ pub(super) fn load_all(paths: &[PathBuf]) -> Vec<LoadedFile> {
     all
 }
 
-pub(super) fn one(file: &Path) -> LoadedFile {
+fn one(file: &Path) -> LoadedFile {
     let scenario = load(file).map_err(|Unusable { problems, .. }| problems);
     LoadedFile { file: file.to_owned(), scenario }
+}
+
+/// Loads the scenario of a file. If it is unusable, complains about each of its problems.
+pub(super) fn usable(file: &Path) -> Option<Scenario> {
+    load(file).map_err(|Unusable { problems, .. }| output::complain_about(file, &problems)).ok()
 }
 
 fn search(folder: &Path) -> Vec<LoadedFile> {

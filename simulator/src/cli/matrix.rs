@@ -18,18 +18,11 @@ use super::{args::MatrixArgs, ending::Ending, files, output};
 /// theft.
 pub(super) fn matrix(args: &MatrixArgs) -> Result<Ending> {
     [&args.csv, &args.svg].into_iter().flatten().try_for_each(|path| output::check(path))?;
-    let loaded = files::one(&args.file);
-    let scenario = match loaded.scenario {
-        Ok(scenario) => scenario,
-        Err(problems) => {
-            problems.iter().for_each(|problem| output::complain(&terminal::problem(&loaded.file, problem)));
-            return Ok(Ending::Unusable);
-        }
-    };
+    let Some(scenario) = files::usable(&args.file) else { return Ok(Ending::Unusable) };
     let matrix = match world::matrix::of(&scenario, &RunOptions { seed: args.seed, ..RunOptions::default() }) {
         Ok(matrix) => matrix,
         Err(outcome) => {
-            output::complain(&terminal::failures(&loaded.file, &outcome.failures));
+            output::complain(&terminal::failures(&args.file, &outcome.failures));
             return Ok(Ending::Failed);
         }
     };

@@ -6,7 +6,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use regrow_simulator::whole_file::{self, WholeFile};
+use regrow_simulator::{
+    report::terminal,
+    scenario::FileProblem,
+    whole_file::{self, WholeFile},
+};
 
 use super::args::Colour;
 
@@ -77,6 +81,11 @@ fn is_dumb() -> bool {
 /// Writes to standard error. An error is ignored: the program can run without standard error.
 pub(super) fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes the problems of a file to standard error.
+pub(super) fn complain_about(file: &Path, problems: &[FileProblem]) {
+    problems.iter().for_each(|problem| complain(&terminal::problem(file, problem)));
 }
 
 /// Begins an output file before the work starts, so that an unusable path fails at once.

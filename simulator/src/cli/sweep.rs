@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use regrow_simulator::{
     calibration::{self, Calibration},
-    report::{plot, terminal},
+    report::plot,
     scenario::Unusable,
     sweep::{
         self, Difference, EntrySample, Execution, Manifest, Plan, Program, Progress, RunStore, tables, times::Times,
@@ -172,9 +172,7 @@ fn folder(args: &SweepArgs) -> PathBuf {
 }
 
 fn refuse(unusable: &Unusable) -> Ending {
-    for problem in &unusable.problems {
-        output::complain(&terminal::problem(&unusable.file, problem));
-    }
+    output::complain_about(&unusable.file, &unusable.problems);
     Ending::Unusable
 }
 

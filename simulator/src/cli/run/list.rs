@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Result;
-use regrow_simulator::report::{json, terminal};
+use regrow_simulator::report::json;
 
 use super::selection;
 use crate::cli::{args::RunArgs, ending::Ending, output};
@@ -17,7 +17,7 @@ pub(super) fn list(out: &mut dyn Write, args: &RunArgs) -> Result<Ending> {
         let (file, scenario) = (loaded.file.display().to_string(), loaded.scenario.as_ref());
         if let Err(problems) = scenario {
             ending = Ending::Unusable;
-            problems.iter().for_each(|problem| output::complain(&terminal::problem(&loaded.file, problem)));
+            output::complain_about(&loaded.file, problems);
         }
         match (args.json, scenario) {
             (true, scenario) => json::write_listed(out, &loaded.file, scenario.ok())?,

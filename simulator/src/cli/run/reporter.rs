@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use regrow_simulator::report::{
-    FileOutcome, RunResult, json,
-    terminal::{self, Terminal},
-    titles::Titles,
-};
+use regrow_simulator::report::{FileOutcome, RunResult, json, terminal::Terminal, titles::Titles};
 
 use crate::cli::{args::RunArgs, output};
 
@@ -35,9 +31,7 @@ impl<'w> Reporter<'w> {
             Self::Terminal(terminal) => terminal.result(result)?,
         }
         if let FileOutcome::Unusable(problems) = &result.outcome {
-            for problem in problems {
-                output::complain(&terminal::problem(&result.file, problem));
-            }
+            output::complain_about(&result.file, problems);
         }
         Ok(())
     }
