@@ -99,7 +99,7 @@ pub(super) const STEPS: &[StepKind] = &[StepKind::action(
 
 fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &EXPECT)?;
-    Some(Action::Expect(Expect {
+    Some(Action::Expect(Box::new(Expect {
         epoch: fields.number(reader, "epoch"),
         members: fields.members(reader, "members"),
         converged: fields.is_true(reader, "converged"),
@@ -108,7 +108,7 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         evidence: evidence(reader, &fields),
         cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
         fails: fields.word(reader, "fails"),
-    }))
+    })))
 }
 
 fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {
