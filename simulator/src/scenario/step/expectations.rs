@@ -117,7 +117,7 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
         fails: fields.word(reader, "fails"),
     };
-    Some(Action::Expect(expect).in_group(group))
+    Some(Action::Expect(Box::new(expect)).in_group(group))
 }
 
 fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {
