@@ -4,6 +4,7 @@
 //! [`Step`]s of a run. The checker has the rules that JSON cannot express, for example that an
 //! expectation names a message that was sent.
 
+mod policy;
 mod service;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{churn::Churn, trace::Replay};
 
+pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
 
 /// The only format that this version reads: the value of the field `regrow`.
@@ -43,6 +45,8 @@ pub struct Scenario {
     pub protocol: Protocol,
     /// The settings of the group.
     pub group: GroupSettings,
+    /// The own policies of members.
+    pub policies: Vec<MemberPolicy>,
     /// The settings of the delivery service.
     pub service: ServiceSettings,
     /// All members, each once: those of the trace, then the others in the order of the file.
@@ -53,23 +57,15 @@ pub struct Scenario {
     pub steps: Vec<Placed<WrittenStep>>,
 }
 
-/// The `group` of a scenario. A setting that is not given has the engine's default, except
-/// [`publish_group_info`](Self::publish_group_info).
+/// The `group` of a scenario. A setting that is not given has the engine's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSettings {
     /// The group's cipher suite.
     pub ciphersuite: Option<Ciphersuite>,
     /// The handshake mode. It decides if the delivery service can read handshakes.
     pub handshake: Option<HandshakeMode>,
-    /// The number of past epochs whose message secrets a member keeps.
-    pub past_epochs: Option<u32>,
-    /// The window for messages of one sender that arrive out of order and can still be read.
-    pub out_of_order: Option<u32>,
-    /// Messages are padded to a multiple of this number of bytes; 0 means no padding.
-    pub padding: Option<u32>,
-    /// True if each commit comes with a group info, by which a device can join by external commit.
-    /// The default is false, unlike the engine's.
-    pub publish_group_info: Option<bool>,
+    /// The policy of the members that have none of their own.
+    pub policy: PolicySettings,
 }
 
 /// The devices of a run.
@@ -342,6 +338,11 @@ pub enum Action {
         /// The members; at least two.
         who: Vec<MemberName>,
     },
+    /// The members do the work that is due by their policies.
+    Upkeep {
+        /// The members. Those that cannot act do nothing.
+        who: Vec<MemberName>,
+    },
     /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
     /// Fails the scenario if an expectation does not hold here.
@@ -428,6 +429,8 @@ pub struct Expect {
     pub evidence: Vec<EvidenceExpectation>,
     /// The members that the delivery service has cut off.
     pub cut_off: Vec<MemberName>,
+    /// The work that is due by the policies of members.
+    pub due: Option<DueExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
 }
@@ -561,6 +564,7 @@ impl Action {
             Self::Clock { .. } => "clock",
             Self::Service(_) => "service",
             Self::Compare { .. } => "compare",
+            Self::Upkeep { .. } => "upkeep",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
         }
@@ -581,10 +585,12 @@ impl Action {
             | Self::Compromise { .. }
             | Self::Impersonate { .. }
             | Self::Service(_)
-            | Self::Compare { .. } => false,
+            | Self::Compare { .. }
+            | Self::Upkeep { .. } => false,
             Self::Expect(expect) => {
-                let of_devices = expect.converged || !expect.evidence.is_empty() || !expect.cut_off.is_empty();
-                expect.reading.is_none() && !of_devices
+                let of_service = !expect.evidence.is_empty() || !expect.cut_off.is_empty();
+                let of_devices = expect.converged || expect.due.is_some();
+                expect.reading.is_none() && !of_service && !of_devices
             }
             _ => true,
         }
