@@ -128,7 +128,7 @@ impl Action {
             Self::Network(change) => Self::Network(change.at_turn(turn)),
             Self::Clock { who, change } => Self::Clock { who: all(who), change: *change },
             Self::Wait(time) => Self::Wait(*time),
-            Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
+            Self::Expect(expect) => Self::Expect(Box::new(expect.at_turn(turn))),
         }
     }
 }

@@ -4,8 +4,10 @@
 //! [`Step`]s of a run. The checker has the rules that JSON cannot express, for example that an
 //! expectation names a message that was sent.
 
+mod expect;
 mod policy;
 mod service;
+mod theft;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -19,8 +21,10 @@ use super::{
 };
 use crate::{churn::Churn, trace::Replay};
 
+pub use expect::{Expect, FailCode, ReadingExpectation};
 pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
+pub use theft::{TheftScope, ThiefAction};
 
 /// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
@@ -346,7 +350,7 @@ pub enum Action {
     /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
     /// Fails the scenario if an expectation does not hold here.
-    Expect(Expect),
+    Expect(Box<Expect>),
 }
 
 /// The change that a `propose` proposes.
@@ -389,122 +393,6 @@ pub enum CrashPoint {
     BeforeConfirm,
     /// The batch of storage writes that applies the answer has not been finished.
     DuringWrite,
-}
-
-/// The action of a thief in the name of the device that it stole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ThiefAction {
-    /// The thief sends an application message.
-    Send,
-    /// The thief commits an update of the leaf.
-    Commit,
-    /// The thief takes the leaf's place by an external commit.
-    Rejoin,
-}
-
-/// The stolen part of a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TheftScope {
-    /// The whole device: its storage and its memory.
-    #[default]
-    Device,
-    /// The files of the device's storage, without their key.
-    Disk,
-}
-
-/// The expectations of one step. At least one of the fields is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expect {
-    /// The group's epoch at the delivery service.
-    pub epoch: Option<u64>,
-    /// The members of the group, in any order.
-    pub members: Option<Vec<MemberName>>,
-    /// True if all online members must have the same epoch authenticator.
-    pub converged: bool,
-    /// The messages that members or a thief can read.
-    pub reading: Option<ReadingExpectation>,
-    /// All messages that these members or this thief can read. They can read no others.
-    pub exactly: Option<Vec<MessageId>>,
-    /// The evidence against the delivery service that members have found, each kind at most once.
-    pub evidence: Vec<EvidenceExpectation>,
-    /// The members that the delivery service has cut off.
-    pub cut_off: Vec<MemberName>,
-    /// The work that is due by the policies of members.
-    pub due: Option<DueExpectation>,
-    /// The code with which the step before has failed.
-    pub fails: Option<FailCode>,
-}
-
-/// The question of an `expect` step about members, or about a thief. One step never asks about
-/// both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadingExpectation {
-    /// The messages that members have decrypted.
-    Member {
-        /// The members.
-        who: Vec<MemberName>,
-        /// Messages that each of them has decrypted.
-        reads: Vec<MessageId>,
-        /// Messages that none of them has decrypted.
-        cannot_read: Vec<MessageId>,
-    },
-    /// The messages that a thief can decrypt, and the results of its actions.
-    Thief {
-        /// The theft by which the thief is known.
-        compromise: CompromiseId,
-        /// Messages that the thief can decrypt.
-        reads: Vec<MessageId>,
-        /// Messages that the thief cannot decrypt.
-        cannot_read: Vec<MessageId>,
-        /// True if the thief knows no epoch secret of the present epoch.
-        healed: Option<bool>,
-        /// The largest number of epochs from the theft to the first epoch from which on the thief
-        /// knows no epoch secret.
-        heals_within: Option<u64>,
-        /// True if the delivery service has ordered the thief's last action.
-        accepted: Option<bool>,
-        /// True if a member has noticed the thief's actions.
-        detected: Option<bool>,
-    },
-}
-
-/// The reason why a step failed, for the field `fails` of `expect`. The runner maps the errors of
-/// the engine and of the delivery service to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum FailCode {
-    /// The acting device is not in the group.
-    NotAMember,
-    /// The device that should be added, or that joins, is in the group already.
-    AlreadyAMember,
-    /// The device that should be removed is not in the group.
-    UnknownMember,
-    /// The acting device has been removed from the group.
-    Removed,
-    /// The acting device cannot continue with its state, and has to rejoin.
-    Lost,
-    /// The acting device is offline.
-    Offline,
-    /// A proposal waits, and no message can be sent before a commit.
-    ProposalsWait,
-    /// There is nothing to commit.
-    NothingToCommit,
-    /// A commit of the same member waits for the delivery service's answer.
-    CommitPending,
-    /// The delivery service has no key package of the device that should be added.
-    NoKeyPackage,
-    /// A key package is expired, by the clock of the acting device.
-    KeyPackageExpired,
-    /// The delivery service has no group info for the device that joins.
-    NoGroupInfo,
-    /// The delivery service is in a later epoch, and the step was not tried again.
-    Stale,
-    /// The delivery service cannot write to its store.
-    Unavailable,
-    /// The delivery service refused the step for another reason.
-    Rejected,
-    /// A message is not valid.
-    InvalidMessage,
 }
 
 impl Action {
@@ -587,11 +475,7 @@ impl Action {
             | Self::Service(_)
             | Self::Compare { .. }
             | Self::Upkeep { .. } => false,
-            Self::Expect(expect) => {
-                let of_service = !expect.evidence.is_empty() || !expect.cut_off.is_empty();
-                let of_devices = expect.converged || expect.due.is_some();
-                expect.reading.is_none() && !of_service && !of_devices
-            }
+            Self::Expect(expect) => expect.has_model(),
             _ => true,
         }
     }

@@ -199,7 +199,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
             actions.extend(rest);
-            actions.extend(expects.into_iter().map(Action::Expect));
+            actions.extend(expects.into_iter().map(|expect| Action::Expect(Box::new(expect))));
             actions
         },
     )

@@ -116,8 +116,8 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Service(fault) => {
             Action::Service(fault.with_names(|names| names.iter().filter(|other| *other != name).cloned().collect())?)
         }
-        Action::Expect(expect) => Action::Expect(expectation_without(expect, name)?),
         Action::Upkeep { who } => Action::Upkeep { who: without(who)? },
+        Action::Expect(expect) => Action::Expect(Box::new(expectation_without(expect, name)?)),
         Action::Compare { who } => Action::Compare { who: without(who).filter(|who| who.len() > 1)? },
         Action::Propose { by, what } => Action::Propose {
             by: of_others(by)?,

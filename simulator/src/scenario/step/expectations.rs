@@ -101,7 +101,7 @@ pub(super) const STEPS: &[StepKind] = &[StepKind::action(
 
 fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &EXPECT)?;
-    Some(Action::Expect(Expect {
+    Some(Action::Expect(Box::new(Expect {
         epoch: fields.number(reader, "epoch"),
         members: fields.members(reader, "members"),
         converged: fields.is_true(reader, "converged"),
@@ -111,7 +111,7 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
         due: due(reader, &fields),
         fails: fields.word(reader, "fails"),
-    }))
+    })))
 }
 
 fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {
