@@ -5,6 +5,7 @@
 //! expectation names a message that was sent.
 
 mod expect;
+mod policy;
 mod service;
 mod theft;
 
@@ -21,6 +22,7 @@ use super::{
 use crate::{churn::Churn, trace::Replay};
 
 pub use expect::{Expect, FailCode, ReadingExpectation};
+pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
 pub use theft::{TheftScope, ThiefAction};
 
@@ -47,6 +49,8 @@ pub struct Scenario {
     pub protocol: Protocol,
     /// The settings of the group.
     pub group: GroupSettings,
+    /// The own policies of members.
+    pub policies: Vec<MemberPolicy>,
     /// The settings of the delivery service.
     pub service: ServiceSettings,
     /// All members, each once: those of the trace, then the others in the order of the file.
@@ -57,23 +61,15 @@ pub struct Scenario {
     pub steps: Vec<Placed<WrittenStep>>,
 }
 
-/// The `group` of a scenario. A setting that is not given has the engine's default, except
-/// [`publish_group_info`](Self::publish_group_info).
+/// The `group` of a scenario. A setting that is not given has the engine's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSettings {
     /// The group's cipher suite.
     pub ciphersuite: Option<Ciphersuite>,
     /// The handshake mode. It decides if the delivery service can read handshakes.
     pub handshake: Option<HandshakeMode>,
-    /// The number of past epochs whose message secrets a member keeps.
-    pub past_epochs: Option<u32>,
-    /// The window for messages of one sender that arrive out of order and can still be read.
-    pub out_of_order: Option<u32>,
-    /// Messages are padded to a multiple of this number of bytes; 0 means no padding.
-    pub padding: Option<u32>,
-    /// True if each commit comes with a group info, by which a device can join by external commit.
-    /// The default is false, unlike the engine's.
-    pub publish_group_info: Option<bool>,
+    /// The policy of the members that have none of their own.
+    pub policy: PolicySettings,
 }
 
 /// The devices of a run.
@@ -364,6 +360,11 @@ pub enum Action {
         /// The members; at least two.
         who: Vec<MemberName>,
     },
+    /// The members do the work that is due by their policies.
+    Upkeep {
+        /// The members. Those that cannot act do nothing.
+        who: Vec<MemberName>,
+    },
     /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
     /// Fails the scenario if an expectation does not hold here.
@@ -517,6 +518,7 @@ impl Action {
             Self::Clock { .. } => "clock",
             Self::Service(_) => "service",
             Self::Compare { .. } => "compare",
+            Self::Upkeep { .. } => "upkeep",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
         }
@@ -538,7 +540,8 @@ impl Action {
             | Self::Compromise { .. }
             | Self::Impersonate { .. }
             | Self::Service(_)
-            | Self::Compare { .. } => false,
+            | Self::Compare { .. }
+            | Self::Upkeep { .. } => false,
             Self::Expect(expect) => expect.has_model(),
             _ => true,
         }

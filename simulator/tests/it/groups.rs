@@ -205,7 +205,7 @@ fn warning_names_the_group_that_has_not_healed() {
     };
     let theft = json!({ "compromise": { "who": "bob", "id": "stolen" } });
     let told = |group: &str| format!("the group {group} has not healed from stolen, and no `expect` says so");
-    assert_eq!(not_healed(&[theft.clone()]), [told("family"), told("team")]);
+    assert_eq!(not_healed(std::slice::from_ref(&theft)), [told("family"), told("team")]);
     let expect = json!({ "expect": { "group": "team", "compromise": "stolen", "healed": false } });
     assert_eq!(not_healed(&[theft.clone(), expect.clone()]), [told("family")]);
     let update = json!({ "update": { "by": "bob", "group": "family" } });
@@ -347,4 +347,23 @@ fn churn_continues_the_default_group_beside_others() {
         json!({ "expect": { "group": "other", "members": "carol", "epoch": 2 } }),
     ];
     run(&scenario_with(json!({}), &MEMBERS, &steps)).assert_passed("a churn beside another group");
+}
+
+#[test]
+fn upkeep_rotates_keys_in_the_group_that_the_step_names() {
+    let due = |group: &str, rotation: &str| json!({ "expect": { "group": group, "due": { "who": "bob", "rotation": rotation } } });
+    let steps = [
+        &two_groups()[..],
+        &[
+            json!({ "wait": "8d" }),
+            due("team", "keys"),
+            json!({ "upkeep": { "who": "bob", "group": "team" } }),
+            due("team", "none"),
+            due("family", "keys"),
+            json!({ "expect": { "group": "team", "epoch": 2 } }),
+            json!({ "expect": { "group": "family", "epoch": 1 } }),
+        ],
+    ];
+    let settings = json!({ "rotate_after": "7d" });
+    run(&scenario_with(settings, &MEMBERS, &steps.concat())).assert_passed("keys of one group");
 }

@@ -1,6 +1,6 @@
 //! The expectations of an `expect` step, and the codes with which a step fails.
 
-use super::EvidenceExpectation;
+use super::{DueExpectation, EvidenceExpectation};
 use crate::scenario::name::{CompromiseId, MemberName, MessageId};
 
 /// The expectations of one step. At least one of the fields is set.
@@ -20,6 +20,8 @@ pub struct Expect {
     pub evidence: Vec<EvidenceExpectation>,
     /// The members that the delivery service has cut off.
     pub cut_off: Vec<MemberName>,
+    /// The work that is due by the policies of members.
+    pub due: Option<DueExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
 }
@@ -100,7 +102,8 @@ impl Expect {
     /// True if the cost model can check each of the expectations.
     #[must_use]
     pub fn has_model(&self) -> bool {
-        let of_devices = self.converged || !self.evidence.is_empty() || !self.cut_off.is_empty();
-        self.reading.is_none() && !of_devices
+        let of_service = !self.evidence.is_empty() || !self.cut_off.is_empty();
+        let of_devices = self.converged || self.due.is_some() || self.reading.is_some();
+        !of_service && !of_devices
     }
 }
