@@ -185,6 +185,7 @@ impl Expect {
             due: self.due.as_ref().and_then(|due| due.with_names(|names| turn.members(names))),
             exactly: self.exactly.as_ref().map(|ids| turn.messages(ids)),
             fails: self.fails,
+            bound: self.bound,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `run` | plays the steps one after the other |
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
+//! | `timed_expectations` | expectations that become true within a bound |
 //! | `virtual_timeout` | ends a scenario whose virtual time is over |
 //! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
 //! | `prepare` | makes the submission of a step |
@@ -113,6 +114,7 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod timed_expectations;
 mod upkeep;
 mod virtual_timeout;
 mod warnings;

@@ -148,6 +148,7 @@ fn expect() -> impl Strategy<Value = Expect> {
             cut_off,
             due,
             fails: None,
+            bound: None,
         })
 }
 
