@@ -122,7 +122,7 @@ pub(super) fn short_reason(status: MessageStatus, epoch: u64) -> Option<String> 
 /// The reason why a member has not read a message, or the step in which it did.
 pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecord, status: MessageStatus) -> String {
     let (id, epoch) = (&message.id, message.epoch);
-    let (settings, defaults) = (&story.scenario.group, Policy::default());
+    let (settings, defaults) = (story.scenario.policy_of(who), Policy::default());
     match status {
         MessageStatus::Sent => format!("{who} sent {id} itself."),
         MessageStatus::Read => format!("{who} read {id} in {}.", read_in(story, who, message)),

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, MemberName, NetworkChange, Protocol,
-    RunSettings, Scenario, ServiceSettings, Step, TheftScope, ThiefAction,
+    Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, Limit, MemberName, MemberPolicy,
+    NetworkChange, PolicySettings, Protocol, RunSettings, Scenario, ServiceSettings, Step, TheftScope, ThiefAction,
 };
 
 /// The names of the first members.
@@ -47,6 +47,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     while generator.steps.len() < steps as usize && generator.go_on() {}
     generator.end();
     let mut scenario = Scenario {
+        policies: policies(&mut Choices::new(&format!("regrow explore {seed} {number} policies")), &names),
         name: format!("scenario {number} of seed {seed}"),
         about: None,
         run: RunSettings::default(),
@@ -59,7 +60,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         trace: None,
         steps: generator.steps,
     };
-    scenario.group.publish_group_info = has_external_commit(&scenario).then_some(true);
+    scenario.group.policy.publish_group_info = has_external_commit(&scenario).then_some(true);
     scenario
 }
 
@@ -93,12 +94,33 @@ fn settings(rng: &mut Choices) -> GroupSettings {
     GroupSettings {
         ciphersuite,
         handshake: rng.once_in(3).then_some(HandshakeMode::Opaque),
+        policy: PolicySettings {
+            past_epochs: rng.once_in(2).then(|| rng.between(0, 3)),
+            out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
+            padding: rng.once_in(4).then(|| rng.below(3) * 32),
+            // The steps decide about group infos, and they are drawn later.
+            ..PolicySettings::default()
+        },
+    }
+}
+
+/// Draws a policy of its own for some of the members. The draws are apart from those of the steps.
+fn policies(rng: &mut Choices, members: &[MemberName]) -> Vec<MemberPolicy> {
+    if !rng.once_in(3) {
+        return Vec::new();
+    }
+    let age = [60, HOUR, DAY].map(|seconds| Limit::At(Duration::from_secs(seconds)));
+    let policy = PolicySettings {
         past_epochs: rng.once_in(2).then(|| rng.between(0, 3)),
+        past_epoch_age: if rng.once_in(2) { rng.one(&age) } else { None },
         out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
         padding: rng.once_in(4).then(|| rng.below(3) * 32),
-        // The steps decide, and they are drawn later.
-        publish_group_info: None,
-    }
+        send_ratchet_tree: rng.once_in(4).then_some(false),
+        ..PolicySettings::default()
+    };
+    let who = rng.some(members, members.len());
+    let is_used = policy != PolicySettings::default() && !who.is_empty();
+    if is_used { vec![MemberPolicy { who, policy }] } else { Vec::new() }
 }
 
 impl Generator<'_> {

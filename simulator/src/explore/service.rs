@@ -62,7 +62,7 @@ impl Generator<'_> {
         let action = self.submission(kind, by).filter(|action| self.model.permits_refusal(action))?;
         self.act(Action::Service(ServiceFault::DiskFull(true)));
         self.act(action);
-        self.act(Action::Expect(Expect { fails: Some(REFUSED), ..Expect::default() }));
+        self.act(Action::Expect(Box::new(Expect { fails: Some(REFUSED), ..Expect::default() })));
         self.act(Action::Service(ServiceFault::DiskFull(false)));
         Some(())
     }
@@ -118,7 +118,7 @@ impl Generator<'_> {
         let compare = self.names(&both);
         self.act(Action::Compare { who: compare.clone() });
         self.act(found(Evidence::Equivocation, compare));
-        self.act(Action::Expect(Expect { cut_off: to, ..Expect::default() }));
+        self.act(Action::Expect(Box::new(Expect { cut_off: to, ..Expect::default() })));
         Some(())
     }
 }
@@ -126,5 +126,6 @@ impl Generator<'_> {
 /// The expectation that these members have found evidence in the epoch of the lie.
 fn found(what: Evidence, by: Vec<MemberName>) -> Action {
     let found = Some(Finders { by, within: Some(0) });
-    Action::Expect(Expect { evidence: vec![EvidenceExpectation { what, found }], ..Expect::default() })
+    let evidence = vec![EvidenceExpectation { what, found }];
+    Action::Expect(Box::new(Expect { evidence, ..Expect::default() }))
 }

@@ -48,6 +48,11 @@ impl Oracle {
             Fact::Ordered { commit } => self.order(*commit),
             Fact::Entered { who, commit } => self.enter(*who, *commit),
             Fact::Joined { who, commit } => self.join(*who, *commit),
+            Fact::PastErased { who, kept } => {
+                let past = &mut self.member(*who)?.past;
+                past.drain(..past.len().saturating_sub(*kept));
+                Ok(())
+            }
             Fact::Forgot { who } => {
                 let device = self.device(*who);
                 (device.group, device.joining) = (None, None);
@@ -96,7 +101,7 @@ impl Oracle {
     }
 
     fn receive(&mut self, who: DeviceNumber, proposal: ProposalId) -> Result<(), Contradiction> {
-        let out_of_order = self.policy.out_of_order;
+        let out_of_order = self.policy_of(who).out_of_order;
         let it = *self.proposals.get(&proposal).ok_or_else(|| format!("there is no {proposal}"))?;
         ensure(it.by != who, || format!("{proposal} is its own"))?;
         let group = self.member(who)?;
@@ -194,7 +199,7 @@ impl Oracle {
 
     fn enter(&mut self, who: DeviceNumber, commit: CommitId) -> Result<(), Contradiction> {
         ensure(self.is_ordered(commit), || format!("{commit} has not been ordered"))?;
-        let (policy, member) = (self.policy, self.member_of(who));
+        let (policy, member) = (self.policy_of(who), self.member_of(who));
         let made = self.commits.get(&commit).ok_or_else(|| format!("there is no {commit}"))?;
         let taken_over = made.what.external && self.member_of(made.by) == member;
         let device = self.devices.entry(who).or_default();
@@ -268,7 +273,7 @@ impl Oracle {
     }
 
     fn read(&mut self, who: DeviceNumber, message: MessageNumber) -> Result<(), Contradiction> {
-        let out_of_order = self.policy.out_of_order;
+        let out_of_order = self.policy_of(who).out_of_order;
         let it = *self.messages.get(&message).ok_or_else(|| format!("there is no {message}"))?;
         ensure(it.sent, || format!("{message} has not been sent"))?;
         ensure(it.by != who, || format!("{message} is its own"))?;

@@ -157,6 +157,13 @@ pub enum Fact {
         /// The commit.
         commit: CommitId,
     },
+    /// A member has erased the message secrets of its oldest past epochs, because they were too old.
+    PastErased {
+        /// The member.
+        who: DeviceNumber,
+        /// The number of past epochs that it keeps.
+        kept: usize,
+    },
     /// A device has erased its whole state of the group, including a commit under way.
     Forgot {
         /// The device.

@@ -48,6 +48,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Oracle {
     pub(super) policy: RetentionPolicy,
+    /// The policies of the devices that have one of their own.
+    policies: BTreeMap<DeviceNumber, RetentionPolicy>,
     pub(super) devices: BTreeMap<DeviceNumber, DeviceState>,
     /// The copies that thieves run, each with the device that it is a copy of.
     pub(super) copies: BTreeMap<DeviceNumber, DeviceNumber>,
@@ -77,6 +79,7 @@ impl Oracle {
     pub fn new(policy: RetentionPolicy) -> Self {
         Self {
             policy,
+            policies: BTreeMap::new(),
             devices: BTreeMap::new(),
             copies: BTreeMap::new(),
             key_packages: BTreeMap::new(),
@@ -86,6 +89,17 @@ impl Oracle {
             first_tree: None,
             ordered: Vec::new(),
         }
+    }
+
+    /// Gives a device a policy of its own, for the facts from now on. Its part
+    /// [`opaque`](RetentionPolicy::opaque) has no effect, because all members of a group agree on it.
+    pub fn set_policy(&mut self, of: DeviceNumber, policy: RetentionPolicy) {
+        self.policies.insert(of, policy);
+    }
+
+    /// The policy of a device, or of the device that it is a copy of.
+    pub(super) fn policy_of(&self, who: DeviceNumber) -> RetentionPolicy {
+        *self.policies.get(&self.member_of(who)).unwrap_or(&self.policy)
     }
 
     /// The secrets that the device holds now.

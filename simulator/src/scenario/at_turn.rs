@@ -124,10 +124,11 @@ impl Action {
                 Self::Service(fault.with_names(|names| all(names)).unwrap_or_else(|| fault.clone()))
             }
             Self::Compare { who } => Self::Compare { who: all(who) },
+            Self::Upkeep { who } => Self::Upkeep { who: all(who) },
             Self::Network(change) => Self::Network(change.at_turn(turn)),
             Self::Clock { who, change } => Self::Clock { who: all(who), change: *change },
             Self::Wait(time) => Self::Wait(*time),
-            Self::Expect(expect) => Self::Expect(expect.at_turn(turn)),
+            Self::Expect(expect) => Self::Expect(Box::new(expect.at_turn(turn))),
         }
     }
 }
@@ -174,6 +175,7 @@ impl Expect {
             reading: self.reading.as_ref().map(|reading| reading.at_turn(turn)),
             evidence: self.evidence.iter().filter_map(|it| it.with_names(|names| turn.members(names))).collect(),
             cut_off: turn.members(&self.cut_off),
+            due: self.due.as_ref().and_then(|due| due.with_names(|names| turn.members(names))),
             exactly: self.exactly.as_ref().map(|ids| turn.messages(ids)),
             fails: self.fails,
         }

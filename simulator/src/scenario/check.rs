@@ -4,6 +4,7 @@
 //! The check refuses only certain errors. It does not decide if a member is in the group when it
 //! acts, because a scenario may expect such a step to fail.
 
+mod policy;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,7 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
     };
     check.fidelity(scenario);
     check.service_settings(scenario);
+    check.policies(scenario);
     check.definitions(scenario);
     for (index, source) in scenario.sources().enumerate() {
         if check.reader.problems.len() >= MAX_PROBLEMS {
@@ -311,7 +313,8 @@ impl Check<'_, '_, '_> {
             | Action::Rejoin { who }
             | Action::Offline { who }
             | Action::Online { who }
-            | Action::RenewKeyPackages { who } => self.members(place, &format!("{}.who", action.name()), who),
+            | Action::RenewKeyPackages { who }
+            | Action::Upkeep { who } => self.members(place, &format!("{}.who", action.name()), who),
             Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
                 self.delivery(place, action, what);
             }
@@ -428,6 +431,7 @@ impl Check<'_, '_, '_> {
         }
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
         self.evidence(place, expect);
+        self.due(place, expect);
         if expect.fails.is_some() && self.complete.steps {
             let why = match self.before {
                 Before::CanFail => None,

@@ -4,7 +4,10 @@
 //! [`Step`]s of a run. The checker has the rules that JSON cannot express, for example that an
 //! expectation names a message that was sent.
 
+mod expect;
+mod policy;
 mod service;
+mod theft;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,7 +21,10 @@ use super::{
 };
 use crate::{churn::Churn, trace::Replay};
 
+pub use expect::{Expect, FailCode, ReadingExpectation};
+pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
+pub use theft::{TheftScope, ThiefAction};
 
 /// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
@@ -43,6 +49,8 @@ pub struct Scenario {
     pub protocol: Protocol,
     /// The settings of the group.
     pub group: GroupSettings,
+    /// The own policies of members.
+    pub policies: Vec<MemberPolicy>,
     /// The settings of the delivery service.
     pub service: ServiceSettings,
     /// All members, each once: those of the trace, then the others in the order of the file.
@@ -53,23 +61,15 @@ pub struct Scenario {
     pub steps: Vec<Placed<WrittenStep>>,
 }
 
-/// The `group` of a scenario. A setting that is not given has the engine's default, except
-/// [`publish_group_info`](Self::publish_group_info).
+/// The `group` of a scenario. A setting that is not given has the engine's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSettings {
     /// The group's cipher suite.
     pub ciphersuite: Option<Ciphersuite>,
     /// The handshake mode. It decides if the delivery service can read handshakes.
     pub handshake: Option<HandshakeMode>,
-    /// The number of past epochs whose message secrets a member keeps.
-    pub past_epochs: Option<u32>,
-    /// The window for messages of one sender that arrive out of order and can still be read.
-    pub out_of_order: Option<u32>,
-    /// Messages are padded to a multiple of this number of bytes; 0 means no padding.
-    pub padding: Option<u32>,
-    /// True if each commit comes with a group info, by which a device can join by external commit.
-    /// The default is false, unlike the engine's.
-    pub publish_group_info: Option<bool>,
+    /// The policy of the members that have none of their own.
+    pub policy: PolicySettings,
 }
 
 /// The devices of a run.
@@ -342,10 +342,15 @@ pub enum Action {
         /// The members; at least two.
         who: Vec<MemberName>,
     },
+    /// The members do the work that is due by their policies.
+    Upkeep {
+        /// The members. Those that cannot act do nothing.
+        who: Vec<MemberName>,
+    },
     /// Virtual time passes: whole seconds, at least one.
     Wait(Duration),
     /// Fails the scenario if an expectation does not hold here.
-    Expect(Expect),
+    Expect(Box<Expect>),
 }
 
 /// The change that a `propose` proposes.
@@ -388,120 +393,6 @@ pub enum CrashPoint {
     BeforeConfirm,
     /// The batch of storage writes that applies the answer has not been finished.
     DuringWrite,
-}
-
-/// The action of a thief in the name of the device that it stole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ThiefAction {
-    /// The thief sends an application message.
-    Send,
-    /// The thief commits an update of the leaf.
-    Commit,
-    /// The thief takes the leaf's place by an external commit.
-    Rejoin,
-}
-
-/// The stolen part of a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TheftScope {
-    /// The whole device: its storage and its memory.
-    #[default]
-    Device,
-    /// The files of the device's storage, without their key.
-    Disk,
-}
-
-/// The expectations of one step. At least one of the fields is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expect {
-    /// The group's epoch at the delivery service.
-    pub epoch: Option<u64>,
-    /// The members of the group, in any order.
-    pub members: Option<Vec<MemberName>>,
-    /// True if all online members must have the same epoch authenticator.
-    pub converged: bool,
-    /// The messages that members or a thief can read.
-    pub reading: Option<ReadingExpectation>,
-    /// All messages that these members or this thief can read. They can read no others.
-    pub exactly: Option<Vec<MessageId>>,
-    /// The evidence against the delivery service that members have found, each kind at most once.
-    pub evidence: Vec<EvidenceExpectation>,
-    /// The members that the delivery service has cut off.
-    pub cut_off: Vec<MemberName>,
-    /// The code with which the step before has failed.
-    pub fails: Option<FailCode>,
-}
-
-/// The question of an `expect` step about members, or about a thief. One step never asks about
-/// both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadingExpectation {
-    /// The messages that members have decrypted.
-    Member {
-        /// The members.
-        who: Vec<MemberName>,
-        /// Messages that each of them has decrypted.
-        reads: Vec<MessageId>,
-        /// Messages that none of them has decrypted.
-        cannot_read: Vec<MessageId>,
-    },
-    /// The messages that a thief can decrypt, and the results of its actions.
-    Thief {
-        /// The theft by which the thief is known.
-        compromise: CompromiseId,
-        /// Messages that the thief can decrypt.
-        reads: Vec<MessageId>,
-        /// Messages that the thief cannot decrypt.
-        cannot_read: Vec<MessageId>,
-        /// True if the thief knows no epoch secret of the present epoch.
-        healed: Option<bool>,
-        /// The largest number of epochs from the theft to the first epoch from which on the thief
-        /// knows no epoch secret.
-        heals_within: Option<u64>,
-        /// True if the delivery service has ordered the thief's last action.
-        accepted: Option<bool>,
-        /// True if a member has noticed the thief's actions.
-        detected: Option<bool>,
-    },
-}
-
-/// The reason why a step failed, for the field `fails` of `expect`. The runner maps the errors of
-/// the engine and of the delivery service to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum FailCode {
-    /// The acting device is not in the group.
-    NotAMember,
-    /// The device that should be added, or that joins, is in the group already.
-    AlreadyAMember,
-    /// The device that should be removed is not in the group.
-    UnknownMember,
-    /// The acting device has been removed from the group.
-    Removed,
-    /// The acting device cannot continue with its state, and has to rejoin.
-    Lost,
-    /// The acting device is offline.
-    Offline,
-    /// A proposal waits, and no message can be sent before a commit.
-    ProposalsWait,
-    /// There is nothing to commit.
-    NothingToCommit,
-    /// A commit of the same member waits for the delivery service's answer.
-    CommitPending,
-    /// The delivery service has no key package of the device that should be added.
-    NoKeyPackage,
-    /// A key package is expired, by the clock of the acting device.
-    KeyPackageExpired,
-    /// The delivery service has no group info for the device that joins.
-    NoGroupInfo,
-    /// The delivery service is in a later epoch, and the step was not tried again.
-    Stale,
-    /// The delivery service cannot write to its store.
-    Unavailable,
-    /// The delivery service refused the step for another reason.
-    Rejected,
-    /// A message is not valid.
-    InvalidMessage,
 }
 
 impl Action {
@@ -561,6 +452,7 @@ impl Action {
             Self::Clock { .. } => "clock",
             Self::Service(_) => "service",
             Self::Compare { .. } => "compare",
+            Self::Upkeep { .. } => "upkeep",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
         }
@@ -581,11 +473,9 @@ impl Action {
             | Self::Compromise { .. }
             | Self::Impersonate { .. }
             | Self::Service(_)
-            | Self::Compare { .. } => false,
-            Self::Expect(expect) => {
-                let of_devices = expect.converged || !expect.evidence.is_empty() || !expect.cut_off.is_empty();
-                expect.reading.is_none() && !of_devices
-            }
+            | Self::Compare { .. }
+            | Self::Upkeep { .. } => false,
+            Self::Expect(expect) => expect.has_model(),
             _ => true,
         }
     }

@@ -10,7 +10,7 @@
 //! | `json`, `fields`, `word` | values of a file, with their positions |
 //! | `names`, `name_row`, `turn` | lists of names, and short forms of names: `m2..m10`, `m{i+10}` |
 //! | `describe` | the descriptions of objects and steps. Reader, JSON Schema and reference use them. How to add a step |
-//! | `parse`, `run_settings`, `group`, `service_settings`, `trace` | the top of a file, and its objects that are no steps |
+//! | `parse`, `run_settings`, `group`, `policy`, `service_settings`, `trace` | the top of a file, and its objects that are no steps |
 //! | `step` | the steps: descriptions and decoders, with a file for each area |
 //! | `network` | the changes of connections and clocks, as types |
 //! | `check` | the rules that JSON cannot express |
@@ -36,6 +36,7 @@ mod names;
 mod network;
 mod numbers;
 mod parse;
+mod policy;
 mod problem;
 mod run_settings;
 mod service_settings;
@@ -51,15 +52,16 @@ mod yaml;
 pub use check::MAX_STEPS;
 pub use describe::schema::schema;
 pub use format::{
-    Action, Ciphersuite, ClockJump, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, Evidence, EvidenceExpectation, Expect,
-    FORMAT, FailCode, Fidelity, Finders, GroupSettings, KillPoint, MessageBody, Place, Placed, Proposal, Protocol,
-    ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, WrittenStep,
+    Action, Ciphersuite, ClockJump, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, DueExpectation, DueRotation, Evidence,
+    EvidenceExpectation, Expect, FORMAT, FailCode, Fidelity, Finders, GroupSettings, KillPoint, Limit, MemberPolicy,
+    MessageBody, Place, Placed, PolicySettings, Proposal, Protocol, ReadingExpectation, Scenario, ServiceFault,
+    ServiceSettings, Step, TheftScope, ThiefAction, WrittenStep,
 };
-pub use group::{MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};
 pub use load::{MAX_FILE_SIZE, is_other, load};
 pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN};
 pub use network::{ClockChange, ClockOffset, NetworkChange};
 pub use parse::{MAX_MEMBERS, MAX_TURNS, read, read_yaml};
+pub use policy::{MAX_FORWARD, MAX_KEY_PACKAGES, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};
 pub use problem::{FileProblem, MAX_PROBLEMS, Position, Unusable};
 pub use run_settings::{MAX_TAGS, RunSettings, Timeout};
 pub use step::{MAX_CLOCK_OFFSET, MAX_ENTRIES, MAX_LATENCY_MS, MAX_MESSAGE_SIZE, MAX_WAIT, duration};

@@ -12,6 +12,7 @@ use super::{
     group::{GROUP, group},
     json::SourceText,
     name::MemberName,
+    policy::{MEMBER_POLICY, policies},
     problem::FileProblem,
     run_settings::{TAGS, TIMEOUT, run_settings},
     service_settings::{SERVICE, service},
@@ -61,6 +62,11 @@ pub(super) const TOP: Object = Object::new(&[
     Field::optional("timeout", Kind::Object(&TIMEOUT), "The longest times that the scenario may take."),
     Field::with_default("false", "strict", Kind::Truth, "True: each warning of the run is a failure."),
     Field::optional("group", Kind::Object(&GROUP), "The settings of the group."),
+    Field::optional(
+        "policies",
+        Kind::List(&Kind::Object(&MEMBER_POLICY)),
+        "The policies of members that have other settings than the group.",
+    ),
     Field::optional("service", Kind::Object(&SERVICE), "The settings of the delivery service."),
     Field::unless(
         "trace",
@@ -193,6 +199,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
     let protocol = top.word(reader, "protocol");
     let run = run_settings(reader, &top);
     let group = top.get("group").and_then(|at| group(reader, at));
+    let policies = top.get("policies").map(|at| policies(reader, &at));
     let service = top.get("service").and_then(|at| service(reader, at));
     let trace_at = top.get("trace");
     // A trace names its members, and need not be followed by steps.
@@ -219,6 +226,7 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         fidelity: fidelity.unwrap_or_default(),
         protocol: protocol.unwrap_or_default(),
         group: group.unwrap_or_default(),
+        policies: policies.unwrap_or_default(),
         service: service.unwrap_or_default(),
         members,
         trace,

@@ -6,7 +6,9 @@ use serde::{Serialize, Serializer};
 
 use regrow_engine::HandshakeMode;
 
-use super::format::{Ciphersuite, CrashPoint, FailCode, Fidelity, KillPoint, Protocol, TheftScope, ThiefAction};
+use super::format::{
+    Ciphersuite, CrashPoint, DueRotation, FailCode, Fidelity, KillPoint, Protocol, TheftScope, ThiefAction,
+};
 
 /// A value that a file writes as a word.
 pub(crate) trait Word: Copy + PartialEq + 'static {
@@ -68,6 +70,11 @@ impl Word for KillPoint {
 impl Word for ThiefAction {
     const WORDS: &'static [(&'static str, Self)] =
         &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
+}
+
+impl Word for DueRotation {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", Self::Nothing), ("keys", Self::Keys), ("signature_key", Self::SignatureKey)];
 }
 
 impl Word for TheftScope {

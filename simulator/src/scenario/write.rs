@@ -1,6 +1,7 @@
 //! Writes a scenario as the text of a file. [`read`](super::read) reads it back as the same
 //! scenario.
 
+mod policy;
 mod service;
 
 use std::{fmt::Write as _, time::Duration};
@@ -55,6 +56,9 @@ pub fn write(scenario: &Scenario) -> String {
     if scenario.group != GroupSettings::default() {
         fields.push(format!("\"group\": {}", group(&scenario.group)));
     }
+    if !scenario.policies.is_empty() {
+        fields.push(format!("\"policies\": {}", policy::policies(&scenario.policies)));
+    }
     if scenario.service != ServiceSettings::default() {
         fields.push(format!("\"service\": {}", service::settings(&scenario.service)));
     }
@@ -102,16 +106,7 @@ fn group(settings: &GroupSettings) -> String {
     if let Some(mode) = settings.handshake {
         fields.text("handshake", word(mode));
     }
-    let numbers =
-        [("past_epochs", settings.past_epochs), ("out_of_order", settings.out_of_order), ("padding", settings.padding)];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            fields.add(name, number);
-        }
-    }
-    if let Some(publishes) = settings.publish_group_info {
-        fields.add("publish_group_info", publishes);
-    }
+    policy::settings(&mut fields, &settings.policy);
     fields.object()
 }
 
@@ -200,7 +195,8 @@ fn fields(action: &Action) -> LineFields {
         | Action::Join { who }
         | Action::Rejoin { who }
         | Action::Offline { who }
-        | Action::Online { who } => fields.names("who", who.iter().map(|name| name.as_str())),
+        | Action::Online { who }
+        | Action::Upkeep { who } => fields.names("who", who.iter().map(|name| name.as_str())),
         Action::RenewKeyPackages { who } => {
             fields.names("who", who.iter().map(|name| name.as_str()));
             fields.add("renew", true);
@@ -337,6 +333,9 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
     }
     if !expect.cut_off.is_empty() {
         service::names(fields, "cut_off", &expect.cut_off);
+    }
+    if let Some(due) = &expect.due {
+        policy::due(fields, due);
     }
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());

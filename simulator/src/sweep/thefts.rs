@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, CompromiseId, Expect, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
+    Action, CompromiseId, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
 };
 
 /// The scenario with this number of thefts, with all of its steps written out. Each theft comes
@@ -92,7 +92,7 @@ impl Roster {
 }
 
 fn expects_failure(step: &Step) -> bool {
-    matches!(step, Step::Do(Action::Expect(Expect { fails: Some(_), .. })))
+    matches!(step, Step::Do(Action::Expect(expect)) if expect.fails.is_some())
 }
 
 fn compromise(step: &Step) -> Option<String> {

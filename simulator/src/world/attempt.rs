@@ -11,7 +11,7 @@
 //!
 //! The functions stand in this order.
 
-use regrow_engine::{Client, Error, GroupId, Outgoing, PendingCommit, ProposalMessage};
+use regrow_engine::{Client, Error, GroupId, JoinMessage, Outgoing, PendingCommit, ProposalMessage};
 
 use super::{
     device_group::DeviceGroup,
@@ -63,7 +63,15 @@ impl World<'_> {
             StepFailure::new(FailCode::NoGroupInfo, detail)
         };
         let info = info.ok_or_else(missing)?;
-        let join = |client: &mut Client| client.join_external(&info);
+        let endpoint = self.service.endpoint_of(device);
+        let join = |client: &mut Client| match client.join_external(&info) {
+            Err(Error::NeedsRatchetTree { group, epoch }) => {
+                let tree = endpoint.ratchet_tree(&group, client.device(), epoch);
+                let tree = tree.ok().flatten().ok_or(Error::NeedsRatchetTree { group, epoch })?;
+                client.join_external(JoinMessage::with_tree(&info, &tree))
+            }
+            joined => joined,
+        };
         let pending = self.devices[device].persist(&mut self.recorder, Operation::ExternalCommit, join)?;
         self.note_made(device, &pending);
         Ok(pending)
@@ -239,6 +247,13 @@ impl World<'_> {
                 self.recorder.facts.confirmed(device, pending.commit());
                 if pending.is_external() {
                     committer.in_group(&group).joined(change.epoch.0);
+                } else {
+                    let policy = committer.policy.clone();
+                    let window = &mut committer.in_group(&group).window;
+                    window.epoch_ended(change.epoch.0.saturating_sub(1), now, &policy);
+                    if let Some(kept) = window.expire(now, &policy) {
+                        self.recorder.facts.past_erased(device, &group, kept);
+                    }
                 }
                 committer.in_group(&group).resume |= change.resume;
                 committer.in_group(&group).reached = change.epoch.0;

@@ -33,7 +33,7 @@ impl World<'_> {
         let crypto = Arc::new(Layered(seeded));
         let log = self.recorder.facts.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
-        let replay = run_stolen(&state, taped, self.policy.clone());
+        let replay = run_stolen(&state, taped, (*self.devices[device].policy).clone());
         let replay = replay.map_err(StepFailure::broken)?;
         let generations = self.devices[device].groups.iter().map(|(id, group)| (id.clone(), group.generations));
         let session = ThiefSession::new(crypto, log, generations.collect());

@@ -10,7 +10,7 @@ use std::{
 
 use rayon::prelude::*;
 use regrow_delivery_service::{Cursor, Delivery, DeliveryKind, Sequence, StoreError};
-use regrow_engine::{Error, GroupId, MessageId as MessageHash, Policy, ReceivedEvent, Timestamp};
+use regrow_engine::{Error, GroupId, JoinMessage, MessageId as MessageHash, ReceivedEvent, Timestamp};
 
 use super::{
     clock::VirtualClock,
@@ -48,6 +48,8 @@ pub(super) struct Delivered {
     /// True if the device erased its state of the group before it joined again.
     forgot: bool,
     change: Option<StateChange>,
+    /// The number of past epochs that the device has kept, if others were too old before the change.
+    kept: Option<usize>,
     /// The expectation that the result breaks.
     breach: Option<&'static str>,
     /// True if a thief submitted the entry, and the device noticed it.
@@ -79,7 +81,6 @@ pub(super) struct DeliveryContext<'w, 's> {
     pub(super) rules: &'w DeliveryRules,
     pub(super) network: &'w Network,
     forged: &'w Forgeries,
-    policy: &'w Policy,
     progress: &'w Progress,
     clock: &'w VirtualClock,
     /// The time by the service's clock.
@@ -146,7 +147,6 @@ impl<'t> World<'t> {
             rules: &self.delivery_rules,
             network: &self.network,
             forged: &self.thieves.forged,
-            policy: &self.policy,
             progress: &self.progress,
             clock: &self.clock,
             now: self.clock.now(),
@@ -163,7 +163,7 @@ impl<'t> World<'t> {
         let findings_of = device;
         for delivered in deliveries {
             let Delivered { group, kind, sequence, id, meaning, crashed, new_epoch, .. } = delivered;
-            let Delivered { forgot, change, breach, detected, cost, .. } = delivered;
+            let Delivered { forgot, change, kept, breach, detected, cost, .. } = delivered;
             let label = self.service.label(&group);
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
             if let Some(cost) = cost.filter(|_| !in_second) {
@@ -179,6 +179,9 @@ impl<'t> World<'t> {
             let kind = kind_name(kind);
             if forgot {
                 recorder.facts.forgot(device.index, &group);
+            }
+            if let Some(kept) = kept.filter(|_| !in_second) {
+                recorder.facts.past_erased(device.index, &group, kept);
             }
             match change.filter(|_| !in_second) {
                 Some(StateChange::Joined) => recorder.facts.joined(device.index, &group, sequence),
@@ -255,20 +258,25 @@ impl Device {
         context: &DeliveryContext<'_, '_>,
     ) -> Result<Delivered, StepFailure> {
         let (group, sequence) = (&delivery.group, delivery.receipt.sequence);
+        let policy = self.policy.clone();
         let message = context.service.message_at(self.index, group, sequence);
         let message = message.filter(|_| delivery.kind == DeliveryKind::Message);
         let forgery = context.forged.get(group, sequence);
         let epoch = self.epoch(group);
-        let arrival = ArrivingDelivery { delivery, message, forgery, arrived, epoch, policy: context.policy };
+        let arrival = ArrivingDelivery { delivery, message, forgery, arrived, epoch, policy: &policy };
         let forgot = self.is_locked_out(group) && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
+        // A call that fails erases nothing.
+        let now = self.clock.now(context.clock);
+        let is_processed = epoch.is_some() && matches!(result, Ok(Some(_)));
+        let kept = is_processed.then(|| self.in_group(group).window.expire(now, &policy)).flatten();
         if let (Ok(Some(ReceivedEvent::Message(_))), Some((_, message))) = (&result, message)
             && let (Some(checks), Some(receipt)) = (&mut self.checks, &message.receipt)
         {
             checks.compare(receipt);
         }
         let counts = self.log.present();
-        let new_epoch = self.enter_epoch(group, &result);
+        let new_epoch = self.enter_epoch(group, &result, now);
         let change = match (&result, message) {
             (Ok(None), _) => {
                 context.progress.join();
@@ -293,6 +301,7 @@ impl Device {
             new_epoch,
             forgot,
             change,
+            kept,
             detected: forgery.is_some() && is_noticed(&result, self.client.device()),
             breach: self.broken_expectation(&arrival, &result),
         })
@@ -322,7 +331,7 @@ impl Device {
         loop {
             self.log.begin(operation);
             let result = match delivery.kind {
-                DeliveryKind::Welcome => self.join(delivery, now).map(|()| None),
+                DeliveryKind::Welcome => self.join(delivery, now, context).map(|()| None),
                 _ => self.client.receive(&delivery.bytes, now).map(|received| Some(received.event)),
             };
             // The application has the text now, and a thief does not find it on the device.
@@ -342,15 +351,23 @@ impl Device {
 
     /// Joins by a welcome. A device that a thief has locked out first erases its old state of the
     /// group.
-    fn join(&mut self, welcome: &Delivery, now: Timestamp) -> Result<(), Error> {
+    fn join(&mut self, welcome: &Delivery, now: Timestamp, context: &DeliveryContext<'_, '_>) -> Result<(), Error> {
         if self.is_locked_out(&welcome.group) {
             self.client.forget(&welcome.group)?;
         }
-        self.client.join(&welcome.bytes, now).map(drop)
+        let joined = match self.client.join(&welcome.bytes, now) {
+            Err(Error::NeedsRatchetTree { group, epoch }) => {
+                let tree = context.service.endpoint_of(self.index).ratchet_tree(&group, &self.address, epoch);
+                let tree = tree.ok().flatten().ok_or(Error::NeedsRatchetTree { group, epoch })?;
+                self.client.join(JoinMessage::with_tree(&welcome.bytes, &tree), now)
+            }
+            joined => joined,
+        };
+        joined.map(drop)
     }
 
     /// Updates the device's view of a group. True if the device is in a new epoch.
-    fn enter_epoch(&mut self, group: &GroupId, result: &DeliveryResult) -> bool {
+    fn enter_epoch(&mut self, group: &GroupId, result: &DeliveryResult, now: Timestamp) -> bool {
         match result {
             Ok(None) => {
                 let joined = self.epoch(group).unwrap_or_default();
@@ -363,7 +380,9 @@ impl Device {
             }
             Ok(Some(ReceivedEvent::Commit(change))) => {
                 let added = change.added().any(|added| added == self.client.device());
+                let policy = self.policy.clone();
                 let state = self.in_group(group);
+                state.window.epoch_ended(change.epoch.0.saturating_sub(1), now, &policy);
                 state.resume |= change.resume;
                 state.reached = change.epoch.0;
                 if added {

@@ -9,7 +9,7 @@ use std::{
 use regrow_delivery_service as ds;
 use regrow_engine::{
     Client, CryptoProvider, DeviceId, EpochAuthenticator, Error, GroupId, HandshakeMode, Layered, Policy, StorageError,
-    Store,
+    Store, Timestamp,
 };
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ pub(super) struct Device {
     injected: (Arc<dyn Store>, Arc<dyn CryptoProvider>),
     /// The log of the device's crypto calls.
     pub(super) log: Arc<CallLog>,
-    policy: Policy,
+    pub(super) policy: Arc<Policy>,
     /// The label of the step whose randomness the device draws.
     pub(super) step: Arc<str>,
     /// The label of the part of the step whose randomness the device draws now.
@@ -92,7 +92,6 @@ pub(super) struct Device {
 /// The values that all devices of a run share.
 pub(super) struct DeviceSetup<'b> {
     pub(super) seed: u64,
-    pub(super) policy: &'b Policy,
     /// The suffix of the devices' names.
     pub(super) suffix: &'b str,
     pub(super) shared_results: Arc<SharedResults>,
@@ -132,10 +131,11 @@ impl Device {
         setup: &DeviceSetup<'_>,
         index: usize,
         name: MemberName,
+        policy: Arc<Policy>,
         log: Arc<CallLog>,
         on_disk: bool,
     ) -> Result<Self, StepFailure> {
-        let DeviceSetup { seed, policy, suffix, shared_results, shared_values, faults, auditor } = setup;
+        let DeviceSetup { seed, suffix, shared_results, shared_values, faults, auditor } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
         let seeded = SeededCrypto::new(*seed, name.as_str())
             .with_ciphersuite(policy.ciphersuite)
@@ -159,7 +159,7 @@ impl Device {
             crypto,
             injected,
             log,
-            policy: (*policy).clone(),
+            policy,
             step: "".into(),
             part: "".into(),
             restarts: 0,
@@ -214,6 +214,15 @@ impl Device {
         match at {
             CrashPoint::DuringWrite => self.store.arm(),
             _ => self.crash = Some(at),
+        }
+    }
+
+    /// The device has erased the past epochs that are too old, in all groups.
+    pub(super) fn past_epochs_expired(&mut self, now: Timestamp, recorder: &mut Recorder<'_>) {
+        for (id, group) in &mut self.groups {
+            if let Some(kept) = group.window.expire(now, &self.policy) {
+                recorder.facts.past_erased(self.index, id, kept);
+            }
         }
     }
 
@@ -289,7 +298,7 @@ impl Device {
 
     fn reopen(&mut self) -> Result<(), Error> {
         self.log.begin(Operation::Housekeeping);
-        self.client = Client::open(self.injected.0.clone(), self.injected.1.clone(), self.policy.clone())?;
+        self.client = Client::open(self.injected.0.clone(), self.injected.1.clone(), (*self.policy).clone())?;
         Ok(())
     }
 

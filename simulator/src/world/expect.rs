@@ -64,6 +64,7 @@ impl World<'_> {
             }
             None => {}
         }
+        failures.extend(expect.due.iter().flat_map(|due| self.expect_due(&group, due)));
         failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence)));
         failures
     }

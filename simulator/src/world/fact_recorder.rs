@@ -73,11 +73,7 @@ struct KeyPackage {
 impl FactRecorder {
     /// An empty recorder. It counts costs, even if it records nothing.
     pub(super) fn new(recorded: RecordedFacts, policy: &regrow_engine::Policy) -> Self {
-        let policy = RetentionPolicy {
-            past_epochs: policy.past_epochs,
-            out_of_order: policy.out_of_order,
-            opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
-        };
+        let policy = retention(policy);
         Self {
             recorded,
             evidence: Evidence::default(),
@@ -92,6 +88,11 @@ impl FactRecorder {
             encrypted: BTreeMap::new(),
             sent: BTreeMap::new(),
         }
+    }
+
+    /// A device has a policy of its own. It is told before there is a group.
+    pub(super) fn has_policy(&mut self, of: usize, policy: &regrow_engine::Policy) {
+        self.groups.set_policy(DeviceNumber(of), retention(policy));
     }
 
     /// Makes the call log of the next device. Devices come in their order.
@@ -327,6 +328,11 @@ impl FactRecorder {
         self.tell(group, Fact::Forgot { who: DeviceNumber(who) });
     }
 
+    /// A device has erased past epochs of a group that were too old, and keeps this number.
+    pub(super) fn past_erased(&mut self, who: usize, group: &GroupId, kept: usize) {
+        self.tell(group, Fact::PastErased { who: DeviceNumber(who), kept });
+    }
+
     pub(super) fn proposed(&mut self, by: usize, group: &GroupId, message: &[u8], update: bool) {
         let proposal = ProposalId(self.number());
         self.proposed.insert(MessageId::of(message), (group.clone(), proposal, update));
@@ -412,6 +418,15 @@ impl FactRecorder {
                 self.evidence.record(log);
             }
         }
+    }
+}
+
+/// The part of a policy that decides which secrets a device keeps.
+fn retention(policy: &regrow_engine::Policy) -> RetentionPolicy {
+    RetentionPolicy {
+        past_epochs: policy.past_epochs,
+        out_of_order: policy.out_of_order,
+        opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
     }
 }
 

@@ -37,6 +37,11 @@ impl FactsOfGroups {
         Self { groups: BTreeMap::new(), outside: Oracle::new(policy), impossible: Vec::new() }
     }
 
+    /// Sets the policy of a device. There is no group yet.
+    pub(super) fn set_policy(&mut self, of: DeviceNumber, policy: RetentionPolicy) {
+        self.outside.set_policy(of, policy);
+    }
+
     /// The facts of a group. A group without facts begins with the facts that belong to no group.
     pub(super) fn group(&mut self, id: &GroupId) -> &mut GroupFacts {
         let outside = &self.outside;

@@ -19,7 +19,7 @@ use crate::{
     scenario::{FailCode, MemberName},
 };
 
-/// The number of single-use key packages of each member at the service.
+/// The number of single-use key packages of each member at the service, if its policy says nothing.
 pub(crate) const KEY_PACKAGES: usize = 2;
 
 /// A number of new key packages, in addition to the others or in their place.
@@ -38,18 +38,13 @@ enum Published {
 }
 
 /// The stock of key packages.
+#[derive(Default)]
 pub(super) struct KeyPackageStock {
-    /// The lifetime of a key package, in seconds.
-    lifetime: u64,
     /// The devices that may have too few key packages at the service.
     to_check: BTreeSet<usize>,
 }
 
 impl KeyPackageStock {
-    pub(super) fn new(lifetime: u64) -> Self {
-        Self { lifetime, to_check: BTreeSet::new() }
-    }
-
     /// Has the stock of all devices checked at the next [`replenish`](Self::replenish).
     pub(super) fn check_all(&mut self, devices: &Devices) {
         self.to_check = (0..devices.len()).collect();
@@ -111,9 +106,10 @@ impl KeyPackageStock {
             let owner = &mut devices[device];
             let left = service.endpoint.key_packages_left(&owner.address, clock.now())?.left;
             let now = owner.clock.now(clock);
-            let missing = KEY_PACKAGES.saturating_sub(left);
+            let missing = owner.client.key_packages_due(left);
             owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
+            owner.past_epochs_expired(now, recorder);
             if missing > 0 && self.publish(service, owner, Publication::Add(missing), clock, recorder)? == Published::No
             {
                 self.to_check.insert(device);
@@ -130,7 +126,8 @@ impl KeyPackageStock {
         clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        self.publish(service, owner, Publication::ReplaceAll(KEY_PACKAGES), clock, recorder).map(drop)
+        let wanted = owner.policy.key_packages;
+        self.publish(service, owner, Publication::ReplaceAll(wanted), clock, recorder).map(drop)
     }
 
     /// Makes and publishes new key packages of a device.
@@ -146,7 +143,7 @@ impl KeyPackageStock {
         let now = owner.clock.now(clock);
         let make = |client: &mut regrow_engine::Client| client.key_packages(count, now);
         let made = owner.persist(recorder, Operation::KeyPackages, make)?;
-        let expires = Timestamp(now.0.saturating_add(self.lifetime));
+        let expires = Timestamp(now.0.saturating_add(owner.policy.key_package_lifetime));
         for key_package in &made {
             recorder.facts.key_package_made(owner.index, key_package.as_bytes(), expires);
         }

@@ -83,7 +83,7 @@ fn title(step: &Step) -> String {
         Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
         Action::Service(fault) => format!("{name} {}", fault.name()),
-        Action::Clock { who, .. } | Action::Compare { who } => several(name, who),
+        Action::Clock { who, .. } | Action::Compare { who } | Action::Upkeep { who } => several(name, who),
         Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => name.to_owned(),
     }
 }

@@ -19,6 +19,7 @@
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
+//! | `upkeep` | work that is due by the policies of devices |
 //! | `behind` | the reason why a device cannot follow |
 //! | `warnings` | doubts about what a scenario tests |
 //! | `results` | exposed messages, costs and figures |
@@ -112,6 +113,7 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod upkeep;
 mod virtual_timeout;
 mod warnings;
 mod window;

@@ -1,18 +1,26 @@
 //! The parts of a scenario that decide how its world is built.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZero,
+    sync::Arc,
+    time::Duration,
+};
 
 use regrow_engine::{Ciphersuite, Policy};
 
-use super::{clock::CLOCK_SKEW, step_failure::StepFailure};
-use crate::scenario::{self, Action, GroupSettings, MemberName, Placed, Scenario, ServiceFault, Step, TheftScope};
+use super::{clock::CLOCK_SKEW, key_packages::KEY_PACKAGES, step_failure::StepFailure};
+use crate::scenario::{
+    self, Action, GroupSettings, Limit, MemberName, Placed, PolicySettings, Scenario, ServiceFault, Step, TheftScope,
+};
 
 /// The default of `publish_group_info`. A group info is a quarter of the work of a commit in a
 /// large group, and most scenarios have no external commit. The default must not depend on the
 /// steps: a later step would change the costs of earlier commits.
 const PUBLISH_GROUP_INFO: bool = false;
 
-/// The engine's policy for all members: the settings of the scenario over the engine's defaults.
+/// The engine's policy for the members without a policy of their own: the settings of the group over
+/// the engine's defaults.
 ///
 /// # Errors
 ///
@@ -43,19 +51,66 @@ pub(super) fn policy(scenario: &Scenario) -> Result<Policy, StepFailure> {
 
 /// The policy with the engine's default ciphersuite.
 pub(crate) fn policy_without_suite(settings: &GroupSettings) -> Policy {
-    let default = Policy::default();
+    let default = Policy {
+        // Most scenarios are longer than a day, and give the number of past epochs.
+        past_epoch_age: None,
+        clock_skew: CLOCK_SKEW,
+        key_packages: KEY_PACKAGES,
+        publish_group_info: PUBLISH_GROUP_INFO,
+        ..Policy::default()
+    };
+    let handshake = settings.handshake.unwrap_or(default.handshake);
+    with_settings(Policy { handshake, ..default }, &settings.policy)
+}
+
+/// The policy with these settings.
+fn with_settings(policy: Policy, settings: &PolicySettings) -> Policy {
     let number = |setting: Option<u32>, default: usize| setting.map_or(default, |value| value as usize);
     Policy {
-        handshake: settings.handshake.unwrap_or(default.handshake),
-        past_epochs: number(settings.past_epochs, default.past_epochs),
-        // A scenario gives the number of past epochs, and the oracle counts them.
-        past_epoch_age: None,
-        out_of_order: settings.out_of_order.unwrap_or(default.out_of_order),
-        padding: number(settings.padding, default.padding),
-        clock_skew: CLOCK_SKEW,
-        publish_group_info: settings.publish_group_info.unwrap_or(PUBLISH_GROUP_INFO),
-        ..default
+        past_epochs: number(settings.past_epochs, policy.past_epochs),
+        past_epoch_age: time_limit(settings.past_epoch_age, policy.past_epoch_age),
+        out_of_order: settings.out_of_order.unwrap_or(policy.out_of_order),
+        max_forward: settings.max_forward.unwrap_or(policy.max_forward),
+        padding: number(settings.padding, policy.padding),
+        key_package_lifetime: settings.key_package_lifetime.map_or(policy.key_package_lifetime, |time| time.as_secs()),
+        key_packages: number(settings.key_packages, policy.key_packages),
+        publish_group_info: settings.publish_group_info.unwrap_or(policy.publish_group_info),
+        send_ratchet_tree: settings.send_ratchet_tree.unwrap_or(policy.send_ratchet_tree),
+        rotate_after_messages: number_limit(settings.rotate_after_messages, policy.rotate_after_messages),
+        rotate_after: time_limit(settings.rotate_after, policy.rotate_after),
+        rotate_signature_key_every: number_limit(
+            settings.rotate_signature_key_every,
+            policy.rotate_signature_key_every,
+        ),
+        remove_inactive_after: time_limit(settings.remove_inactive_after, policy.remove_inactive_after),
+        ..policy
     }
+}
+
+fn time_limit(setting: Option<Limit<Duration>>, default: Option<NonZero<u64>>) -> Option<NonZero<u64>> {
+    match setting {
+        None => default,
+        Some(Limit::Never) => None,
+        Some(Limit::At(time)) => NonZero::new(time.as_secs()),
+    }
+}
+
+fn number_limit(setting: Option<Limit<u32>>, default: Option<NonZero<u32>>) -> Option<NonZero<u32>> {
+    match setting {
+        None => default,
+        Some(Limit::Never) => None,
+        Some(Limit::At(number)) => NonZero::new(number),
+    }
+}
+
+/// The policy of each member that has one of its own, over the policy of the group.
+pub(super) fn own_policies(scenario: &Scenario, of_group: &Policy) -> BTreeMap<MemberName, Arc<Policy>> {
+    let mut own = BTreeMap::new();
+    for policy in &scenario.policies {
+        let shared = Arc::new(with_settings(of_group.clone(), &policy.policy));
+        own.extend(policy.who.iter().map(|name| (name.clone(), shared.clone())));
+    }
+    own
 }
 
 /// The members whose storage is stolen at some time. Their devices keep a file from the beginning,

@@ -33,7 +33,8 @@ use crate::{
 /// The parts of a world. Each part has its own file; the steps join them.
 pub(super) struct World<'t> {
     pub(super) seed: u64,
-    pub(super) policy: Policy,
+    /// The policy of the members without a policy of their own.
+    pub(super) policy: Arc<Policy>,
     pub(super) shared_results: Arc<SharedResults>,
     pub(super) clock: VirtualClock,
     pub(super) delivery_rules: DeliveryRules,
@@ -65,7 +66,7 @@ impl<'t> World<'t> {
         endpoint: Endpoint<'t>,
         matrix: Option<MatrixRecorder>,
     ) -> Result<Self, StepFailure> {
-        let policy = settings::policy(scenario)?;
+        let policy = Arc::new(settings::policy(scenario)?);
         let checks_service = settings::checks_service(scenario);
         let recorded = match matrix.is_some() || settings::somebody_steals(scenario) {
             true => RecordedFacts::FactsAndBytes,
@@ -83,7 +84,7 @@ impl<'t> World<'t> {
             service: ServiceUnderTest::new(endpoint),
             devices: Devices::default(),
             loaded_groups: LoadedGroups::default(),
-            key_packages: KeyPackageStock::new(policy.key_package_lifetime),
+            key_packages: KeyPackageStock::default(),
             thieves: Thieves::default(),
             recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record, &options.focus)),
             step_labels: StepLabels::default(),
@@ -102,7 +103,6 @@ impl<'t> World<'t> {
     fn add_devices(&mut self, scenario: &Scenario, faults: &dyn FaultInjection) -> Result<(), StepFailure> {
         let setup = DeviceSetup {
             seed: self.seed,
-            policy: &self.policy,
             suffix: self.service.endpoint.suffix(),
             shared_results: self.shared_results.clone(),
             shared_values: Arc::default(),
@@ -110,9 +110,15 @@ impl<'t> World<'t> {
             auditor: self.service.endpoint.public_key().filter(|_| self.checks_service),
         };
         let on_disk = settings::stolen_on_disk(scenario);
+        let own = settings::own_policies(scenario, &self.policy);
         for (index, name) in scenario.members.iter().enumerate() {
             let log = self.recorder.facts.log(name.as_str());
-            let device = Device::new(&setup, index, name.clone(), log, on_disk.contains(name))?;
+            let policy = own.get(name);
+            if let Some(policy) = policy {
+                self.recorder.facts.has_policy(index, policy);
+            }
+            let policy = policy.unwrap_or(&self.policy).clone();
+            let device = Device::new(&setup, index, name.clone(), policy, log, on_disk.contains(name))?;
             self.service.endpoint.register(&device.address, self.clock.now())?;
             self.devices.push(device);
         }

@@ -60,6 +60,7 @@ impl World<'_> {
             Action::Clock { who, change } => self.change_clocks(who, change),
             Action::Service(fault) => self.service_fault(fault),
             Action::Compare { who } => self.compare(who),
+            Action::Upkeep { who } => self.upkeep(group, who),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) => Ok(()),
             submitted => {

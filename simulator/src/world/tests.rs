@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use regrow_engine::GroupId;
 
@@ -282,7 +285,7 @@ fn message_that_is_read_twice() {
 #[test]
 fn past_epoch_that_is_kept_for_longer_than_the_policy_says() {
     let found = found_with(r#""past_epochs": 1"#, |world| {
-        world.policy.past_epochs = 0;
+        Arc::make_mut(&mut world.devices[BOB].policy).past_epochs = 0;
         release_late(world);
     });
     assert_found(&found, "bob: delivery of the message late: it is unreadable, because its keys are erased", "read");
@@ -291,7 +294,7 @@ fn past_epoch_that_is_kept_for_longer_than_the_policy_says() {
 #[test]
 fn past_epoch_that_is_dropped_before_the_policy_says() {
     let found = found(|world| {
-        world.policy.past_epochs = 1;
+        Arc::make_mut(&mut world.devices[BOB].policy).past_epochs = 1;
         release_late(world);
     });
     assert_found(&found, "bob: delivery of the message late: the device reads it", "ignored: its keys are gone");

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_engine::Policy;
+use regrow_engine::{Policy, Timestamp};
 
 use crate::report::Unreadable;
 
@@ -24,6 +24,10 @@ pub(super) struct Window {
     /// The first epoch of the member, since it joined or rejoined.
     since: u64,
     senders: BTreeMap<(u64, usize), SenderGenerations>,
+    /// The past epochs that the member keeps, the oldest first, and the time of each end.
+    ended: Vec<(u64, Timestamp)>,
+    /// The first epoch that is not too old.
+    young: u64,
 }
 
 /// The generations of one sender in one epoch.
@@ -37,7 +41,24 @@ struct SenderGenerations {
 impl Window {
     /// Starts anew: the member is in the group from this epoch on, and has no older keys.
     pub(super) fn joined(&mut self, epoch: u64) {
-        *self = Self { since: epoch, senders: BTreeMap::new() };
+        *self = Self { since: epoch, ..Self::default() };
+    }
+
+    /// The member has entered the next epoch at this time of its clock.
+    pub(super) fn epoch_ended(&mut self, epoch: u64, now: Timestamp, policy: &Policy) {
+        self.ended.push((epoch, now));
+        self.ended.drain(..self.ended.len().saturating_sub(policy.past_epochs));
+    }
+
+    /// Erases the past epochs that are too old. Returns the number of kept epochs, if there were
+    /// such epochs. A time that is ahead of the member's clock counts as now.
+    pub(super) fn expire(&mut self, now: Timestamp, policy: &Policy) -> Option<usize> {
+        let limit = policy.past_epoch_age?;
+        self.ended.iter_mut().for_each(|(_, ended)| *ended = (*ended).min(now));
+        let last = self.ended.iter().rposition(|(_, ended)| now.0 - ended.0 >= limit.get())?;
+        self.young = self.ended[last].0 + 1;
+        self.ended.drain(..=last);
+        Some(self.ended.len())
     }
 
     /// The member, in epoch `now`, reads the message. The message counts as read then.
@@ -45,7 +66,7 @@ impl Window {
     /// # Errors
     /// The reason why the member cannot read the message.
     pub(super) fn read(&mut self, at: MessagePosition, now: u64, policy: &Policy) -> Result<(), Unreadable> {
-        let kept = now.saturating_sub(policy.past_epochs as u64).max(self.since);
+        let kept = now.saturating_sub(policy.past_epochs as u64).max(self.since).max(self.young);
         self.senders.retain(|(epoch, _), _| *epoch >= kept);
         if at.epoch < self.since || at.epoch > now {
             return Err(Unreadable::NotInEpoch);

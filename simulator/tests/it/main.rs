@@ -27,6 +27,7 @@ mod model;
 mod mutations;
 mod network;
 mod oracle_trees;
+mod policy;
 mod races;
 mod report;
 mod results;

@@ -6,9 +6,9 @@ use proptest::{prelude::*, sample::Index};
 use regrow_simulator::{
     churn::Decimal,
     scenario::{
-        Action, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, Evidence, EvidenceExpectation,
-        Expect, FileProblem, Finders, KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId, NetworkChange,
-        Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, read,
+        Action, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation, DueRotation,
+        Evidence, EvidenceExpectation, Expect, FileProblem, Finders, KillPoint, MAX_PROBLEMS, MemberName, MessageBody,
+        MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, read,
     },
 };
 use serde_json::{Value, json};
@@ -80,6 +80,7 @@ fn action() -> impl Strategy<Value = Action> {
         service_fault().prop_map(Action::Service),
         prop::sample::subsequence(&MEMBERS[..], 2..=4)
             .prop_map(|who| Action::Compare { who: who.into_iter().map(MemberName::new).collect() }),
+        names().prop_map(|who| Action::Upkeep { who }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
 }
@@ -135,8 +136,8 @@ fn expect() -> impl Strategy<Value = Expect> {
             ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected }
         }
     });
-    (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading, evidence(), cut_off()).prop_map(
-        |(epoch, members, converged, reading, evidence, cut_off)| Expect {
+    (prop::option::of(any::<u64>()), prop::option::of(names()), any::<bool>(), reading, evidence(), cut_off(), due())
+        .prop_map(|(epoch, members, converged, reading, evidence, cut_off, due)| Expect {
             epoch,
             members,
             converged,
@@ -144,9 +145,20 @@ fn expect() -> impl Strategy<Value = Expect> {
             exactly: None,
             evidence,
             cut_off,
+            due,
             fails: None,
-        },
-    )
+        })
+}
+
+fn due() -> impl Strategy<Value = Option<DueExpectation>> {
+    let rotation = prop::sample::select(&[DueRotation::Nothing, DueRotation::Keys, DueRotation::SignatureKey][..]);
+    let work = (names(), rotation, prop::option::of(names()), prop::option::of(0_u32..9));
+    prop::option::of(work.prop_map(|(who, rotation, inactive, key_packages)| DueExpectation {
+        who,
+        rotation: Some(rotation),
+        inactive,
+        key_packages,
+    }))
 }
 
 fn cut_off() -> impl Strategy<Value = Vec<MemberName>> {
@@ -187,7 +199,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             ];
             actions.extend(bodies.into_iter().enumerate().map(|(n, body)| send(&format!("m{}", n + 1), body)));
             actions.extend(rest);
-            actions.extend(expects.into_iter().map(Action::Expect));
+            actions.extend(expects.into_iter().map(|expect| Action::Expect(Box::new(expect))));
             actions
         },
     )
@@ -238,7 +250,8 @@ fn written(action: &Action) -> Value {
         | Action::Join { who }
         | Action::Rejoin { who }
         | Action::Offline { who }
-        | Action::Online { who } => json!({ "who": who }),
+        | Action::Online { who }
+        | Action::Upkeep { who } => json!({ "who": who }),
         Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
         Action::Send { by, id, body: MessageBody::Size(size) } => json!({ "by": by, "id": id, "size": size }),
         Action::Send { by, id, body: MessageBody::Text(text) } => json!({ "by": by, "id": id, "text": text }),
@@ -306,6 +319,16 @@ fn written_expect(expect: &Expect) -> Value {
         };
     }
     fields["cut_off"] = json!(expect.cut_off);
+    if let Some(DueExpectation { who, rotation, inactive, key_packages }) = &expect.due {
+        let rotation = rotation.map(|rotation| match rotation {
+            DueRotation::Nothing => "none",
+            DueRotation::Keys => "keys",
+            DueRotation::SignatureKey => "signature_key",
+        });
+        let mut due = json!({ "who": who, "rotation": rotation, "inactive": inactive, "key_packages": key_packages });
+        due.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        fields["due"] = due;
+    }
     fields["fails"] = json!(expect.fails);
     // Values that are not set are left out.
     fields

@@ -112,6 +112,8 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         for name in self.smallest.members.clone().into_iter().rev() {
             let mut candidate = self.smallest.clone();
             candidate.members.retain(|member| *member != name);
+            candidate.policies.iter_mut().for_each(|policy| policy.who.retain(|member| *member != name));
+            candidate.policies.retain(|policy| !policy.who.is_empty());
             candidate.steps = smaller::sensible(smaller::without_member(&candidate.steps, &name));
             self.take(&candidate);
         }
@@ -136,10 +138,11 @@ impl<M: Fn(&Scenario) -> bool, F: FnMut(&Scenario) -> bool> Shrinker<M, F> {
         self.take_settings(|group| *group = GroupSettings::default());
         self.take_settings(|group| group.ciphersuite = None);
         self.take_settings(|group| group.handshake = None);
-        self.take_settings(|group| group.past_epochs = None);
-        self.take_settings(|group| group.out_of_order = None);
-        self.take_settings(|group| group.padding = None);
-        self.take_settings(|group| group.publish_group_info = None);
+        self.take_settings(|group| group.policy.past_epochs = None);
+        self.take_settings(|group| group.policy.out_of_order = None);
+        self.take_settings(|group| group.policy.padding = None);
+        self.take_settings(|group| group.policy.publish_group_info = None);
+        self.take(&Scenario { policies: Vec::new(), ..self.smallest.clone() });
         self.take(&Scenario { run: RunSettings::default(), ..self.smallest.clone() });
         self.take(&Scenario { seed: 0, ..self.smallest.clone() });
     }

@@ -116,7 +116,8 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Service(fault) => {
             Action::Service(fault.with_names(|names| names.iter().filter(|other| *other != name).cloned().collect())?)
         }
-        Action::Expect(expect) => Action::Expect(expectation_without(expect, name)?),
+        Action::Upkeep { who } => Action::Upkeep { who: without(who)? },
+        Action::Expect(expect) => Action::Expect(Box::new(expectation_without(expect, name)?)),
         Action::Compare { who } => Action::Compare { who: without(who).filter(|who| who.len() > 1)? },
         Action::Propose { by, what } => Action::Propose {
             by: of_others(by)?,
@@ -262,6 +263,7 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
         Action::Rejoin { who } => fewer(who, &|who| Action::Rejoin { who }),
         Action::Offline { who } => fewer(who, &|who| Action::Offline { who }),
         Action::Online { who } => fewer(who, &|who| Action::Online { who }),
+        Action::Upkeep { who } => fewer(who, &|who| Action::Upkeep { who }),
         Action::RenewKeyPackages { who } => fewer(who, &|who| Action::RenewKeyPackages { who }),
         Action::Propose { by, what } => {
             let propose = |what| Action::Propose { by: by.clone(), what };

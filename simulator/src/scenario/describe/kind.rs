@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     List(&'static Kind),
     /// A list of steps, at least one.
     Steps,
-    /// A value of one of these kinds. No two of them are of the same JSON type with the same fields.
+    /// A value of one of these kinds. No value is of two of them.
     Either(&'static [Kind]),
 }
 

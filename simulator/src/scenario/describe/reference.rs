@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    super::{group::GROUP, parse::TOP, step, trace::TRACE},
+    super::{group::GROUP, parse::TOP, policy::MEMBER_POLICY, step, trace::TRACE},
     Field, Kind, Object, Presence,
 };
 
@@ -13,7 +13,8 @@ const START_ENDS: &str = " -->\n";
 const END: &str = "<!-- end of reference -->";
 
 /// The objects with a table of their own.
-const OBJECTS: &[(&str, &Object)] = &[("scenario", &TOP), ("group", &GROUP), ("trace", &TRACE)];
+const OBJECTS: &[(&str, &Object)] =
+    &[("scenario", &TOP), ("group", &GROUP), ("policies", &MEMBER_POLICY), ("trace", &TRACE)];
 
 fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/scenario-format.md")

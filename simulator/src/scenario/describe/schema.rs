@@ -174,7 +174,7 @@ impl Writer {
         let mut fields = self.kind(field.kind, nesting);
         if let Presence::Default(value) = field.presence {
             let value = match field.kind {
-                Kind::Number(..) => value.parse().map_or_else(|_| value.into(), Node::Number),
+                Kind::Number(..) | Kind::Either(_) => value.parse().map_or_else(|_| value.into(), Node::Number),
                 Kind::Decimal(..) => value.parse().map_or_else(|_| value.into(), Node::Decimal),
                 Kind::Truth => value.parse().map_or_else(|_| value.into(), Node::Truth),
                 _ => value.into(),

@@ -7,6 +7,7 @@ use super::{
         format::{Action, Expect, FailCode, ReadingExpectation},
     },
     StepKind,
+    due::{DUE, due},
     evidence::{EVIDENCE, evidence},
 };
 
@@ -66,6 +67,7 @@ const EXPECT: Object = Object::new(&[
         Kind::Names,
         "The delivery service has cut these members off. The promises at the end leave them out.",
     ),
+    Field::optional("due", Kind::Object(&DUE), "The work that is due by the policies of members."),
     Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
 ])
 .rules(&[
@@ -99,7 +101,7 @@ pub(super) const STEPS: &[StepKind] = &[StepKind::action(
 
 fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &EXPECT)?;
-    Some(Action::Expect(Expect {
+    Some(Action::Expect(Box::new(Expect {
         epoch: fields.number(reader, "epoch"),
         members: fields.members(reader, "members"),
         converged: fields.is_true(reader, "converged"),
@@ -107,8 +109,9 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         exactly: fields.messages(reader, "exactly"),
         evidence: evidence(reader, &fields),
         cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
+        due: due(reader, &fields),
         fails: fields.word(reader, "fails"),
-    }))
+    })))
 }
 
 fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {

@@ -8,15 +8,18 @@
 //! | `connections` | faults of connections and clocks |
 //! | `structure` | races and repeats |
 //! | `crashes` | crashes |
+//! | `devices` | the life of a device beside the group |
 //! | `service` | faults and lies of the delivery service, and comparisons without it |
 //! | `theft` | compromises and the acts of thieves |
 //! | `churn` | generated histories |
-//! | `expectations`, `evidence` | expectations |
+//! | `expectations`, `evidence`, `due` | expectations |
 //!
 //! [`describe`](super::describe) tells how to add a step.
 
 mod connections;
 mod crashes;
+mod devices;
+mod due;
 mod evidence;
 mod expectations;
 mod membership;
@@ -58,6 +61,7 @@ pub(super) const AREAS: &[Area] = &[
     Area { name: "connections", steps: connections::STEPS },
     Area { name: "structure", steps: structure::STEPS },
     Area { name: "crashes", steps: crashes::STEPS },
+    Area { name: "devices", steps: devices::STEPS },
     Area { name: "service", steps: service::STEPS },
     Area { name: "theft", steps: theft::STEPS },
     Area { name: "churn", steps: churn::STEPS },

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use regrow_delivery_service::{
-    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeviceId, DeviceKey, Expired, GroupId, HandshakeMode,
+    ClaimOutcome, CommitSubmission, Cursor, Delivery, DeviceId, DeviceKey, Epoch, Expired, GroupId, HandshakeMode,
     KeyPackageCount, Limits, Outcome, Roster, ServicePublicKey, StoreError, Timestamp, UploadOutcome,
 };
 
@@ -137,6 +137,23 @@ impl<'s> Endpoint<'s> {
             Self::Local(local) => local.service.accept_invitation(group, device, local.time(now)).map(drop),
             #[cfg(feature = "remote")]
             Self::Remote(remote) => remote.accept(group, device),
+        }
+    }
+
+    /// The ratchet tree for a device that joins in this epoch, if the service has the tree.
+    pub(in crate::world) fn ratchet_tree(
+        &self,
+        group: &GroupId,
+        device: &DeviceId,
+        epoch: Epoch,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Local(local) => match local.service.welcome_tree(group, device, epoch)? {
+                None => local.service.ratchet_tree(group, epoch),
+                welcomed => Ok(welcomed),
+            },
+            #[cfg(feature = "remote")]
+            Self::Remote(remote) => remote.ratchet_tree(group, device, epoch),
         }
     }
 

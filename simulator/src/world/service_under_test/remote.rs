@@ -236,6 +236,21 @@ impl Remote {
         self.as_device(device, async |connection| connection.accept_invitation(group).await).map(drop)
     }
 
+    /// The ratchet tree for a device that joins.
+    pub(super) fn ratchet_tree(
+        &self,
+        group: &GroupId,
+        device: &DeviceId,
+        epoch: Epoch,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let answer = self.as_device(device, async |connection| connection.ratchet_tree(group, epoch).await)?;
+        match answer {
+            Ok(tree) => Ok(Some(tree.ratchet_tree.0)),
+            Err(problem) if problem.code == Code::NotFound => Ok(None),
+            Err(problem) => Err(failed(problem)),
+        }
+    }
+
     /// Does nothing: the server deletes expired records by its own clock.
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the local service has the same signature")]
     pub(super) fn expire(&self, _now: Timestamp) -> Result<Expired, StoreError> {

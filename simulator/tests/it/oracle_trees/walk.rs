@@ -178,6 +178,7 @@ impl Walk {
             | Fact::Discarded { by: who, .. }
             | Fact::Entered { who, .. }
             | Fact::Joined { who, .. }
+            | Fact::PastErased { who, .. }
             | Fact::Forgot { who }
             | Fact::Encrypted { by: who, .. }
             | Fact::Read { who, .. }

@@ -1,0 +1,109 @@
+//! The expectations of an `expect` step, and the codes with which a step fails.
+
+use super::{DueExpectation, EvidenceExpectation};
+use crate::scenario::name::{CompromiseId, MemberName, MessageId};
+
+/// The expectations of one step. At least one of the fields is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// The group's epoch at the delivery service.
+    pub epoch: Option<u64>,
+    /// The members of the group, in any order.
+    pub members: Option<Vec<MemberName>>,
+    /// True if all online members must have the same epoch authenticator.
+    pub converged: bool,
+    /// The messages that members or a thief can read.
+    pub reading: Option<ReadingExpectation>,
+    /// All messages that these members or this thief can read. They can read no others.
+    pub exactly: Option<Vec<MessageId>>,
+    /// The evidence against the delivery service that members have found, each kind at most once.
+    pub evidence: Vec<EvidenceExpectation>,
+    /// The members that the delivery service has cut off.
+    pub cut_off: Vec<MemberName>,
+    /// The work that is due by the policies of members.
+    pub due: Option<DueExpectation>,
+    /// The code with which the step before has failed.
+    pub fails: Option<FailCode>,
+}
+
+/// The question of an `expect` step about members, or about a thief. One step never asks about
+/// both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadingExpectation {
+    /// The messages that members have decrypted.
+    Member {
+        /// The members.
+        who: Vec<MemberName>,
+        /// Messages that each of them has decrypted.
+        reads: Vec<MessageId>,
+        /// Messages that none of them has decrypted.
+        cannot_read: Vec<MessageId>,
+    },
+    /// The messages that a thief can decrypt, and the results of its actions.
+    Thief {
+        /// The theft by which the thief is known.
+        compromise: CompromiseId,
+        /// Messages that the thief can decrypt.
+        reads: Vec<MessageId>,
+        /// Messages that the thief cannot decrypt.
+        cannot_read: Vec<MessageId>,
+        /// True if the thief knows no epoch secret of the present epoch.
+        healed: Option<bool>,
+        /// The largest number of epochs from the theft to the first epoch from which on the thief
+        /// knows no epoch secret.
+        heals_within: Option<u64>,
+        /// True if the delivery service has ordered the thief's last action.
+        accepted: Option<bool>,
+        /// True if a member has noticed the thief's actions.
+        detected: Option<bool>,
+    },
+}
+
+/// The reason why a step failed, for the field `fails` of `expect`. The runner maps the errors of
+/// the engine and of the delivery service to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FailCode {
+    /// The acting device is not in the group.
+    NotAMember,
+    /// The device that should be added, or that joins, is in the group already.
+    AlreadyAMember,
+    /// The device that should be removed is not in the group.
+    UnknownMember,
+    /// The acting device has been removed from the group.
+    Removed,
+    /// The acting device cannot continue with its state, and has to rejoin.
+    Lost,
+    /// The acting device is offline.
+    Offline,
+    /// A proposal waits, and no message can be sent before a commit.
+    ProposalsWait,
+    /// There is nothing to commit.
+    NothingToCommit,
+    /// A commit of the same member waits for the delivery service's answer.
+    CommitPending,
+    /// The delivery service has no key package of the device that should be added.
+    NoKeyPackage,
+    /// A key package is expired, by the clock of the acting device.
+    KeyPackageExpired,
+    /// The delivery service has no group info for the device that joins.
+    NoGroupInfo,
+    /// The delivery service is in a later epoch, and the step was not tried again.
+    Stale,
+    /// The delivery service cannot write to its store.
+    Unavailable,
+    /// The delivery service refused the step for another reason.
+    Rejected,
+    /// A message is not valid.
+    InvalidMessage,
+}
+
+impl Expect {
+    /// True if the cost model can check each of the expectations.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        let of_service = !self.evidence.is_empty() || !self.cut_off.is_empty();
+        let of_devices = self.converged || self.due.is_some() || self.reading.is_some();
+        !of_service && !of_devices
+    }
+}
