@@ -84,6 +84,8 @@ fn title(step: &Step) -> String {
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
         Action::Service(fault) => format!("{name} {}", fault.name()),
         Action::Clock { who, .. } | Action::Compare { who } | Action::Upkeep { who } => several(name, who),
-        Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => name.to_owned(),
+        Action::InGroup { .. } | Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => {
+            name.to_owned()
+        }
     }
 }

@@ -132,8 +132,7 @@ pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
 pub(super) fn checks_service(scenario: &Scenario) -> bool {
     scenario.written_steps().any(|step| match &step.item {
         Step::Do(Action::Service(_) | Action::Compare { .. }) => true,
-        Step::Do(Action::Expect(expect)) => !expect.evidence.is_empty(),
-        _ => false,
+        step => step.expect().is_some_and(|expect| !expect.evidence.is_empty()),
     })
 }
 
@@ -147,7 +146,6 @@ pub(super) fn first_for_local_service(scenario: &Scenario) -> Option<Placed<Step
     scenario.written_steps().find(|step| match &step.item {
         Step::Do(Action::Service(fault)) => !matches!(fault, ServiceFault::LoseReply(_)),
         Step::Do(Action::Compare { .. }) => true,
-        Step::Do(Action::Expect(expect)) => !expect.evidence.is_empty(),
-        _ => false,
+        step => step.expect().is_some_and(|expect| !expect.evidence.is_empty()),
     })
 }

@@ -53,7 +53,6 @@ impl Check<'_, '_, '_> {
 
     pub(super) fn due(&mut self, place: &Place, expect: &Expect) {
         let Some(due) = &expect.due else { return };
-        self.group(place, "expect.due");
         self.members(place, "expect.due.who", &due.who);
         self.members(place, "expect.due.inactive", due.inactive.as_deref().unwrap_or_default());
     }

@@ -7,9 +7,10 @@ use super::{
         format::Action,
     },
     StepKind,
+    membership::IN_GROUP,
 };
 
-const UPKEEP: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members.")]);
+const UPKEEP: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members."), IN_GROUP]);
 
 pub(super) const STEPS: &[StepKind] = &[StepKind::action(
     "upkeep",
@@ -20,5 +21,7 @@ pub(super) const STEPS: &[StepKind] = &[StepKind::action(
 )];
 
 fn upkeep<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    Some(Action::Upkeep { who: reader.described(at, &UPKEEP)?.members(reader, "who")? })
+    let fields = reader.described(at, &UPKEEP)?;
+    let (who, group) = (fields.members(reader, "who"), fields.group(reader));
+    Some(Action::Upkeep { who: who? }.in_group(group))
 }
