@@ -1,6 +1,6 @@
 //! Carries out a `compromise` step: a thief steals a device or its storage.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use regrow_engine::Layered;
 
@@ -60,6 +60,7 @@ impl World<'_> {
             device,
             scope,
             groups: groups.collect(),
+            entered: BTreeMap::new(),
             time: self.recorder.elapsed(),
             messages: self.service.sent.list.len(),
             number,

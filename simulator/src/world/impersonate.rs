@@ -158,7 +158,7 @@ impl World<'_> {
         self.recorder.facts.confirmed(number, &commit);
         self.recorder.facts.epoch(&group, epoch, authenticator.as_bytes());
         let holdings = self.recorder.facts.holdings(number);
-        self.thieves[thief].knows(&own, &holdings);
+        self.thieves[thief].enters(&group, epoch, &own, &holdings);
         Ok(())
     }
 
