@@ -57,6 +57,7 @@ impl World<'_> {
         let device = self.thieves[thief].device;
         let after = self.service.epoch(group).saturating_sub(self.thieves[thief].at_theft(group).epoch);
         let (outcome, made) = match act {
+            _ if self.devices[device].is_lost => unable("the delivery service has removed the device"),
             ThiefAction::Send => self.forge_message(group, thief, id)?,
             ThiefAction::Commit | ThiefAction::Rejoin => self.forge_commit(group, thief, act)?,
         };

@@ -121,6 +121,7 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Crashed { .. } | TranscriptEvent::Service { .. } | TranscriptEvent::Unanswered { .. } => {
             StepEventKind::Crash
         }
+        TranscriptEvent::LostDevice { .. } => StepEventKind::Accepted,
         TranscriptEvent::Again { .. } => StepEventKind::Again,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
