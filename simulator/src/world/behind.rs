@@ -34,12 +34,13 @@ impl World<'_> {
         )
     }
 
-    /// True if the service has deleted the entries of a group that a device would read next.
+    /// True if the service has deleted the entries of a group that a device would read next, after
+    /// their retention time.
     pub(super) fn has_lost_entries(&self, group: &GroupId, device: usize) -> bool {
         let endpoint = self.service.endpoint_of(device);
         let device = &self.devices[device];
         let last = device.groups.get(group).map_or(0, DeviceGroup::last_sequence);
-        let has_more = last < self.service.last_sequence(group).0 && self.service.expired_until.0 > 0;
-        has_more && endpoint.read(&device.address, device.cursor, 1).is_ok_and(|unread| unread.is_empty())
+        self.service.may_have_deleted_after(group, last)
+            && endpoint.read(&device.address, device.cursor, 1).is_ok_and(|unread| unread.is_empty())
     }
 }

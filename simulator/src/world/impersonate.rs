@@ -133,7 +133,9 @@ impl World<'_> {
         let outcome = ForgeryOutcome::from(outcome.map_err(StepFailure::broken)?);
         match outcome {
             ForgeryOutcome::Ordered(sequence) => {
-                self.service.commit_ordered(&self.devices, sender, &pending, sequence, &mut self.recorder)?;
+                let kept_until = self.service.kept_until(self.clock.now());
+                let recorder = &mut self.recorder;
+                self.service.commit_ordered(&self.devices, sender, &pending, sequence, kept_until, recorder)?;
                 self.enter_forged_epoch(thief, forged)?;
             }
             ForgeryOutcome::Refused(_) => {

@@ -1,8 +1,11 @@
 //! The record of one group at the service: the members of each epoch, and the known log entries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
-use regrow_delivery_service::Sequence;
+use regrow_delivery_service::{Sequence, Timestamp};
 
 use crate::scenario::{GroupName, MessageId};
 
@@ -17,6 +20,8 @@ pub(in crate::world) struct GroupRecord {
     pub(super) handshakes: BTreeMap<Sequence, MessageId>,
     /// The sequence of the latest log entry that the world knows.
     pub(in crate::world) last_sequence: Sequence,
+    /// The time until which the service promises to keep each log entry.
+    kept_until: BTreeMap<Sequence, Timestamp>,
 }
 
 impl GroupRecord {
@@ -28,6 +33,7 @@ impl GroupRecord {
             messages: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             last_sequence: Sequence(0),
+            kept_until: BTreeMap::new(),
         }
     }
 
@@ -47,9 +53,16 @@ impl GroupRecord {
     }
 
     /// True if the log entry was unknown. (The service gives the same bytes the same entry again.)
-    pub(super) fn is_new(&mut self, sequence: Sequence) -> bool {
+    pub(super) fn is_new(&mut self, sequence: Sequence, kept_until: Timestamp) -> bool {
         let new = sequence > self.last_sequence;
+        self.kept_until.entry(sequence).or_insert(kept_until);
         self.last_sequence = self.last_sequence.max(sequence);
         new
+    }
+
+    /// True if the service may have deleted an entry after this one, because its time is over.
+    pub(super) fn may_have_deleted_after(&self, sequence: Sequence, expired_until: Timestamp) -> bool {
+        let mut later = self.kept_until.range((Bound::Excluded(sequence), Bound::Unbounded));
+        later.any(|(_, kept_until)| *kept_until <= expired_until)
     }
 }

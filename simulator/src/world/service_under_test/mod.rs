@@ -237,7 +237,7 @@ impl<'s> ServiceUnderTest<'s> {
             self.name_handshake(pending.group(), sequence, &devices[by]);
             self.note_fork(pending.group());
             if !self.is_in_second_history(by) {
-                self.commit_ordered(devices, by, pending, sequence, recorder)?;
+                self.commit_ordered(devices, by, pending, sequence, self.kept_until(now), recorder)?;
             }
         }
         Ok(outcome)
@@ -261,10 +261,11 @@ impl<'s> ServiceUnderTest<'s> {
         by: usize,
         pending: &PendingCommit,
         sequence: Sequence,
+        kept_until: Timestamp,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
         let group = pending.group();
-        if !self.is_new(group, sequence) {
+        if !self.is_new(group, sequence, kept_until) {
             return Ok(());
         }
         recorder.costs.commit_ordered(&self.ordered_by(group, &devices[by], recorder.elapsed()), sequence, pending);
@@ -300,7 +301,7 @@ impl<'s> ServiceUnderTest<'s> {
         }
         if outcome == SubmissionOutcome::Accepted && self.is_in_second_history(by) {
             self.note_fork(group);
-        } else if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence) {
+        } else if outcome == SubmissionOutcome::Accepted && self.is_new(group, sequence, self.kept_until(now)) {
             self.note_fork(group);
             let ordered_by = self.ordered_by(group, sender, recorder.elapsed());
             recorder.costs.proposal_ordered(group, &ordered_by, sequence, epoch, bytes);
@@ -373,7 +374,7 @@ impl<'s> ServiceUnderTest<'s> {
         sequence: Sequence,
         recorder: &mut Recorder<'_>,
     ) {
-        if !self.is_new(&message.group, sequence) {
+        if !self.is_new(&message.group, sequence, message.kept_until) {
             return;
         }
         if self.sent.number(&message.id).is_some() {
@@ -403,6 +404,12 @@ impl<'s> ServiceUnderTest<'s> {
         message.or_else(|| self.groups.get(group)?.handshakes.get(&sequence))
     }
 
+    /// True if the service may have deleted an entry of the group after this one, because its time is over.
+    pub(super) fn may_have_deleted_after(&self, group: &GroupId, sequence: u64) -> bool {
+        let group = self.groups.get(group);
+        group.is_some_and(|group| group.may_have_deleted_after(Sequence(sequence), self.expired_until))
+    }
+
     /// The time until which the service keeps an entry of this moment.
     pub(super) fn kept_until(&self, now: Timestamp) -> Timestamp {
         self.endpoint.time(now).plus(self.endpoint.retention().as_secs())
@@ -421,8 +428,8 @@ impl<'s> ServiceUnderTest<'s> {
     }
 
     /// True if the log entry of a group was unknown.
-    fn is_new(&mut self, group: &GroupId, sequence: Sequence) -> bool {
-        self.groups.get_mut(group).is_some_and(|group| group.is_new(sequence))
+    fn is_new(&mut self, group: &GroupId, sequence: Sequence, kept_until: Timestamp) -> bool {
+        self.groups.get_mut(group).is_some_and(|group| group.is_new(sequence, kept_until))
     }
 
     /// Reads the roster of a new epoch of a group from the service.

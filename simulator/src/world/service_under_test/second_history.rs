@@ -115,8 +115,11 @@ impl<'s> ServiceUnderTest<'s> {
             let Outcome::Accepted(receipt) = endpoint.submit_message(&group, &sender, &bytes, now)? else { continue };
             if in_second {
                 self.note_in_second(&group, receipt.sequence, number);
-            } else if let Some(record) = self.groups.get_mut(&group) {
-                record.is_new(receipt.sequence);
+                continue;
+            }
+            let kept_until = self.kept_until(now);
+            if let Some(record) = self.groups.get_mut(&group) {
+                record.is_new(receipt.sequence, kept_until);
                 record.messages.insert(receipt.sequence, number);
                 self.sent.note_in_first(number);
             }

@@ -59,6 +59,14 @@ fn networks() -> Plan {
     plan(600, Size { members: 4, steps: 16 }, weights)
 }
 
+/// A plan in which members are often away for some time.
+fn absences() -> Plan {
+    let weights = r#"{
+        "offline": 25, "online": 15, "wait": 25, "send": 25, "network": 0, "clock": 0, "service": 0, "compromise": 0
+    }"#;
+    plan(30, Size { members: 4, steps: 16 }, weights)
+}
+
 /// A plan in which the service often fails, and lies in the end.
 fn service_faults() -> Plan {
     let weights = r#"{
@@ -101,7 +109,7 @@ macro_rules! found_within {
 
 #[test]
 fn nothing_is_found_without_a_fault() {
-    for plan in [everything(), thefts(), networks(), service_faults()] {
+    for plan in [everything(), thefts(), networks(), absences(), service_faults()] {
         let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
@@ -156,6 +164,12 @@ found_within! {
     ];
     client_that_compares_no_receipts: Forgets::Receipts, service_faults, ["has found an equivocation"];
     client_that_compares_no_rosters: Forgets::Rosters, service_faults, ["has found a false roster"];
+    group_infos_that_stay: Service::StaleGroupInfos, everything, ["the step succeeds (stale)"];
+    removed_members_stay_in_the_roster: Service::RemovedStayInTheRoster, everything,
+        ["see the same members", "like the service"];
+    entries_that_expire_at_once: Service::ExpiresAtOnce, absences,
+        ["every message of its membership", "like the service", "the step succeeds"];
+    part_of_a_welcome_lost: Service::LostWelcomeSecrets, everything, ["the step succeeds (rejected)"];
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
 }
 

@@ -33,6 +33,14 @@ pub enum Service {
     /// The unread entries of a reader are not stored. An entry is deleted after the others have
     /// read it.
     ForgottenReaders,
+    /// The group infos stay those of the first epochs.
+    StaleGroupInfos,
+    /// The roster keeps its removed members.
+    RemovedStayInTheRoster,
+    /// Each entry of the log expires at once, although devices have not read it.
+    ExpiresAtOnce,
+    /// The part of a welcome that only one joiner needs is not stored.
+    LostWelcomeSecrets,
 }
 
 impl FaultInjection for Service {
@@ -78,7 +86,14 @@ impl Transaction for Faulty<'_> {
                     value = rmp_serde::to_vec(&open).unwrap_or(value);
                 }
             }
+            (Service::StaleGroupInfos, Table::GroupInfos) if self.records.get(table, key)?.is_some() => return Ok(()),
+            // A key begins with the deadline.
+            (Service::ExpiresAtOnce, Table::Deadlines) => {
+                let cursor = key.get(size_of::<u64>()..).unwrap_or_default();
+                return self.records.put(table, &[&1u64.to_be_bytes(), cursor].concat(), &value);
+            }
             (Service::LostWelcomes, Table::Welcomes)
+            | (Service::LostWelcomeSecrets, Table::WelcomeSecrets)
             | (Service::ForgottenReaders, Table::Unread)
             | (Service::ForgottenAnswers, Table::RememberedOutcomes) => return Ok(()),
             // A key ends with the entry's position.
@@ -90,7 +105,9 @@ impl Transaction for Faulty<'_> {
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
         match (self.fault, table) {
-            (Service::KeyPackagesTwice, Table::KeyPackages) => Ok(self.records.get(table, key)?.is_some()),
+            (Service::KeyPackagesTwice, Table::KeyPackages) | (Service::RemovedStayInTheRoster, Table::Members) => {
+                Ok(self.records.get(table, key)?.is_some())
+            }
             _ => self.records.delete(table, key),
         }
     }
