@@ -58,11 +58,23 @@ pub enum StepKind {
     Clock,
     /// A fault of the delivery service.
     Service,
+    /// Devices are locked.
+    Lock,
+    /// Locked devices are unlocked.
+    Unlock,
+    /// Two members compare their safety numbers.
+    Verify,
+    /// A commit sets the group data.
+    SetData,
+    /// The application of a member refuses a new key of another member.
+    Authenticate,
+    /// Members do the work that their policies make due.
+    Upkeep,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 23] = [
+    const ALL: [(Self, &'static str, u32); 29] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -86,6 +98,12 @@ impl StepKind {
         (Self::Network, "network", 4),
         (Self::Clock, "clock", 2),
         (Self::Service, "service", 5),
+        (Self::Lock, "lock", 2),
+        (Self::Unlock, "unlock", 4),
+        (Self::Verify, "verify", 2),
+        (Self::SetData, "set_data", 3),
+        (Self::Authenticate, "authenticate", 1),
+        (Self::Upkeep, "upkeep", 2),
     ];
 }
 

@@ -208,7 +208,7 @@ impl Check<'_, '_, '_> {
             Step::Do(action) => {
                 self.action(index, &step.place, action);
                 self.before = match action.unnamed() {
-                    Action::Create { .. } => Before::CanFail,
+                    Action::Create { .. } | Action::Unlock { .. } | Action::Verify { .. } => Before::CanFail,
                     action if !action.submitters().is_empty() => Before::CanFail,
                     _ => Before::CannotFail,
                 };
@@ -306,6 +306,7 @@ impl Check<'_, '_, '_> {
                     Proposal::Update => {}
                 }
             }
+            Action::SetData { by, .. } => self.member(place, "set_data.by", by),
             Action::Commit { by } => self.member(place, "commit.by", by),
             Action::Send { by, .. } => self.member(place, "send.by", by),
             Action::Leave { who }
@@ -314,6 +315,8 @@ impl Check<'_, '_, '_> {
             | Action::Offline { who }
             | Action::Online { who }
             | Action::RenewKeyPackages { who }
+            | Action::Lock { who }
+            | Action::Unlock { who, .. }
             | Action::Upkeep { who } => self.members(place, &format!("{}.who", action.name()), who),
             Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
                 self.delivery(place, action, what);
@@ -337,6 +340,15 @@ impl Check<'_, '_, '_> {
                 self.members(place, "compare.who", who);
                 self.group(place, "compare");
             }
+            Action::Verify { by, who } => {
+                self.member(place, "verify.by", by);
+                self.members(place, "verify.who", who);
+                self.group(place, "verify");
+            }
+            Action::Authenticate { who, of, .. } => {
+                self.members(place, "authenticate.who", who);
+                self.members(place, "authenticate.of", of);
+            }
             Action::Named { .. } | Action::Wait(_) => {}
             Action::Expect(expect) => self.expect(index, place, expect),
         }
@@ -345,7 +357,7 @@ impl Check<'_, '_, '_> {
         }
         match action {
             Action::Leave { .. } | Action::Propose { .. } => self.proposed = true,
-            Action::Add { .. } | Action::Remove { .. } | Action::Update { .. } | Action::Commit { .. } => {
+            Action::Add { .. } | Action::Remove { .. } | Action::Update { .. } | Action::SetData { .. } | Action::Commit { .. } => {
                 self.proposed = false;
             }
             _ => {}
@@ -432,6 +444,7 @@ impl Check<'_, '_, '_> {
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
         self.evidence(place, expect);
         self.due(place, expect);
+        self.trust(place, expect);
         if expect.fails.is_some() && self.complete.steps {
             let why = match self.before {
                 Before::CanFail => None,

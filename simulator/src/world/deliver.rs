@@ -105,6 +105,7 @@ pub(super) struct Arrived {
 impl<'t> World<'t> {
     /// Delivers to all devices that are connected.
     pub(super) fn deliver_to_all(&mut self) -> Result<(), StepFailure> {
+        self.lock_idle_devices()?;
         let (context, devices) = self.delivery_context();
         let devices = devices.as_mut_slice().par_iter_mut();
         let catch_up = |device: &mut Device| match device.is_connected() {

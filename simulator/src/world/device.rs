@@ -15,6 +15,7 @@ use regrow_engine::{
 #[cfg(test)]
 use super::shared_values::StoredValue;
 use super::{
+    application_answers::ApplicationAnswers,
     clock::DeviceClock,
     crashable_store::{CrashableStore, StoredRecords},
     device_group::{DeviceGroup, PresentEpoch},
@@ -53,6 +54,8 @@ pub(super) struct Device {
     /// The log of the device's crypto calls.
     pub(super) log: Arc<CallLog>,
     pub(super) policy: Arc<Policy>,
+    /// The answers of the device's application about keys.
+    pub(super) answers: Arc<ApplicationAnswers>,
     /// The label of the step whose randomness the device draws.
     pub(super) step: Arc<str>,
     /// The label of the part of the step whose randomness the device draws now.
@@ -81,7 +84,8 @@ pub(super) struct Device {
     pub(super) unaccepted: BTreeSet<GroupId>,
     /// The proposals that the service could not store. The engine counts on them.
     pub(super) unsent: Vec<Submission>,
-    /// The elapsed seconds at which the device went offline, and the length of its last absence.
+    /// The elapsed seconds at which the device went offline or was locked, and the length of its last
+    /// absence.
     away: (Option<u64>, u64),
     /// The state in each group that the device has had to do with.
     pub(super) groups: BTreeMap<GroupId, DeviceGroup>,
@@ -133,7 +137,7 @@ impl Device {
         name: MemberName,
         policy: Arc<Policy>,
         log: Arc<CallLog>,
-        on_disk: bool,
+        with_file: bool,
     ) -> Result<Self, StepFailure> {
         let DeviceSetup { seed, suffix, shared_results, shared_values, faults, auditor } = setup;
         let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
@@ -143,13 +147,15 @@ impl Device {
         let crypto = Arc::new(Layered(seeded));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let mut store = CrashableStore::new(shared_values);
-        if on_disk {
+        if with_file {
             store = store.with_file(StorageFile::create(*seed, name.as_str(), &crypto.0)?);
         }
         let address = id.clone();
         let injected = (faults.store(name.as_str(), Arc::new(store.clone())), faults.crypto(name.as_str(), provider));
         let made = faults.checks(name.as_str());
+        let answers = Arc::<ApplicationAnswers>::default();
         let client = Client::create(injected.0.clone(), injected.1.clone(), id, (*policy).clone());
+        let client = client.map(|client| client.with_authentication(answers.clone()));
         Ok(Self {
             index,
             name,
@@ -160,6 +166,7 @@ impl Device {
             injected,
             log,
             policy,
+            answers,
             step: "".into(),
             part: "".into(),
             restarts: 0,
@@ -233,12 +240,17 @@ impl Device {
 
     /// Connects or disconnects the device.
     pub(super) fn set_online(&mut self, online: bool, elapsed: u64) {
-        self.away = match (online, self.away) {
+        self.online = online;
+        self.note_absence(elapsed);
+    }
+
+    /// Notes the begin or the end of an absence: the device is offline or locked.
+    pub(super) fn note_absence(&mut self, elapsed: u64) {
+        self.away = match (self.online && !self.client.is_locked(), self.away) {
             (false, (None, before)) => (Some(elapsed), before),
             (true, (Some(since), _)) => (None, elapsed - since),
             (_, away) => away,
         };
-        self.online = online;
     }
 
     /// The length of the device's last absence.
@@ -298,7 +310,8 @@ impl Device {
 
     fn reopen(&mut self) -> Result<(), Error> {
         self.log.begin(Operation::Housekeeping);
-        self.client = Client::open(self.injected.0.clone(), self.injected.1.clone(), (*self.policy).clone())?;
+        let client = Client::open(self.injected.0.clone(), self.injected.1.clone(), (*self.policy).clone())?;
+        self.client = client.with_authentication(self.answers.clone());
         Ok(())
     }
 

@@ -19,6 +19,8 @@
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
+//! | `locks` | locks devices, also those that nobody uses |
+//! | `trust`, `application_answers` | safety numbers, and the answers of applications about keys |
 //! | `upkeep` | work that is due by the policies of devices |
 //! | `behind` | the reason why a device cannot follow |
 //! | `warnings` | doubts about what a scenario tests |
@@ -61,6 +63,7 @@
 //! The same scenario and seed give the same transcript. Every visible order comes from the scenario
 //! or from the seed, and devices that work in parallel share nothing.
 
+mod application_answers;
 mod attempt;
 mod behind;
 mod clock;
@@ -87,6 +90,7 @@ mod impersonate;
 mod invariants;
 mod key_packages;
 mod loaded_groups;
+mod locks;
 pub mod matrix;
 mod matrix_recorder;
 mod member_checks;
@@ -113,6 +117,7 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod trust;
 mod upkeep;
 mod virtual_timeout;
 mod warnings;

@@ -95,7 +95,10 @@ impl From<Error> for StepFailure {
             Error::AlreadyMember { .. } | Error::GroupExists { .. } | Error::Refused(Refusal::Duplicate(_)) => {
                 FailCode::AlreadyAMember
             }
-            Error::UnknownMember { .. } => FailCode::UnknownMember,
+            Error::UnknownMember { .. } | Error::UnknownUser { .. } => FailCode::UnknownMember,
+            Error::Refused(Refusal::Unauthenticated { .. }) => FailCode::Refused,
+            Error::Locked => FailCode::Locked,
+            Error::WrongKey => FailCode::WrongKey,
             Error::Refused(Refusal::Lifetime { .. }) => FailCode::KeyPackageExpired,
             Error::ProposalsWait => FailCode::ProposalsWait,
             Error::NothingToCommit => FailCode::NothingToCommit,

@@ -114,6 +114,10 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
             StepEventKind::Crash
         }
         TranscriptEvent::Again { .. } => StepEventKind::Again,
+        TranscriptEvent::Locked { .. }
+        | TranscriptEvent::Unlocked { .. }
+        | TranscriptEvent::Compared { .. }
+        | TranscriptEvent::Answers { .. } => StepEventKind::Device,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
         TranscriptEvent::Detected { .. } | TranscriptEvent::Found { .. } => StepEventKind::Detected,

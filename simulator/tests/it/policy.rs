@@ -27,9 +27,9 @@ fn assert_fails(scenario: &Scenario, expected: &str, seen: &str) {
 
 #[test]
 fn published_scenarios_pass_and_say_why_they_matter() {
-    let files = published("policy");
-    assert!(files.len() >= 6);
-    for (path, scenario) in files {
+    let (policies, devices) = (published("policy"), published("devices"));
+    assert!(policies.len() >= 6 && devices.len() >= 6);
+    for (path, scenario) in policies.into_iter().chain(devices) {
         let about = scenario.about.as_deref().unwrap_or_default();
         assert!(about.ends_with('.') && about.contains(' '), "{path:?}: {about:?}");
         let run = run(&scenario);

@@ -1,10 +1,12 @@
 //! The step `expect`: its fields, and the rules for their combination.
 
+use regrow_engine::MAX_GROUP_DATA_BYTES;
+
 use super::{
     super::{
         describe::{Described, Field, Kind, Object, Rule, words},
         fields::{At, FileReader},
-        format::{Action, Expect, FailCode, ReadingExpectation},
+        format::{Action, Expect, FailCode, ReadingExpectation, VerifiedExpectation},
     },
     StepKind,
     due::{DUE, due},
@@ -68,6 +70,12 @@ const EXPECT: Object = Object::new(&[
         "The delivery service has cut these members off. The promises at the end leave them out.",
     ),
     Field::optional("due", Kind::Object(&DUE), "The work that is due by the policies of members."),
+    Field::optional(
+        "data",
+        Kind::Text(MAX_GROUP_DATA_BYTES as u32),
+        "Each connected member of the group has this group data.",
+    ),
+    Field::optional("verified", Kind::Object(&VERIFIED), "The members that a member has verified."),
     Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
 ])
 .rules(&[
@@ -92,6 +100,11 @@ const EXPECT: Object = Object::new(&[
     ),
 ]);
 
+const VERIFIED: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The member whose device shows them as verified."),
+    Field::required("who", Kind::AnyNames, "The verified members of the group, and no others."),
+]);
+
 pub(super) const STEPS: &[StepKind] = &[StepKind::action(
     "expect",
     Kind::Object(&EXPECT),
@@ -110,8 +123,16 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         evidence: evidence(reader, &fields),
         cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
         due: due(reader, &fields),
+        data: fields.text(reader, "data"),
+        verified: verified(reader, &fields),
         fails: fields.word(reader, "fails"),
     })))
+}
+
+fn verified<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<VerifiedExpectation> {
+    let fields = reader.described(fields.get("verified")?, &VERIFIED)?;
+    let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
+    Some(VerifiedExpectation { by: by?, who: who? })
 }
 
 fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {

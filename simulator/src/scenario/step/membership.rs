@@ -1,5 +1,7 @@
 //! Steps that change the group.
 
+use regrow_engine::MAX_GROUP_DATA_BYTES;
+
 use super::{
     super::{
         describe::{Field, Kind, Object, Rule},
@@ -53,6 +55,12 @@ const PROPOSE: Object = Object::new(&[
 ])
 .rules(&[Rule::ExactlyOne(&["add", "remove", "update"])]);
 
+const SET_DATA: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The committer."),
+    Field::required("data", Kind::Text(MAX_GROUP_DATA_BYTES as u32), "The new data. It replaces the old data."),
+    ID,
+]);
+
 const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer."), ID]);
 
 const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join."), ID]);
@@ -85,6 +93,13 @@ pub(super) const STEPS: &[StepKind] = &[
     )
     .racing(),
     StepKind::action("propose", Kind::Object(&PROPOSE), propose, "Proposals by reference.").racing(),
+    StepKind::action(
+        "set_data",
+        Kind::Object(&SET_DATA),
+        set_data,
+        "One commit that sets the group data: a text that all members of the group have, also later ones.",
+    )
+    .racing(),
     StepKind::action("commit", Kind::Object(&COMMIT), commit, "One commit of all proposals of this epoch.").racing(),
     StepKind::action(
         "join",
@@ -141,6 +156,13 @@ fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let update = fields.is_true(reader, "update").then_some(Proposal::Update);
     let id = fields.message(reader, "id");
     Some(Action::Propose { by: by?, what: add.or(remove).or(update)? }.named(id))
+}
+
+fn set_data<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &SET_DATA)?;
+    let (by, data) = (fields.member(reader, "by"), fields.text(reader, "data"));
+    let id = fields.message(reader, "id");
+    Some(Action::SetData { by: by?, data: data? }.named(id))
 }
 
 fn commit<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {

@@ -270,9 +270,9 @@ impl Device {
         self.is_connected() && !self.is_behind(group)
     }
 
-    /// True if the device reaches the service, and the service reaches it.
+    /// True if the device works, it reaches the service, and the service reaches it.
     pub(in crate::world) fn is_connected(&self) -> bool {
-        self.online && !self.partitioned
+        self.online && !self.partitioned && !self.client.is_locked()
     }
 
     /// True if a handshake is held back that the device needs to go on in a group.
