@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::group::Group;
-use crate::scenario::{Action, MemberName, Proposal, Step};
+use crate::scenario::{Action, GroupName, MemberName, Proposal, Step};
 
 /// The group, the numbers of the names, and the proposals that wait.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl<'a> Roster<'a> {
     }
 
     /// Applies a step, as far as the names tell its effect. A step of a device that is not in the
-    /// group has no effect: it fails.
+    /// group has no effect: it fails. The generators continue the default group only.
     pub(crate) fn apply(&mut self, step: &Step) {
         match step {
             Step::Do(action) => self.action(action),
@@ -30,6 +30,9 @@ impl<'a> Roster<'a> {
     }
 
     fn action(&mut self, action: &Action) {
+        if action.group() != GroupName::default() {
+            return;
+        }
         match action.unnamed() {
             Action::Create { by, with } => {
                 self.enter(std::slice::from_ref(by));

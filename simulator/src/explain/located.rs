@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::story::Story;
 use crate::{
     report::{Failure, Focus, Goal, record::Reading},
-    scenario::{Action, Expect, MemberName, Step},
+    scenario::{Expect, MemberName, Step},
 };
 
 /// The largest number of members that a failure shows. More members seldom tell more.
@@ -42,10 +42,7 @@ impl<'a> Located<'a> {
 
     /// The expectations of the step, if it is an `expect`.
     pub(super) fn expect(&self) -> Option<&Expect> {
-        match &self.step {
-            Some(Step::Do(Action::Expect(expect))) => Some(expect),
-            _ => None,
-        }
+        self.step.as_ref()?.expect()
     }
 
     /// True if the step before should have failed, and succeeded or failed in another way.

@@ -47,7 +47,7 @@ impl FailureKind {
     }
 }
 
-/// All names that the scenario defines: of members, messages and thefts.
+/// All names that the scenario defines: of members, groups, messages and thefts.
 fn names(scenario: &Scenario) -> BTreeSet<String> {
     let mut names: BTreeSet<_> = scenario.members.iter().map(ToString::to_string).collect();
     for step in scenario.written_steps() {
@@ -56,12 +56,11 @@ fn names(scenario: &Scenario) -> BTreeSet<String> {
             Step::Race(contenders) => contenders.into_iter().map(|contender| contender.item).collect(),
         };
         for action in actions {
-            names.extend(match action {
-                Action::Named { id, .. } | Action::Send { id, .. } => Some(id.to_string()),
-                Action::Compromise { id, .. } => Some(id.to_string()),
-                Action::Impersonate { id, .. } => id.map(|id| id.to_string()),
-                _ => None,
-            });
+            names.extend(action.message_ids().map(ToString::to_string));
+            names.extend(action.parts().0.map(ToString::to_string));
+            if let Action::Compromise { id, .. } = &action {
+                names.insert(id.to_string());
+            }
         }
     }
     names

@@ -13,7 +13,8 @@ use super::{
 use crate::choices::Choices;
 use crate::scenario::{
     Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, Limit, MemberName, MemberPolicy,
-    NetworkChange, Placed, PolicySettings, Protocol, RunSettings, Scenario, ServiceSettings, Step, TheftScope, ThiefAction,
+    NetworkChange, Placed, PolicySettings, Protocol, RunSettings, Scenario, ServiceSettings, Step, TheftScope,
+    ThiefAction,
 };
 
 /// The names of the first members.

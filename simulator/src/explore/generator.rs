@@ -33,7 +33,16 @@ pub(super) struct Generator<'w> {
 
 impl<'w> Generator<'w> {
     pub(super) fn new(rng: Choices, weights: &'w Weights, names: Vec<MemberName>) -> Self {
-        Self { rng, weights, model: Model::new(names), steps: Vec::new(), messages: 0, data: 0, handshakes: 0, compromises: 0 }
+        Self {
+            rng,
+            weights,
+            model: Model::new(names),
+            steps: Vec::new(),
+            messages: 0,
+            data: 0,
+            handshakes: 0,
+            compromises: 0,
+        }
     }
 
     /// A member that could do a step of this kind.

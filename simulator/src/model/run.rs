@@ -93,7 +93,7 @@ impl<'s> Player<'s> {
             if let Some(failure) = unexpected(failed.take(), &step) {
                 return vec![failure];
             }
-            if let Step::Do(Action::Expect(expect)) = &step.item {
+            if let Some(expect) = step.item.expect() {
                 if let Some(failure) = self.expect(expect, &step.place) {
                     return vec![failure];
                 }

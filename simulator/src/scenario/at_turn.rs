@@ -2,7 +2,7 @@
 
 use super::{
     format::{Action, Delivery, Expect, MessageBody, Proposal, ReadingExpectation, VerifiedExpectation},
-    name::{CompromiseId, EVERYBODY, MemberName, MessageId, OTHERS},
+    name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
     name_row::NameRow,
     network::NetworkChange,
     turn,
@@ -28,6 +28,10 @@ impl Turn<'_> {
 
     fn message(self, id: &MessageId) -> MessageId {
         self.number.map_or_else(|| id.clone(), |number| id.at_turn(number))
+    }
+
+    fn group(self, name: &GroupName) -> GroupName {
+        self.number.map_or_else(|| name.clone(), |number| name.at_turn(number))
     }
 
     fn compromise(self, id: &CompromiseId) -> CompromiseId {
@@ -93,6 +97,9 @@ impl Action {
         let all = |names: &[MemberName]| turn.members(names);
         let beside = |by: &MemberName, names: &[MemberName]| turn.listed(names, Some(&one(by)));
         match self {
+            Self::InGroup { group, action } => {
+                Self::InGroup { group: turn.group(group), action: Box::new(action.at_turn(turn)) }
+            }
             Self::Named { id, action } => Self::Named { id: turn.message(id), action: Box::new(action.at_turn(turn)) },
             Self::Create { by, with } => Self::Create { by: one(by), with: beside(by, with) },
             Self::Add { by, who } => Self::Add { by: one(by), who: beside(by, who) },

@@ -16,7 +16,7 @@ use super::{
         Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, Protocol, ReadingExpectation,
         Scenario, Step,
     },
-    name::{CompromiseId, EVERYBODY, MemberName, MessageId, OTHERS},
+    name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
 };
 use crate::churn::{Churn, CommitterPolicy};
@@ -58,7 +58,7 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         lied_to: BTreeSet::new(),
         second_history: BTreeSet::new(),
         steals: false,
-        created: complete.trace,
+        created: complete.trace.then(GroupName::default).into_iter().collect(),
         proposed: false,
         before: Before::Nothing,
     };
@@ -77,10 +77,11 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
     }
 }
 
-/// The step that defines an id: its index and its place.
+/// The step that defines an id: its index, its place, and its group.
 struct Defined {
     index: usize,
     place: Place,
+    group: GroupName,
 }
 
 /// The kind of the step before, for `fails`.
@@ -113,8 +114,9 @@ struct Check<'r, 'a, 's> {
     second_history: BTreeSet<MemberName>,
     /// True if a step of the scenario steals a device.
     steals: bool,
-    created: bool,
-    /// True if a proposal may wait for a commit.
+    /// The groups that exist.
+    created: BTreeSet<GroupName>,
+    /// True if a proposal may wait for a commit in the default group.
     proposed: bool,
     before: Before,
 }
@@ -161,7 +163,10 @@ impl Check<'_, '_, '_> {
         for step in scenario.written_steps() {
             let Step::Do(action) = &step.item else { continue };
             if !action.has_model() {
-                let problem = "the cost model has no such step or condition; set `fidelity` to `real`";
+                let problem = match action.group() != GroupName::default() {
+                    true => "the cost model has only one group; leave `group` out, or set `fidelity` to `real`",
+                    false => "the cost model has no such step or condition; set `fidelity` to `real`",
+                };
                 self.note(&step.place, action.name(), |_| problem.to_owned());
             }
         }
@@ -183,16 +188,11 @@ impl Check<'_, '_, '_> {
     }
 
     fn definition(&mut self, index: usize, place: &Place, action: &Action) {
-        let defined = || Defined { index, place: place.clone() };
-        let first = match action {
-            Action::Named { id, .. } => {
-                self.handshakes.insert(id.clone());
-                insert_new(&mut self.messages, id, defined)
-            }
-            Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. } => {
-                insert_new(&mut self.messages, id, defined)
-            }
-            Action::Compromise { id, .. } => insert_new(&mut self.compromises, id, defined),
+        let defined = || Defined { index, place: place.clone(), group: action.group() };
+        self.handshakes.extend(action.handshake_id().cloned());
+        let first = match (action.message_ids().next(), action) {
+            (Some(id), _) => insert_new(&mut self.messages, id, defined),
+            (None, Action::Compromise { id, .. }) => insert_new(&mut self.compromises, id, defined),
             _ => return,
         };
         if let Some((id, first)) = first {
@@ -219,8 +219,10 @@ impl Check<'_, '_, '_> {
                     self.action(index, &contender.place, &contender.item);
                 }
                 // A proposal that loses the race is made again in the next epoch.
-                let proposes =
-                    |action: &Action| matches!(action.unnamed(), Action::Leave { .. } | Action::Propose { .. });
+                let proposes = |action: &Action| {
+                    let is_proposal = matches!(action.unnamed(), Action::Leave { .. } | Action::Propose { .. });
+                    is_proposal && action.group() == GroupName::default()
+                };
                 self.proposed |= contenders.iter().any(|contender| proposes(&contender.item));
                 self.before = Before::Race;
             }
@@ -228,7 +230,7 @@ impl Check<'_, '_, '_> {
     }
 
     fn churn(&mut self, place: &Place, churn: &Churn) {
-        match (self.created, churn.initial) {
+        match (self.created.contains(&GroupName::default()), churn.initial) {
             (true, Some(_)) => self.note(place, "churn.initial", |_| {
                 "there is a group already: leave `initial` out, and the churn goes on with its members".to_owned()
             }),
@@ -248,7 +250,7 @@ impl Check<'_, '_, '_> {
         if let CommitterPolicy::Fixed(name) = &churn.committer {
             self.member(place, "churn.committer.fixed", name);
         }
-        self.created = true;
+        self.created.insert(GroupName::default());
         self.proposed = false;
         self.before = Before::CannotFail;
     }
@@ -277,14 +279,18 @@ impl Check<'_, '_, '_> {
     }
 
     fn action(&mut self, index: usize, place: &Place, action: &Action) {
-        let action = action.unnamed();
+        let group = action.group();
+        let (named_group, _, action) = action.parts();
         let needs_group = !action.submitters().is_empty();
         match action {
             Action::Create { by, with } => {
-                if self.created {
-                    self.note(place, "create", |_| "there is a group already: a scenario has only one".to_owned());
+                if !self.created.insert(group.clone()) {
+                    let problem = match named_group {
+                        Some(group) => format!("there is a group `{}` already", shown(group.as_str())),
+                        None => "there is a group already; a second one needs a name: add the field `group`".to_owned(),
+                    };
+                    self.note(place, "create", |_| problem);
                 }
-                self.created = true;
                 self.member(place, "create.by", by);
                 self.members(place, "create.with", with);
                 if with.contains(by) {
@@ -325,7 +331,7 @@ impl Check<'_, '_, '_> {
             Action::Compromise { who, .. } => self.member(place, "compromise.who", who),
             Action::Impersonate { compromise, .. } => {
                 self.taken(index, place, "impersonate.compromise", compromise);
-                self.group(place, "impersonate");
+                self.group(place, "impersonate", named_group);
                 self.impersonated.insert(compromise.clone());
             }
             Action::Clock { who, .. } => self.members(place, "clock.who", who),
@@ -338,34 +344,61 @@ impl Check<'_, '_, '_> {
             Action::Service(fault) => self.service_fault(place, fault),
             Action::Compare { who } => {
                 self.members(place, "compare.who", who);
-                self.group(place, "compare");
+                self.any_group(place, "compare");
             }
             Action::Verify { by, who } => {
                 self.member(place, "verify.by", by);
                 self.members(place, "verify.who", who);
-                self.group(place, "verify");
             }
             Action::Authenticate { who, of, .. } => {
                 self.members(place, "authenticate.who", who);
                 self.members(place, "authenticate.of", of);
             }
-            Action::Named { .. } | Action::Wait(_) => {}
-            Action::Expect(expect) => self.expect(index, place, expect),
+            Action::InGroup { .. } | Action::Named { .. } | Action::Wait(_) => {}
+            Action::Expect(expect) => self.expect(index, place, named_group, expect),
         }
-        if needs_group {
-            self.group(place, action.name());
+        if needs_group || matches!(action, Action::Upkeep { .. } | Action::Verify { .. }) {
+            self.group(place, action.name(), named_group);
+        }
+        if group != GroupName::default() {
+            return;
         }
         match action {
             Action::Leave { .. } | Action::Propose { .. } => self.proposed = true,
-            Action::Add { .. } | Action::Remove { .. } | Action::Update { .. } | Action::SetData { .. } | Action::Commit { .. } => {
+            Action::Add { .. }
+            | Action::Remove { .. }
+            | Action::Update { .. }
+            | Action::SetData { .. }
+            | Action::Commit { .. } => {
                 self.proposed = false;
             }
             _ => {}
         }
     }
 
-    fn group(&mut self, place: &Place, field: &str) {
-        if !self.created && self.complete.steps {
+    /// Checks that the group of a step exists. A step that names no group acts in the default one.
+    fn group(&mut self, place: &Place, field: &str, named: Option<&GroupName>) {
+        let name = named.cloned().unwrap_or_default();
+        if self.created.contains(&name) || !self.complete.steps {
+            return;
+        }
+        match named {
+            _ if self.created.is_empty() => self.any_group(place, field),
+            None => self.note(place, field, |check| {
+                let known: Vec<_> = check.created.iter().map(|name| format!("`{}`", shown(name.as_str()))).collect();
+                format!("the step names no group; add the field `group` with {}", known.join(" or "))
+            }),
+            Some(name) => self.note(place, &format!("{field}.group"), |check| {
+                let near = nearest(name.as_str(), check.created.iter().map(GroupName::as_str));
+                let problem = told("until here no group is called", name.as_str(), near);
+                if near.is_none() { problem + ": `create` comes first" } else { problem }
+            }),
+        }
+    }
+
+    /// Checks that there is a group.
+    fn any_group(&mut self, place: &Place, field: &str) {
+        if self.created.is_empty() && self.complete.steps {
             self.note(place, field, |_| "there is no group yet: `create` comes first".to_owned());
         }
     }
@@ -431,14 +464,29 @@ impl Check<'_, '_, '_> {
         sent
     }
 
-    fn expect(&mut self, index: usize, place: &Place, expect: &Expect) {
-        for (asked, field) in [
-            (expect.epoch.is_some(), "expect.epoch"),
-            (expect.members.is_some(), "expect.members"),
-            (expect.converged, "expect.converged"),
-        ] {
-            if asked {
-                self.group(place, field);
+    fn expect(&mut self, index: usize, place: &Place, named_group: Option<&GroupName>, expect: &Expect) {
+        let (healed, heals_within) = match &expect.reading {
+            Some(ReadingExpectation::Thief { healed, heals_within, .. }) => (healed.is_some(), heals_within.is_some()),
+            _ => (false, false),
+        };
+        match named_group {
+            Some(_) => self.group(place, "expect", named_group),
+            None => {
+                for (asked, field) in [
+                    (expect.epoch.is_some(), "expect.epoch"),
+                    (expect.members.is_some(), "expect.members"),
+                    (expect.converged, "expect.converged"),
+                    (healed, "expect.healed"),
+                    (heals_within, "expect.heals_within"),
+                    (!expect.cut_off.is_empty(), "expect.cut_off"),
+                    (expect.due.is_some(), "expect.due"),
+                    (expect.data.is_some(), "expect.data"),
+                    (expect.verified.is_some(), "expect.verified"),
+                ] {
+                    if asked {
+                        self.group(place, field, None);
+                    }
+                }
             }
         }
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
@@ -461,11 +509,11 @@ impl Check<'_, '_, '_> {
             None => {}
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 self.members(place, "expect.who", who);
-                self.readable(index, place, [reads, cannot_read, exactly]);
+                self.readable(index, place, named_group, [reads, cannot_read, exactly]);
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
                 self.taken(index, place, "expect.compromise", compromise);
-                self.readable(index, place, [reads, cannot_read, exactly]);
+                self.readable(index, place, named_group, [reads, cannot_read, exactly]);
                 for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
                     if asked.is_some() && self.complete.steps && !self.impersonated.contains(compromise) {
                         self.note(place, field, |_| {
@@ -480,17 +528,26 @@ impl Check<'_, '_, '_> {
         }
     }
 
-    /// Checks the messages of an expectation: they have to be sent before it.
-    fn readable(&mut self, index: usize, place: &Place, lists: [&[MessageId]; 3]) {
+    /// Checks the messages of an expectation: they have to be sent before it, in the group that it
+    /// names.
+    fn readable(&mut self, index: usize, place: &Place, group: Option<&GroupName>, lists: [&[MessageId]; 3]) {
         let fields = ["expect.reads", "expect.cannot_read", "expect.exactly"];
         for (field, ids) in fields.into_iter().zip(lists) {
             for (number, id) in ids.iter().enumerate() {
                 let is_sent_before = self.messages.get(id).is_some_and(|sent| sent.index <= index);
                 let is_handshake = self.handshakes.contains(id);
-                if is_sent_before && !is_handshake {
+                let sent_in = self.messages.get(id).map(|sent| sent.group.clone());
+                let elsewhere = sent_in.filter(|sent_in| group.is_some_and(|group| group != sent_in));
+                if is_sent_before && !is_handshake && elsewhere.is_none() {
                     continue;
                 }
                 let field = self.element(place, field, number, ids.len());
+                if let Some(sent_in) = elsewhere.filter(|_| !is_handshake) {
+                    self.note(place, &field, |_| {
+                        format!("`{}` is sent in the group `{}`", shown(id.as_str()), shown(sent_in.as_str()))
+                    });
+                    continue;
+                }
                 if is_handshake {
                     self.note(place, &field, |_| {
                         format!("`{}` is a handshake; only messages can be read", shown(id.as_str()))

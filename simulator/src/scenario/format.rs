@@ -15,7 +15,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use regrow_engine::HandshakeMode;
 
 use super::{
-    name::{CompromiseId, MemberName, MessageId},
+    name::{CompromiseId, GroupName, MemberName, MessageId},
     network::{ClockChange, NetworkChange},
     run_settings::RunSettings,
     word::word,
@@ -203,10 +203,28 @@ pub enum Step {
     Race(Vec<Placed<Action>>),
 }
 
+impl Step {
+    /// The expectations, if the step is an `expect`.
+    #[must_use]
+    pub fn expect(&self) -> Option<&Expect> {
+        match self {
+            Self::Do(action) => action.expect(),
+            Self::Race(_) => None,
+        }
+    }
+}
+
 /// The action of a step. A list of members contains each member once, and is only empty if its
 /// field says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// An action in a group that the step names.
+    InGroup {
+        /// The name of the group.
+        group: GroupName,
+        /// The action, which may be [`Named`](Self::Named). It is in no other group.
+        action: Box<Action>,
+    },
     /// An action whose commit or proposals have a name, for the delivery rules.
     Named {
         /// The name of the commit and its welcome, or of each proposal.
@@ -442,29 +460,77 @@ impl Action {
         }
     }
 
-    /// The action without the name of its commit or proposals.
+    /// The action in a group, if the step names one.
+    #[must_use]
+    pub fn in_group(self, group: Option<GroupName>) -> Self {
+        match group {
+            Some(group) => Self::InGroup { group, action: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// The action in the same group as another one, and with the same name of its handshakes.
+    pub(crate) fn like(self, other: &Self) -> Self {
+        let (group, id, _) = other.parts();
+        self.named(id.cloned()).in_group(group.cloned())
+    }
+
+    /// The parts of the action: the group that the step names, the name of its commit or proposals,
+    /// and the action itself.
+    #[must_use]
+    pub fn parts(&self) -> (Option<&GroupName>, Option<&MessageId>, &Self) {
+        let (group, action) = match self {
+            Self::InGroup { group, action } => (Some(group), &**action),
+            other => (None, other),
+        };
+        match action {
+            Self::Named { id, action } => (group, Some(id), action),
+            other => (group, None, other),
+        }
+    }
+
+    /// The action without its group, and without the name of its commit or proposals.
     #[must_use]
     pub fn unnamed(&self) -> &Self {
-        match self {
-            Self::Named { action, .. } => action,
-            other => other,
-        }
+        self.parts().2
     }
 
     /// The name of the action's commit or proposals.
     #[must_use]
     pub fn handshake_id(&self) -> Option<&MessageId> {
-        match self {
-            Self::Named { id, .. } => Some(id),
+        self.parts().1
+    }
+
+    /// The group of the action: the one that the step names, or the default one.
+    #[must_use]
+    pub fn group(&self) -> GroupName {
+        self.parts().0.cloned().unwrap_or_default()
+    }
+
+    /// The expectations, if the action is an `expect`.
+    #[must_use]
+    pub fn expect(&self) -> Option<&Expect> {
+        match self.unnamed() {
+            Self::Expect(expect) => Some(expect),
             _ => None,
         }
+    }
+
+    /// The ids that the action gives to messages and handshakes.
+    pub(crate) fn message_ids(&self) -> impl Iterator<Item = &MessageId> {
+        let (_, handshake, action) = self.parts();
+        let message = match action {
+            Self::Send { id, .. } | Self::Impersonate { id: Some(id), .. } => Some(id),
+            _ => None,
+        };
+        handshake.into_iter().chain(message)
     }
 
     /// The name of the step in a file.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Named { action, .. } => action.name(),
+            Self::InGroup { action, .. } | Self::Named { action, .. } => action.name(),
             Self::Create { .. } => "create",
             Self::Add { .. } => "add",
             Self::Remove { .. } => "remove",
@@ -504,6 +570,7 @@ impl Action {
     #[must_use]
     pub fn has_model(&self) -> bool {
         match self {
+            Self::InGroup { group, action } => *group == GroupName::default() && action.has_model(),
             Self::Named { action, .. } => action.has_model(),
             Self::Network(_)
             | Self::Clock { .. }
@@ -532,7 +599,7 @@ impl Action {
     #[must_use]
     pub fn submitters(&self) -> &[MemberName] {
         match self {
-            Self::Named { action, .. } => action.submitters(),
+            Self::InGroup { action, .. } | Self::Named { action, .. } => action.submitters(),
             Self::Add { by, .. }
             | Self::Remove { by, .. }
             | Self::Update { by, .. }

@@ -72,7 +72,7 @@ name! {
 }
 
 name! {
-    /// The name of a group.
+    /// The name of a group. Steps that name no group act in the default one.
     GroupName
 }
 
@@ -105,4 +105,4 @@ macro_rules! repeated {
     )*};
 }
 
-repeated!(MemberName, MessageId, CompromiseId);
+repeated!(MemberName, GroupName, MessageId, CompromiseId);

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::trace::Replay;
 
-/// The length of the longest member name, in bytes. An identity has room for it beside the name of
-/// the device.
+/// The length of the longest name of a member or a group, in bytes. An identity has room for it
+/// beside the name of the device, and an identifier of a group beside the suffix of a run.
 pub(crate) const MAX_USER_BYTES: usize = 200;
 
 /// The largest number of members in a scenario. A run makes a real device for each of them, and its

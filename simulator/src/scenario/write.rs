@@ -171,6 +171,10 @@ fn proposal(fields: &mut LineFields, what: &Proposal) {
 fn fields(action: &Action) -> LineFields {
     let mut fields = LineFields::default();
     match action {
+        Action::InGroup { group, action } => {
+            fields = self::fields(action);
+            fields.text("group", group.as_str());
+        }
         Action::Named { id, action } => {
             fields = self::fields(action);
             fields.text("id", id.as_str());

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::choices::Choices;
 use crate::scenario::{
-    Action, CompromiseId, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
+    Action, CompromiseId, GroupName, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
 };
 
 /// The scenario with this number of thefts, with all of its steps written out. Each theft comes
@@ -39,7 +39,8 @@ pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenari
     let mut steps = steps.into_iter();
     for index in 0..=end {
         while thefts.next_if_eq(&index).is_some() {
-            let who = roster.0.get(choices.index(roster.0.len())).cloned();
+            let members = roster.members();
+            let who = members.get(choices.index(members.len())).map(|who| (*who).clone());
             let (Some(who), Some(id)) = (who, ids.next()) else { break };
             let theft = Action::Compromise { who, id: CompromiseId::new(id), scope: TheftScope::Device };
             all.push(Placed { place: place.clone(), item: WrittenStep::Do(theft) });
@@ -52,9 +53,9 @@ pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenari
     Scenario { steps: all, trace: None, ..scenario.clone() }
 }
 
-/// The members of the group, as far as they follow from the steps. A proposal counts at once.
+/// The members of all groups, as far as they follow from the steps. A proposal counts at once.
 #[derive(Default)]
-struct Roster(Vec<MemberName>);
+struct Roster(Vec<(MemberName, GroupName)>);
 
 impl Roster {
     fn follow(&mut self, step: &Step) {
@@ -64,35 +65,43 @@ impl Roster {
         }
     }
 
+    /// The members, each once, in the order in which they came.
+    fn members(&self) -> Vec<&MemberName> {
+        let mut seen = BTreeSet::new();
+        self.0.iter().map(|(member, _)| member).filter(|member| seen.insert(*member)).collect()
+    }
+
     fn act(&mut self, action: &Action) {
+        let group = action.group();
         match action.unnamed() {
             Action::Create { by, with } => {
-                self.add(std::slice::from_ref(by));
-                self.add(with);
+                self.add(&group, std::slice::from_ref(by));
+                self.add(&group, with);
             }
             Action::Add { who, .. } | Action::Join { who } | Action::Propose { what: Proposal::Add(who), .. } => {
-                self.add(who);
+                self.add(&group, who);
             }
             Action::Remove { who, .. }
             | Action::Leave { who }
             | Action::Propose { what: Proposal::Remove(who), .. } => {
-                self.0.retain(|member| !who.contains(member));
+                self.0.retain(|(member, of)| *of != group || !who.contains(member));
             }
             _ => {}
         }
     }
 
-    fn add(&mut self, who: &[MemberName]) {
+    fn add(&mut self, group: &GroupName, who: &[MemberName]) {
         for name in who {
-            if !self.0.contains(name) {
-                self.0.push(name.clone());
+            let member = (name.clone(), group.clone());
+            if !self.0.contains(&member) {
+                self.0.push(member);
             }
         }
     }
 }
 
 fn expects_failure(step: &Step) -> bool {
-    matches!(step, Step::Do(Action::Expect(expect)) if expect.fails.is_some())
+    step.expect().is_some_and(|expect| expect.fails.is_some())
 }
 
 fn compromise(step: &Step) -> Option<String> {

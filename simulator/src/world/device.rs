@@ -80,6 +80,8 @@ pub(super) struct Device {
     pub(super) checks: Option<MemberChecks>,
     /// The position that the device could not acknowledge, because the service's disk was full.
     pub(super) unacknowledged: Option<ds::Cursor>,
+    /// The ratchet trees for welcomes that the device has not processed yet.
+    pub(super) welcome_trees: BTreeMap<(GroupId, ds::Epoch), Vec<u8>>,
     /// The groups that the device has joined, and could not accept yet.
     pub(super) unaccepted: BTreeSet<GroupId>,
     /// The proposals that the service could not store. The engine counts on them.
@@ -181,6 +183,7 @@ impl Device {
             kept_back: Vec::new(),
             checks: auditor.map(|service| MemberChecks::new(service, made)),
             unacknowledged: None,
+            welcome_trees: BTreeMap::new(),
             unaccepted: BTreeSet::new(),
             unsent: Vec::new(),
             away: (None, 0),

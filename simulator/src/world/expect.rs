@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regrow_engine::GroupId;
 
-use super::{device::ReadStatus, state::World};
+use super::{device::ReadStatus, event::of_group, state::World};
 use crate::{
     report::Failure,
     scenario::{CompromiseId, Expect, GroupName, MemberName, MessageId, ReadingExpectation},
@@ -12,30 +12,34 @@ use crate::{
 
 impl World<'_> {
     /// Returns a failure for each expectation that does not hold.
-    pub(super) fn expect(&mut self, expect: &Expect) -> Vec<Failure> {
+    /// The expectations are about the group that the step names, or about the default one.
+    pub(super) fn expect(&mut self, named: Option<&GroupName>, expect: &Expect) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let Ok(group) = self.service.id_of(&GroupName::default()) else {
+        let Ok(group) = self.service.id_of(&named.cloned().unwrap_or_default()) else {
             return vec![self.recorder.failure("the group has a name", "its name is too long")];
         };
+        let only = named.map(|_| &group);
         let present = self.service.epoch(&group);
+        let of_group = of_group(self.service.label(&group).as_ref());
         if let Some(epoch) = expect.epoch.filter(|epoch| *epoch != present) {
-            let (expected, seen) = (format!("the group is in epoch {epoch}"), format!("it is in epoch {present}"));
+            let expected = format!("the group is in epoch {epoch}{of_group}");
+            let seen = format!("it is in epoch {present}");
             failures.push(self.recorder.failure(expected, seen));
         }
         if let Some(expected) = &expect.members {
             let roster = self.service.roster(&group);
             let present: BTreeSet<_> = roster.into_iter().map(|device| &self.devices[device].name).collect();
             if present != expected.iter().collect() {
-                let (expected, seen) =
-                    (format!("the members are {}", names(expected)), format!("they are {}", names(present)));
+                let expected = format!("the members{of_group} are {}", names(expected));
+                let seen = format!("they are {}", names(present));
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
         failures.extend(self.name_cut_off(&group, &expect.cut_off));
         if expect.converged {
-            failures.extend(self.divergence());
+            failures.extend(self.divergence_in(&group));
         }
-        let exactly = expect.exactly.as_ref().map(|ids| (ids, self.all_messages_but(ids)));
+        let exactly = expect.exactly.as_ref().map(|ids| (ids, self.all_messages_but(ids, only)));
         match &expect.reading {
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 for name in who {
@@ -67,14 +71,15 @@ impl World<'_> {
         failures.extend(expect.data.iter().flat_map(|data| self.expect_data(&group, data)));
         failures.extend(expect.verified.iter().filter_map(|verified| self.expect_verified(&group, verified)));
         failures.extend(expect.due.iter().flat_map(|due| self.expect_due(&group, due)));
-        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence)));
+        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence, only)));
         failures
     }
 
-    /// The messages that were sent so far, without these.
-    fn all_messages_but(&self, ids: &[MessageId]) -> Vec<MessageId> {
+    /// The messages that were sent so far, in all groups or only in one, without these.
+    fn all_messages_but(&self, ids: &[MessageId], only: Option<&GroupId>) -> Vec<MessageId> {
         let ids: BTreeSet<_> = ids.iter().collect();
-        let sent = self.service.sent.list.iter().map(|message| &message.id);
+        let sent = self.service.sent.list.iter();
+        let sent = sent.filter(|message| only.is_none_or(|group| message.group == *group)).map(|message| &message.id);
         sent.filter(|id| !ids.contains(id)).cloned().collect()
     }
 
@@ -140,7 +145,8 @@ impl World<'_> {
         let words =
             ["the thief still has secrets of the present epoch", "the thief has no secret of the present epoch"];
         let [is, other] = if expected { ["has healed", words[0]] } else { ["has not healed", words[1]] };
-        let failure = || self.recorder.failure(format!("the group {is} from {id}"), other).about_thief(id);
+        let of_group = of_group(self.service.label(group).as_ref());
+        let failure = || self.recorder.failure(format!("the group {is} from {id}{of_group}"), other).about_thief(id);
         (healed.is_some() != expected).then(failure)
     }
 
@@ -152,7 +158,9 @@ impl World<'_> {
             Some(healed) => format!("it healed after {}", count(healed)),
             None => "the thief still has secrets of the present epoch".to_owned(),
         };
-        Some(self.recorder.failure(format!("{id} has healed within {}", count(within)), seen).about_thief(id))
+        let of_group = of_group(self.service.label(group).as_ref());
+        let expected = format!("{id} has healed within {}{of_group}", count(within));
+        Some(self.recorder.failure(expected, seen).about_thief(id))
     }
 
     fn thief_acted(&self, compromise: &CompromiseId, accepted: Option<bool>, detected: Option<bool>) -> Vec<Failure> {

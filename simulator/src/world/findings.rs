@@ -126,21 +126,23 @@ impl World<'_> {
             if began.is_none() && !(what == Evidence::Gap && device.in_group(&group).missed) {
                 self.recorder.breach(format!("{by} finds nothing against an honest service"), detail.clone());
             }
-            let (group, after) = (self.service.label(&group), epoch.saturating_sub(began.unwrap_or(epoch)));
-            self.recorder.tell(TranscriptEvent::Found { by, what: what.field(), group, epoch, detail: detail.clone() });
+            let (label, after) = (self.service.label(&group), epoch.saturating_sub(began.unwrap_or(epoch)));
+            let found = TranscriptEvent::Found { by, what: what.field(), group: label, epoch, detail: detail.clone() };
+            self.recorder.tell(found);
             if let Some(checks) = &mut self.devices[index].checks {
-                checks.findings.push(Finding { what, after, detail });
+                checks.findings.push(Finding { group, what, after, detail });
             }
         }
     }
 
     /// Returns a failure for each member that has not found the expected evidence, or for each that
-    /// has found evidence that no member may find.
-    pub(super) fn evidence(&self, expected: &EvidenceExpectation) -> Vec<Failure> {
+    /// has found evidence that no member may find. With a group, only findings there count.
+    pub(super) fn evidence(&self, expected: &EvidenceExpectation, only: Option<&GroupId>) -> Vec<Failure> {
         let what = expected.what;
         let findings = |device: usize| {
             let checks = self.devices[device].checks.as_ref();
-            checks.into_iter().flat_map(|checks| &checks.findings).filter(|finding| finding.what == what)
+            let found = checks.into_iter().flat_map(|checks| &checks.findings);
+            found.filter(|finding| finding.what == what && only.is_none_or(|group| finding.group == *group))
         };
         let Some(Finders { by, within }) = &expected.found else {
             let finders = (0..self.devices.len()).filter_map(|device| Some((device, findings(device).next()?)));

@@ -55,12 +55,12 @@ impl World<'_> {
 
     /// Online members that differ from the others in a group, or from the service, in epoch, roster
     /// or state.
-    pub(super) fn divergence(&mut self) -> Vec<Failure> {
+    fn divergence(&mut self) -> Vec<Failure> {
         let groups: Vec<_> = self.service.groups.keys().cloned().collect();
         groups.iter().flat_map(|group| self.divergence_in(group)).collect()
     }
 
-    fn divergence_in(&mut self, group: &GroupId) -> Vec<Failure> {
+    pub(super) fn divergence_in(&mut self, group: &GroupId) -> Vec<Failure> {
         let (epoch, roster) = (self.service.epoch(group), self.service.roster(group));
         let keep = self.loaded_groups.devices(self.service.member_count());
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();

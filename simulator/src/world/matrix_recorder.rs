@@ -95,6 +95,8 @@ fn title(step: &Step) -> String {
         Action::Service(fault) => format!("{name} {}", fault.name()),
         Action::Clock { who, .. } | Action::Compare { who } | Action::Upkeep { who } => several(name, who),
         Action::Lock { who } | Action::Unlock { who, .. } | Action::Authenticate { who, .. } => several(name, who),
-        Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => name.to_owned(),
+        Action::InGroup { .. } | Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => {
+            name.to_owned()
+        }
     }
 }

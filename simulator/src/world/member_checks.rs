@@ -22,6 +22,7 @@ pub(super) struct NewFinding {
 /// A finding of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
+    pub(super) group: GroupId,
     pub(super) what: Evidence,
     /// The number of epochs since the beginning of the latest lie.
     pub(super) after: u64,

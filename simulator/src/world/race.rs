@@ -1,6 +1,5 @@
 //! Carries out a race: several devices submit for the same epoch.
 
-use regrow_engine::GroupId;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -21,11 +20,12 @@ pub(super) struct Contender {
 }
 
 impl World<'_> {
-    /// Has all contenders prepare in the same epoch, and then submit in an order from the seed.
-    pub(super) fn race(&mut self, group: &GroupId, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
+    /// Has all contenders prepare in the present epochs of their groups, and then submit in an order from the seed.
+    pub(super) fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
         let mut prepared = Vec::with_capacity(contenders.len());
         for Placed { item: action, .. } in contenders {
-            let (device, submission) = self.prepare(group, action)?;
+            let group = self.service.id_of(&action.group())?;
+            let (device, submission) = self.prepare(&group, action)?;
             prepared.push(Contender { device, id: action.handshake_id().cloned(), submission });
         }
         prepared.sort_by_cached_key(|contender| self.turn(contender.device));

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     model,
     report::{Failure, RunOptions, RunOutcome, Transcript},
-    scenario::{Action, Fidelity, Place, Placed, Scenario, ServiceSettings, Step},
+    scenario::{Fidelity, Place, Placed, Scenario, ServiceSettings, Step},
 };
 
 /// Runs a scenario to its end, or to the first step that fails.
@@ -100,9 +100,12 @@ impl World<'_> {
             if let Some(failure) = unexpected(failed.take(), &step) {
                 return vec![self.recorder.with_events(failure)];
             }
-            if let Step::Do(Action::Expect(expect)) = &step.item {
-                self.note_questions(&step.place, expect);
-                let failures = self.expect(expect);
+            if let Step::Do(action) = &step.item
+                && let Some(expect) = action.expect()
+            {
+                let group = action.parts().0;
+                self.note_questions(&step.place, group, expect);
+                let failures = self.expect(group, expect);
                 if !failures.is_empty() {
                     return failures;
                 }

@@ -117,12 +117,14 @@ pub(super) fn own_policies(scenario: &Scenario, of_group: &Policy) -> BTreeMap<M
 /// The members whose storage is stolen at some time, or whose devices lock. Their devices keep a
 /// file from the beginning, so that the stolen file has a history.
 pub(super) fn with_file(scenario: &Scenario) -> BTreeSet<MemberName> {
-    let mut members: BTreeSet<_> = scenario.written_steps().flat_map(|step| match step.item {
-        Step::Do(Action::Compromise { who, scope: TheftScope::Disk, .. }) => vec![who],
-        Step::Do(Action::Lock { who }) => who,
-        _ => Vec::new(),
-    })
-    .collect();
+    let mut members: BTreeSet<_> = scenario
+        .written_steps()
+        .flat_map(|step| match step.item {
+            Step::Do(Action::Compromise { who, scope: TheftScope::Disk, .. }) => vec![who],
+            Step::Do(Action::Lock { who }) => who,
+            _ => Vec::new(),
+        })
+        .collect();
     let locks = |name: &&MemberName| matches!(scenario.policy_of(name).lock_after, Some(Limit::At(_)));
     members.extend(scenario.members.iter().filter(locks).cloned());
     members
@@ -137,8 +139,7 @@ pub(super) fn somebody_steals(scenario: &Scenario) -> bool {
 pub(super) fn checks_service(scenario: &Scenario) -> bool {
     scenario.written_steps().any(|step| match &step.item {
         Step::Do(Action::Service(_) | Action::Compare { .. }) => true,
-        Step::Do(Action::Expect(expect)) => !expect.evidence.is_empty(),
-        _ => false,
+        step => step.expect().is_some_and(|expect| !expect.evidence.is_empty()),
     })
 }
 
@@ -152,7 +153,6 @@ pub(super) fn first_for_local_service(scenario: &Scenario) -> Option<Placed<Step
     scenario.written_steps().find(|step| match &step.item {
         Step::Do(Action::Service(fault)) => !matches!(fault, ServiceFault::LoseReply(_)),
         Step::Do(Action::Compare { .. }) => true,
-        Step::Do(Action::Expect(expect)) => !expect.evidence.is_empty(),
-        _ => false,
+        step => step.expect().is_some_and(|expect| !expect.evidence.is_empty()),
     })
 }

@@ -5,7 +5,7 @@ use regrow_engine::{Error, Refusal};
 
 use crate::{
     report::{Cause, Failure},
-    scenario::{Action, FailCode, Place, Placed, Step},
+    scenario::{FailCode, Place, Placed, Step},
 };
 
 /// The reason why a step did not succeed.
@@ -43,10 +43,7 @@ pub(crate) type FailedStep = Option<(Place, StepFailure)>;
 /// Compares the failure of the step before with the failure that the next step asks for. [`None`]
 /// if both agree.
 pub(crate) fn unexpected(failed: FailedStep, next: &Placed<Step>) -> Option<Failure> {
-    let expected = match &next.item {
-        Step::Do(Action::Expect(expect)) => expect.fails,
-        _ => None,
-    };
+    let expected = next.item.expect().and_then(|expect| expect.fails);
     match (failed, expected) {
         (Some((_, failure)), Some(code)) if failure.code == code => None,
         (Some((place, failure)), Some(code)) => {

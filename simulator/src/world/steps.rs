@@ -2,33 +2,32 @@
 
 use std::time::Duration;
 
-use regrow_engine::GroupId;
-
 use super::{state::World, step_failure::StepFailure};
-use crate::scenario::{Action, GroupName, MemberName, MessageId, Placed, Proposal, Step};
+use crate::scenario::{Action, MemberName, Placed, Proposal, Step};
 
 impl World<'_> {
     /// Carries out a step. Other devices learn of it when the world [settles](World::settle).
     pub(super) fn step(&mut self, step: &Placed<Step>) -> Result<(), StepFailure> {
-        let group = self.service.id_of(&GroupName::default())?;
         match &step.item {
-            Step::Do(action) => self.act(&group, action),
-            Step::Race(contenders) => self.race(&group, contenders),
+            Step::Do(action) => self.act(action),
+            Step::Race(contenders) => self.race(contenders),
         }
     }
 
-    fn act(&mut self, group: &GroupId, action: &Action) -> Result<(), StepFailure> {
-        let id = action.handshake_id();
-        match action.unnamed() {
-            Action::Create { by, with } => self.create_group(&GroupName::default(), by, with, id),
-            action @ (Action::Leave { who } | Action::Join { who } | Action::Rejoin { who }) if who.len() != 1 => {
-                self.one_after_the_other(group, action, who, id)
+    fn act(&mut self, whole: &Action) -> Result<(), StepFailure> {
+        let (_, id, action) = whole.parts();
+        let name = whole.group();
+        let group = &self.service.id_of(&name)?;
+        match action {
+            Action::Create { by, with } => self.create_group(&name, by, with, id),
+            Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } if who.len() != 1 => {
+                self.one_after_the_other(whole, who)
             }
             Action::Propose { by, what: Proposal::Add(who) } if who.len() > 1 => {
-                self.each(group, who, id, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
+                self.each(whole, who, |who| Action::Propose { by: by.clone(), what: Proposal::Add(who) })
             }
             Action::Propose { by, what: Proposal::Remove(who) } if who.len() > 1 => {
-                self.each(group, who, id, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
+                self.each(whole, who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
             }
             Action::Offline { who } => self.set_online(who, false),
             Action::Online { who } => self.set_online(who, true),
@@ -66,7 +65,7 @@ impl World<'_> {
             Action::Authenticate { who, of, answer } => self.authenticate(who, of, *answer),
             Action::Upkeep { who } => self.upkeep(group, who),
             Action::Wait(time) => self.wait(*time),
-            Action::Expect(_) => Ok(()),
+            Action::Expect(_) | Action::InGroup { .. } | Action::Named { .. } => Ok(()),
             submitted => {
                 let (device, submission) = self.prepare(group, submitted)?;
                 self.devices[device].naming = id.cloned();
@@ -76,21 +75,15 @@ impl World<'_> {
     }
 
     /// Carries out an action of several members, each in the epoch that the member before has made.
-    fn one_after_the_other(
-        &mut self,
-        group: &GroupId,
-        action: &Action,
-        who: &[MemberName],
-        id: Option<&MessageId>,
-    ) -> Result<(), StepFailure> {
+    fn one_after_the_other(&mut self, whole: &Action, who: &[MemberName]) -> Result<(), StepFailure> {
         for name in who {
             let who = vec![name.clone()];
-            let action = match action {
+            let action = match whole.unnamed() {
                 Action::Leave { .. } => Action::Leave { who },
                 Action::Join { .. } => Action::Join { who },
                 _ => Action::Rejoin { who },
             };
-            self.act(group, &action.named(id.cloned()))?;
+            self.act(&action.like(whole))?;
             self.settle()?;
         }
         Ok(())
@@ -99,12 +92,11 @@ impl World<'_> {
     /// Carries out one action for each member, in the same epoch.
     fn each(
         &mut self,
-        group: &GroupId,
+        whole: &Action,
         who: &[MemberName],
-        id: Option<&MessageId>,
         action: impl Fn(Vec<MemberName>) -> Action,
     ) -> Result<(), StepFailure> {
-        who.iter().try_for_each(|name| self.act(group, &action(vec![name.clone()]).named(id.cloned())))
+        who.iter().try_for_each(|name| self.act(&action(vec![name.clone()]).like(whole)))
     }
 
     fn set_online(&mut self, who: &[MemberName], online: bool) -> Result<(), StepFailure> {

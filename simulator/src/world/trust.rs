@@ -99,7 +99,11 @@ impl World<'_> {
                 if wanted == users {
                     return None;
                 }
-                if users.is_empty() { "it has verified nobody".to_owned() } else { format!("it has verified {}", users.join(", ")) }
+                if users.is_empty() {
+                    "it has verified nobody".to_owned()
+                } else {
+                    format!("it has verified {}", users.join(", "))
+                }
             }
             Err(error) => error.to_string(),
         };

@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{device::ReadStatus, state::World};
 use crate::{
     report::{Warning, WarningKind},
-    scenario::{Action, CompromiseId, Expect, MemberName, MessageId, Place, ReadingExpectation, Scenario, Step},
+    scenario::{
+        Action, CompromiseId, Expect, GroupName, MemberName, MessageId, Place, ReadingExpectation, Scenario, Step,
+    },
 };
 
 /// The largest number of messages that one warning names.
@@ -31,8 +33,8 @@ const NAMED: usize = 5;
 pub(super) struct Questions {
     /// The messages that each thief is expected to read.
     readable: BTreeMap<CompromiseId, BTreeSet<MessageId>>,
-    /// The thefts from which the group is expected not to have healed.
-    unhealed: BTreeSet<CompromiseId>,
+    /// The thefts from which a group is expected not to have healed, and the groups.
+    unhealed: BTreeSet<(CompromiseId, GroupName)>,
     /// For each clause, by the path and the name of its field: its place, and the reason for which it
     /// holds in any case. No reason if it could have failed in a turn.
     clauses: BTreeMap<(String, &'static str), (Place, Option<String>)>,
@@ -50,10 +52,10 @@ impl Questions {
 
 impl World<'_> {
     /// Notes the questions of an `expect`.
-    pub(super) fn note_questions(&mut self, place: &Place, expect: &Expect) {
+    pub(super) fn note_questions(&mut self, place: &Place, group: Option<&GroupName>, expect: &Expect) {
         let mut questions = std::mem::take(&mut self.questions);
         if expect.converged {
-            questions.clause(place, "converged", self.is_alone());
+            questions.clause(place, "converged", self.is_alone(group));
         }
         match &expect.reading {
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
@@ -68,7 +70,7 @@ impl World<'_> {
                 let exactly = expect.exactly.iter().flatten();
                 questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().chain(exactly).cloned());
                 if *healed == Some(false) {
-                    questions.unhealed.insert(compromise.clone());
+                    questions.unhealed.insert((compromise.clone(), group.cloned().unwrap_or_default()));
                 }
                 if let Some(thief) = self.thieves.find(compromise).filter(|_| !cannot_read.is_empty()) {
                     let who = [self.devices[self.thieves[thief].device].name.clone()];
@@ -80,10 +82,10 @@ impl World<'_> {
         self.questions = questions;
     }
 
-    fn is_alone(&self) -> Option<String> {
-        let is_shared =
-            |roster: &BTreeSet<usize>| roster.iter().filter(|device| self.devices[**device].is_connected()).count() > 1;
-        let shared = self.service.groups.values().filter_map(|group| group.rosters.last()).any(is_shared);
+    fn is_alone(&self, group: Option<&GroupName>) -> Option<String> {
+        let group = self.service.id_of(&group.cloned().unwrap_or_default()).ok()?;
+        let connected = self.service.roster(&group).into_iter().filter(|device| self.devices[*device].is_connected());
+        let shared = connected.count() > 1;
         (!shared).then(|| "fewer than two members are online".to_owned())
     }
 
@@ -198,12 +200,22 @@ impl World<'_> {
                     remedy: format!("add the messages to the `reads` of an `expect` with `compromise` {id}"),
                 });
             }
-            if self.healed_after(thief, &answers.exposure).is_none() && !self.questions.unhealed.contains(id) {
+            for (group, record) in &self.service.groups {
+                let label = self.service.label(group);
+                let question = (id.clone(), label.clone().unwrap_or_default());
+                let healed = thief.healed_after(&answers.exposure, group, record.epoch());
+                if healed.is_some() || self.questions.unhealed.contains(&question) {
+                    continue;
+                }
+                let (named, field) = match &label {
+                    Some(name) => (format!(" {name}"), format!("`group` {name}, ")),
+                    None => (String::new(), String::new()),
+                };
                 warnings.push(Warning {
                     kind: WarningKind::NotHealed,
                     place: place.cloned(),
-                    seen: format!("the group has not healed from {id}, and no `expect` says so"),
-                    remedy: format!("heal it, or add an `expect` with `compromise` {id} and `healed` false"),
+                    seen: format!("the group{named} has not healed from {id}, and no `expect` says so"),
+                    remedy: format!("heal it, or add an `expect` with {field}`compromise` {id} and `healed` false"),
                 });
             }
         }
@@ -223,8 +235,8 @@ impl Places {
     fn of(scenario: &Scenario) -> Self {
         let mut places = Self::default();
         for step in scenario.written_steps() {
+            places.expects |= step.item.expect().is_some();
             match step.item {
-                Step::Do(Action::Expect(_)) => places.expects = true,
                 Step::Do(Action::Hold(what)) => drop(places.holds.insert(what.id, step.place)),
                 Step::Do(Action::Compromise { id, .. }) => drop(places.thefts.insert(id, step.place)),
                 _ => {}

@@ -23,7 +23,7 @@ fn actions(scenario: &Scenario) -> Vec<Vec<Action>> {
 
 #[test]
 fn published_scenarios_are_read_back_as_written() {
-    for folder in [".", "failing", "service", "sweeps"] {
+    for folder in [".", "failing", "service", "groups", "sweeps"] {
         // A scenario with a trace is read from its folder: see `traces`.
         for (file, before) in published(folder).into_iter().filter(|(_, scenario)| scenario.trace.is_none()) {
             let text = write(&before);
@@ -125,6 +125,12 @@ fn every_kind_of_step_occurs() {
         "wait",
         "network",
         "clock",
+        "lock",
+        "unlock",
+        "verify",
+        "set_data",
+        "authenticate",
+        "upkeep",
     ];
     for name in all {
         assert!(count.get(name).is_some_and(|count| *count >= 20), "{name}: {count:?}");

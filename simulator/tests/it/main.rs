@@ -21,6 +21,7 @@ mod evidence;
 mod expectations;
 mod explain;
 mod explore;
+mod groups;
 mod html;
 mod impersonate;
 mod matrix;

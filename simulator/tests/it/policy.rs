@@ -199,3 +199,18 @@ fn mistakes_in_policies_have_their_place_and_remedy() {
         ["group.send_ratchet_tree: the cost model has no such setting; set `fidelity` to `real`"]
     );
 }
+
+#[test]
+fn tree_of_a_welcome_outlives_the_latency_of_its_device() {
+    let policies = json!([{ "who": ["alice", "bob", "carol"], "send_ratchet_tree": false }]);
+    let mut steps =
+        vec![json!({ "offline": { "who": "alice" } }), json!({ "create": { "by": "bob", "with": "alice" } })];
+    steps.extend([1, 2, 3].map(|_| json!({ "update": { "by": "bob" } })));
+    steps.extend([
+        json!({ "network": { "latency_ms": 453 } }),
+        json!({ "online": { "who": "alice" } }),
+        json!({ "network": { "heal": true } }),
+        json!({ "send": { "by": "alice", "id": "m1" } }),
+    ]);
+    run(&with_policies(&policies, &steps)).assert_passed("alice has joined");
+}

@@ -112,7 +112,11 @@ fn problems_at_the_top_of_a_file_are_reported() {
 fn problems_of_steps_and_fields_are_reported() {
     for (step, field, problem) in [
         (r#"{"sned": {}}"#, "steps[4].sned", "unknown step `sned`; did you mean `send`?"),
-        (r#"{"frobnicate": {}}"#, "steps[4].frobnicate", "unknown step `frobnicate`; known are add, churn, clock"),
+        (
+            r#"{"frobnicate": {}}"#,
+            "steps[4].frobnicate",
+            "unknown step `frobnicate`; known are add, authenticate, churn",
+        ),
         (r#"{"service": "restart"}"#, "steps[4].service", "expected an object"),
         (r#"{}"#, "steps[4]", "found an empty one"),
         (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),

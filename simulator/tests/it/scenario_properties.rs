@@ -6,9 +6,10 @@ use proptest::{prelude::*, sample::Index};
 use regrow_simulator::{
     churn::Decimal,
     scenario::{
-        Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation, DueRotation,
-        Evidence, EvidenceExpectation, Expect, FileProblem, Finders, KillPoint, MAX_PROBLEMS, MemberName, MessageBody,
-        MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, read,
+        Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation,
+        DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KillPoint, MAX_PROBLEMS,
+        MemberName, MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step,
+        TheftScope, ThiefAction, read,
     },
 };
 use serde_json::{Value, json};
@@ -189,13 +190,19 @@ fn evidence() -> impl Strategy<Value = Vec<EvidenceExpectation>> {
 
 /// Steps in which every name and id exists.
 fn actions() -> impl Strategy<Value = Vec<Action>> {
-    let rest = prop::collection::vec(action(), 0..12);
+    let group = prop::option::of(prop::sample::select(&["other", "group"][..])).prop_map(|it| it.map(GroupName::new));
+    let rest = (action(), group).prop_map(|(action, group)| match action.submitters() {
+        [] => action,
+        _ => action.in_group(group),
+    });
+    let rest = prop::collection::vec(rest, 0..12);
     (prop::collection::vec(body(), 0..4), rest, prop::collection::vec(expect(), 0..3)).prop_map(
         |(bodies, rest, expects)| {
             let (alice, stolen) = (|| MemberName::new("alice"), || CompromiseId::new("stolen"));
             let send = |id: &str, body| Action::Send { by: alice(), id: MessageId::new(id), body };
             let mut actions = vec![
                 Action::Create { by: alice(), with: vec![MemberName::new("bob")] },
+                Action::Create { by: alice(), with: Vec::new() }.in_group(Some(GroupName::new("other"))),
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", MessageBody::Size(32)),
                 Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
@@ -215,6 +222,11 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 
 fn written(action: &Action) -> Value {
     let value = match action {
+        Action::InGroup { group, action } => {
+            let mut value = written(action)[action.name()].take();
+            value["group"] = json!(group);
+            value
+        }
         Action::Named { id, action: named } => {
             let mut value = written(named)[named.name()].take();
             value["id"] = json!(id);

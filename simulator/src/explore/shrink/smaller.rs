@@ -22,7 +22,10 @@ pub(super) fn sensible(mut steps: Vec<Placed<WrittenStep>>) -> Vec<Placed<Writte
             stolen.insert(id.clone());
             true
         }
-        WrittenStep::Do(Action::Impersonate { compromise, .. }) => stolen.contains(compromise),
+        WrittenStep::Do(action) => match action.unnamed() {
+            Action::Impersonate { compromise, .. } => stolen.contains(compromise),
+            _ => true,
+        },
         _ => true,
     });
     let sent: BTreeSet<MessageId> = steps.iter().flat_map(|step| sent_in(&step.item)).collect();
@@ -41,10 +44,8 @@ pub(super) fn sensible(mut steps: Vec<Placed<WrittenStep>>) -> Vec<Placed<Writte
 
 fn sent_in(node: &WrittenStep) -> Vec<MessageId> {
     match node {
-        WrittenStep::Do(
-            Action::Named { id, .. } | Action::Send { id, .. } | Action::Impersonate { id: Some(id), .. },
-        ) => vec![id.clone()],
-        WrittenStep::Do(_) | WrittenStep::Churn(_) => Vec::new(),
+        WrittenStep::Do(action) => action.message_ids().cloned().collect(),
+        WrittenStep::Churn(_) => Vec::new(),
         WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => {
             nodes.iter().flat_map(|node| sent_in(&node.item)).collect()
         }
@@ -101,6 +102,7 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Some(Delivery { id: what.id.clone(), to })
     };
     Some(match action {
+        Action::InGroup { group, action } => action_without(action, name)?.in_group(Some(group.clone())),
         Action::Named { id, action } => action_without(action, name)?.named(Some(id.clone())),
         Action::Network(change) => Action::Network(network_without(change, name)?),
         Action::Clock { who, change } => Action::Clock { who: without(who)?, change: *change },
@@ -256,6 +258,9 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
         std::iter::once(everyone).chain(some).collect()
     };
     match action {
+        Action::InGroup { group, action } => {
+            simpler_actions(action).into_iter().map(|it| it.in_group(Some(group.clone()))).collect()
+        }
         Action::Named { id, action } => {
             let unnamed = std::iter::once((**action).clone());
             unnamed.chain(simpler_actions(action).into_iter().map(|it| it.named(Some(id.clone())))).collect()

@@ -52,11 +52,7 @@ impl Check<'_, '_, '_> {
     }
 
     pub(super) fn trust(&mut self, place: &Place, expect: &Expect) {
-        if expect.data.is_some() {
-            self.group(place, "expect.data");
-        }
         if let Some(verified) = &expect.verified {
-            self.group(place, "expect.verified");
             self.member(place, "expect.verified.by", &verified.by);
             self.members(place, "expect.verified.who", &verified.who);
         }
@@ -64,7 +60,6 @@ impl Check<'_, '_, '_> {
 
     pub(super) fn due(&mut self, place: &Place, expect: &Expect) {
         let Some(due) = &expect.due else { return };
-        self.group(place, "expect.due");
         self.members(place, "expect.due.who", &due.who);
         self.members(place, "expect.due.inactive", due.inactive.as_deref().unwrap_or_default());
     }

@@ -24,7 +24,7 @@ impl Check<'_, '_, '_> {
             self.members(place, &format!("service.{}{dot}{field}", fault.name()), names);
         }
         if !fault.lied_to().is_empty() {
-            self.group(place, &format!("service.{}", fault.name()));
+            self.any_group(place, &format!("service.{}", fault.name()));
         }
         match fault {
             ServiceFault::Equivocate { to } => {

@@ -48,6 +48,8 @@ pub(crate) enum Presence {
 pub(crate) enum Rule {
     /// At least one field is given. The problem ends with the names of all fields.
     NotEmpty(&'static str),
+    /// This field is given together with another one. The problem ends with the names of the others.
+    NotAlone(&'static str, &'static str),
     /// Exactly one of these fields is given.
     ExactlyOne(&'static [&'static str]),
     /// At least one of these fields is given.
@@ -137,6 +139,7 @@ impl Rule {
     fn sentence(&self) -> String {
         match self {
             Self::NotEmpty(_) => "At least one field is given.".to_owned(),
+            Self::NotAlone(name, _) => format!("`{name}` needs another field."),
             Self::ExactlyOne(names) => format!("Exactly one of {} is given.", listed(names, "and")),
             Self::AtLeastOne(names, _) => format!("At least one of {} is given.", listed(names, "and")),
             Self::NotBoth(one, other, _) => format!("`{one}` and `{other}` exclude each other."),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{
     super::{
         fields::{At, Fields, FileReader},
-        name::{CompromiseId, MemberName, MessageId},
+        name::{CompromiseId, GroupName, MemberName, MessageId},
+        parse::MAX_USER_BYTES,
         word::Word,
     },
     Kind, Object, Presence, Rule,
@@ -61,6 +62,11 @@ impl Rule {
                 .next()
                 .is_none()
                 .then(|| (fields.at().clone(), format!("{problem}; known are {}", object.names().join(", ")))),
+            Self::NotAlone(name, problem) => {
+                let at = fields.get(name)?;
+                let others: Vec<_> = object.names().into_iter().filter(|other| *other != name).collect();
+                fields.iter().nth(1).is_none().then(|| (at, format!("{problem}; known are {}", others.join(", "))))
+            }
             Self::ExactlyOne(names) => {
                 let found = match names.iter().filter(|name| fields.get(name).is_some()).count() {
                     0 => "none",
@@ -135,6 +141,17 @@ impl<'a> Described<'a> {
     /// Reads the ids of messages.
     pub(crate) fn messages(&self, reader: &mut FileReader<'a>, name: &str) -> Option<Vec<MessageId>> {
         Some(self.names(reader, name)?.into_iter().map(MessageId::new).collect())
+    }
+
+    /// Reads the name of a group, in the field `group`. Its bytes become the group's identifier.
+    pub(crate) fn group(&self, reader: &mut FileReader<'a>) -> Option<GroupName> {
+        let at = self.get("group")?;
+        let name = reader.name(&at)?;
+        if name.len() > MAX_USER_BYTES {
+            reader.note(&at, format!("the name of a group has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
+            return None;
+        }
+        Some(GroupName::new(name))
     }
 
     /// Reads the id of a compromise.

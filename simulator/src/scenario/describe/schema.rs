@@ -269,6 +269,10 @@ fn rule(rule: &Rule) -> Node {
     let not = |node: Node| Node::Object(vec![("not", node)]);
     match *rule {
         Rule::NotEmpty(_) => Node::Object(vec![("minProperties", Node::Number(1))]),
+        Rule::NotAlone(field, _) => {
+            let several = Node::Object(vec![("minProperties", Node::Number(2))]);
+            Node::Object(vec![("dependentSchemas", Node::Object(vec![(field, several)]))])
+        }
         Rule::ExactlyOne(names) => one_given("oneOf", single(names)),
         Rule::AtLeastOne(names, _) => one_given("anyOf", single(names)),
         Rule::NotBoth(one, other, _) => not(Node::Object(vec![("required", Node::texts(&[one, other]))])),

@@ -9,6 +9,7 @@ use super::{
         name::MemberName,
     },
     StepKind,
+    membership::IN_GROUP,
 };
 
 const LOCK: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members whose devices are locked.")]);
@@ -21,6 +22,7 @@ const UNLOCK: Object = Object::new(&[
 const VERIFY: Object = Object::new(&[
     Field::required("by", Kind::Name, "One of the members."),
     Field::required("who", Kind::AnyNames, "The members with which it compares, one after the other."),
+    IN_GROUP,
 ]);
 
 const AUTHENTICATE: Object = Object::new(&[
@@ -33,7 +35,7 @@ const AUTHENTICATE: Object = Object::new(&[
     ),
 ]);
 
-const UPKEEP: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members.")]);
+const UPKEEP: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members."), IN_GROUP]);
 
 pub(super) const STEPS: &[StepKind] = &[
     StepKind::action(
@@ -43,12 +45,7 @@ pub(super) const STEPS: &[StepKind] = &[
         "Locks the devices of these members: no secret stays in memory. A locked device does nothing and receives \
          nothing, and a thief finds only its sealed files.",
     ),
-    StepKind::action(
-        "unlock",
-        Kind::Object(&UNLOCK),
-        unlock,
-        "Unlocks the devices of these members. They catch up.",
-    ),
+    StepKind::action("unlock", Kind::Object(&UNLOCK), unlock, "Unlocks the devices of these members. They catch up."),
     StepKind::action(
         "verify",
         Kind::Object(&VERIFY),
@@ -65,7 +62,7 @@ pub(super) const STEPS: &[StepKind] = &[
     StepKind::action(
         "upkeep",
         Kind::Object(&UPKEEP),
-        |reader, at| Some(Action::Upkeep { who: who(reader, at, &UPKEEP)? }),
+        upkeep,
         "Each of these members, one after the other, does the work that is due by its policy: it removes inactive \
          members, and replaces its keys. A member that is not connected or not in the group does nothing.",
     ),
@@ -84,7 +81,8 @@ fn unlock<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
 fn verify<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &VERIFY)?;
     let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
-    Some(Action::Verify { by: by?, who: who? })
+    let group = fields.group(reader);
+    Some(Action::Verify { by: by?, who: who? }.in_group(group))
 }
 
 fn authenticate<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
@@ -92,4 +90,10 @@ fn authenticate<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let (who, of) = (fields.members(reader, "who"), fields.members(reader, "of"));
     let answer = fields.word(reader, "answer");
     Some(Action::Authenticate { who: who?, of: of?, answer: answer? })
+}
+
+fn upkeep<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &UPKEEP)?;
+    let (who, group) = (fields.members(reader, "who"), fields.group(reader));
+    Some(Action::Upkeep { who: who? }.in_group(group))
 }

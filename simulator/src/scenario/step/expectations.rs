@@ -19,6 +19,12 @@ const EXPECT: Object = Object::new(&[
     Field::optional("epoch", Kind::Number(0, u64::MAX), "The group is in this epoch."),
     Field::optional("members", Kind::Names, "The group has exactly these members, in any order."),
     Field::optional("converged", Kind::True, "All online members have the same epoch authenticator."),
+    Field::with_default(
+        "group",
+        "group",
+        Kind::Name,
+        "The group that the expectation asks about. With this field, only messages and findings of the group count.",
+    ),
     Field::optional("who", Kind::AnyNames, "The members that the expectation asks about."),
     Field::optional("compromise", Kind::Name, "The thief that the expectation asks about."),
     Field::optional(
@@ -80,6 +86,7 @@ const EXPECT: Object = Object::new(&[
 ])
 .rules(&[
     Rule::NotEmpty("nothing is expected"),
+    Rule::NotAlone("group", "nothing is expected of the group"),
     Rule::NotBoth("who", "compromise", "an `expect` has either `who` or `compromise`, found both"),
     Rule::NotBoth("reads", "exactly", "`exactly` names all messages; leave `reads` out"),
     Rule::NotBoth("cannot_read", "exactly", "`exactly` excludes all other messages; leave `cannot_read` out"),
@@ -114,7 +121,8 @@ pub(super) const STEPS: &[StepKind] = &[StepKind::action(
 
 fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &EXPECT)?;
-    Some(Action::Expect(Box::new(Expect {
+    let group = fields.group(reader);
+    let expect = Expect {
         epoch: fields.number(reader, "epoch"),
         members: fields.members(reader, "members"),
         converged: fields.is_true(reader, "converged"),
@@ -126,7 +134,8 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         data: fields.text(reader, "data"),
         verified: verified(reader, &fields),
         fails: fields.word(reader, "fails"),
-    })))
+    };
+    Some(Action::Expect(Box::new(expect)).in_group(group))
 }
 
 fn verified<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<VerifiedExpectation> {

@@ -12,6 +12,10 @@ use super::{
     StepKind,
 };
 
+/// The group in which a step acts.
+pub(super) const IN_GROUP: Field =
+    Field::with_default("group", "group", Kind::Name, "The name of the group in which the step acts.");
+
 /// The name of the commit or the proposals that a step makes.
 const ID: Field = Field::optional("id", Kind::Name, "The name of the commit, or of each proposal, for delivery rules.");
 
@@ -19,6 +23,7 @@ const CREATE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The creator."),
     Field::optional("with", Kind::AnyNames, "The members that the same commit adds."),
     ID,
+    IN_GROUP,
 ])
 .rules(&[Rule::Needs(
     &["id"],
@@ -30,21 +35,24 @@ const ADD: Object = Object::new(&[
     Field::required("by", Kind::Name, "The committer."),
     Field::required("who", Kind::Names, "The members to add."),
     ID,
+    IN_GROUP,
 ]);
 
 const REMOVE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The committer."),
     Field::required("who", Kind::Names, "The members to remove."),
     ID,
+    IN_GROUP,
 ]);
 
 const UPDATE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The committer."),
     Field::with_default("false", "signature_key", Kind::Truth, "True if the leaf also gets a new signature key."),
     ID,
+    IN_GROUP,
 ]);
 
-const LEAVE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members that leave."), ID]);
+const LEAVE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members that leave."), ID, IN_GROUP]);
 
 const PROPOSE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The proposer."),
@@ -52,6 +60,7 @@ const PROPOSE: Object = Object::new(&[
     Field::optional("remove", Kind::Names, "Members to remove: one proposal for each."),
     Field::optional("update", Kind::True, "A new key for the proposer's own leaf."),
     ID,
+    IN_GROUP,
 ])
 .rules(&[Rule::ExactlyOne(&["add", "remove", "update"])]);
 
@@ -59,22 +68,23 @@ const SET_DATA: Object = Object::new(&[
     Field::required("by", Kind::Name, "The committer."),
     Field::required("data", Kind::Text(MAX_GROUP_DATA_BYTES as u32), "The new data. It replaces the old data."),
     ID,
+    IN_GROUP,
 ]);
 
-const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer."), ID]);
+const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer."), ID, IN_GROUP]);
 
-const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join."), ID]);
+const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join."), ID, IN_GROUP]);
 
 const REJOIN: Object =
-    Object::new(&[Field::required("who", Kind::AnyNames, "The members that have lost their state."), ID]);
+    Object::new(&[Field::required("who", Kind::AnyNames, "The members that have lost their state."), ID, IN_GROUP]);
 
 pub(super) const STEPS: &[StepKind] = &[
     StepKind::action(
         "create",
         Kind::Object(&CREATE),
         create,
-        "Creates the group, in epoch 0. With `with`, one commit adds these members and begins epoch 1. A scenario has \
-         one `create`, before any step that needs a group.",
+        "Creates the group, in epoch 0. With `with`, one commit adds these members and begins epoch 1. Each group has \
+         one `create`, before any step that needs the group.",
     ),
     StepKind::action(
         "add",
@@ -122,30 +132,30 @@ fn create<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &CREATE)?;
     let by = fields.member(reader, "by");
     let with = fields.members(reader, "with").unwrap_or_default();
-    let id = fields.message(reader, "id");
-    Some(Action::Create { by: by?, with }.named(id))
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Create { by: by?, with }.named(id).in_group(group))
 }
 
 fn add<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &ADD)?;
     let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
-    let id = fields.message(reader, "id");
-    Some(Action::Add { by: by?, who: who? }.named(id))
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Add { by: by?, who: who? }.named(id).in_group(group))
 }
 
 fn remove<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &REMOVE)?;
     let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
-    let id = fields.message(reader, "id");
-    Some(Action::Remove { by: by?, who: who? }.named(id))
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Remove { by: by?, who: who? }.named(id).in_group(group))
 }
 
 fn update<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &UPDATE)?;
     let by = fields.member(reader, "by");
     let signature_key = fields.truth(reader, "signature_key").unwrap_or_default();
-    let id = fields.message(reader, "id");
-    Some(Action::Update { by: by?, signature_key }.named(id))
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Update { by: by?, signature_key }.named(id).in_group(group))
 }
 
 fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
@@ -154,21 +164,22 @@ fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let add = fields.members(reader, "add").map(Proposal::Add);
     let remove = fields.members(reader, "remove").map(Proposal::Remove);
     let update = fields.is_true(reader, "update").then_some(Proposal::Update);
-    let id = fields.message(reader, "id");
-    Some(Action::Propose { by: by?, what: add.or(remove).or(update)? }.named(id))
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Propose { by: by?, what: add.or(remove).or(update)? }.named(id).in_group(group))
 }
 
 fn set_data<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &SET_DATA)?;
     let (by, data) = (fields.member(reader, "by"), fields.text(reader, "data"));
-    let id = fields.message(reader, "id");
-    Some(Action::SetData { by: by?, data: data? }.named(id))
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::SetData { by: by?, data: data? }.named(id).in_group(group))
 }
 
 fn commit<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &COMMIT)?;
-    let (by, id) = (fields.member(reader, "by"), fields.message(reader, "id"));
-    Some(Action::Commit { by: by? }.named(id))
+    let by = fields.member(reader, "by");
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Commit { by: by? }.named(id).in_group(group))
 }
 
 fn of_several<'a>(
@@ -178,6 +189,7 @@ fn of_several<'a>(
     make: fn(Vec<MemberName>) -> Action,
 ) -> Option<Action> {
     let fields = reader.described(at, object)?;
-    let (who, id) = (fields.members(reader, "who"), fields.message(reader, "id"));
-    Some(make(who?).named(id))
+    let who = fields.members(reader, "who");
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(make(who?).named(id).in_group(group))
 }

@@ -7,6 +7,7 @@ use super::{
         format::{Action, DEFAULT_MESSAGE_SIZE, MessageBody},
     },
     StepKind,
+    membership::IN_GROUP,
 };
 
 /// The size of the largest message, in bytes of plaintext. One step cannot fill the memory.
@@ -22,6 +23,7 @@ const SEND: Object = Object::new(&[
         "The number of bytes of a plaintext that comes from the seed.",
     ),
     Field::optional("text", Kind::Text(MAX_MESSAGE_SIZE), "The plaintext itself."),
+    IN_GROUP,
 ])
 .rules(&[Rule::NotBoth("size", "text", "a message has either a `size` or a `text`, found both")]);
 
@@ -33,5 +35,6 @@ fn send<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let (by, id) = (fields.member(reader, "by"), fields.message(reader, "id"));
     let text = fields.text(reader, "text").map(MessageBody::Text);
     let size = fields.small(reader, "size").unwrap_or(DEFAULT_MESSAGE_SIZE);
-    Some(Action::Send { by: by?, id: id?, body: text.unwrap_or(MessageBody::Size(size)) })
+    let group = fields.group(reader);
+    Some(Action::Send { by: by?, id: id?, body: text.unwrap_or(MessageBody::Size(size)) }.in_group(group))
 }

@@ -7,6 +7,7 @@ use super::{
         format::{Action, TheftScope, ThiefAction},
     },
     StepKind,
+    membership::IN_GROUP,
 };
 
 const COMPROMISE: Object = Object::new(&[
@@ -24,6 +25,7 @@ const IMPERSONATE: Object = Object::new(&[
     Field::required("compromise", Kind::Name, "The compromise whose stolen state the adversary uses."),
     Field::required("action", Kind::Word(words::<ThiefAction>), "The act of the adversary."),
     Field::optional("id", Kind::Name, "The message's name in other steps."),
+    IN_GROUP,
 ])
 .rules(&[Rule::OnlyWith("id", "action", "send", "only the action `send` has an `id`")]);
 
@@ -52,6 +54,6 @@ fn compromise<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
 fn impersonate<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &IMPERSONATE)?;
     let (compromise, act) = (fields.compromise(reader, "compromise"), fields.word(reader, "action"));
-    let id = fields.message(reader, "id");
-    Some(Action::Impersonate { compromise: compromise?, act: act?, id })
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::Impersonate { compromise: compromise?, act: act?, id }.in_group(group))
 }
