@@ -25,6 +25,8 @@ pub(crate) struct Thief {
     pub(crate) scope: TheftScope,
     /// The groups at the theft. A group that was created later is not here.
     pub(crate) groups: BTreeMap<GroupId, GroupAtTheft>,
+    /// For each group, the latest epoch that the thief has entered by a commit of its own.
+    pub(crate) entered: BTreeMap<GroupId, u64>,
     /// The virtual seconds from the beginning of the scenario to the theft.
     pub(crate) time: u64,
     /// The number of messages that had been sent before the theft.
@@ -78,9 +80,10 @@ impl Thief {
         self.groups.get(group).copied().unwrap_or_default()
     }
 
-    /// Adds the state of a device that the thief has made itself, and the oracle's names for its
-    /// secrets.
-    pub(crate) fn knows(&mut self, own: &Snapshot, holdings: &HeldSecrets) {
+    /// Records that the thief has entered an epoch by a commit of its own. Adds the state that the
+    /// thief then has, and the oracle's names for its secrets.
+    pub(crate) fn enters(&mut self, group: &GroupId, epoch: u64, own: &Snapshot, holdings: &HeldSecrets) {
+        self.entered.insert(group.clone(), epoch);
         let own = StolenBytes::all_of(own).into_iter();
         self.stolen.extend(
             own.map(|StolenBytes { name, bytes }| StolenBytes { name: format!("the thief's own: {name}"), bytes }),
@@ -89,9 +92,12 @@ impl Thief {
     }
 
     /// The number of epochs of a group from the theft to the first epoch from which on the thief
-    /// knows no epoch secret; [`None`] if the thief has secrets of the present epoch, `now`.
+    /// knows no epoch secret; [`None`] if the thief has secrets of the present epoch, `now`. A device
+    /// does not store the epoch secret of its own epoch. So the thief has secrets of an epoch that it
+    /// has entered, although no epoch secret follows.
     pub(crate) fn healed_after(&self, exposure: &Exposure, group: &GroupId, now: u64) -> Option<u64> {
-        self.at_theft(group).healed_after(exposure.reach.get(group).copied(), now)
+        let reach = exposure.reach.get(group).max(self.entered.get(group));
+        self.at_theft(group).healed_after(reach.copied(), now)
     }
 }
 

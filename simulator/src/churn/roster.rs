@@ -3,12 +3,13 @@
 use rustc_hash::FxHashMap;
 
 use super::group::Group;
-use crate::scenario::{Action, GroupName, MemberName, Proposal, Step};
+use crate::scenario::{Action, GroupName, MemberName, Proposal, Step, devices_of};
 
 /// The group, the numbers of the names, and the proposals that wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Roster<'a> {
     pub(crate) group: Group,
+    names: &'a [MemberName],
     numbers: FxHashMap<&'a str, u32>,
     adds: Vec<u32>,
     removes: Vec<u32>,
@@ -17,7 +18,7 @@ pub(crate) struct Roster<'a> {
 impl<'a> Roster<'a> {
     pub(crate) fn new(names: &'a [MemberName]) -> Self {
         let numbers = names.iter().map(MemberName::as_str).zip(0..).collect();
-        Self { group: Group::new(names.len()), numbers, adds: Vec::new(), removes: Vec::new() }
+        Self { group: Group::new(names.len()), names, numbers, adds: Vec::new(), removes: Vec::new() }
     }
 
     /// Applies a step, as far as the names tell its effect. A step of a device that is not in the
@@ -44,6 +45,24 @@ impl<'a> Roster<'a> {
             }
             Action::Remove { by, who } if self.acts(by) => {
                 self.removes.extend(numbers(&self.numbers, who));
+                self.commit();
+            }
+            Action::AddUser { by, who } if self.acts(by) => {
+                self.commit();
+                let devices: Vec<_> = devices_of(self.names, who).cloned().collect();
+                self.enter(&devices);
+            }
+            Action::RemoveUser { by, who } if self.acts(by) => {
+                let devices: Vec<_> = devices_of(self.names, who).cloned().collect();
+                self.removes.extend(numbers(&self.numbers, &devices));
+                self.commit();
+            }
+            Action::LinkDevice { by, who } if self.acts(by) => {
+                self.commit();
+                self.enter(std::slice::from_ref(who));
+            }
+            Action::LostDevice { who, .. } => {
+                self.removes.extend(numbers(&self.numbers, std::slice::from_ref(who)));
                 self.commit();
             }
             Action::Update { by, .. } | Action::Commit { by } if self.acts(by) => self.commit(),

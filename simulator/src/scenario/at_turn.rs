@@ -2,10 +2,11 @@
 
 use super::{
     format::{Action, Delivery, Expect, MessageBody, Proposal, ReadingExpectation, VerifiedExpectation},
-    name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
+    name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS, UserName},
     name_row::NameRow,
     network::NetworkChange,
     turn,
+    users::Users,
 };
 
 /// The values on which short forms in a step depend.
@@ -15,6 +16,8 @@ pub(super) struct Turn<'s> {
     pub(super) number: Option<u32>,
     /// All members of the scenario.
     pub(super) members: &'s [MemberName],
+    /// The users that have devices with names.
+    pub(super) users: &'s Users<'s>,
 }
 
 impl Turn<'_> {
@@ -28,6 +31,10 @@ impl Turn<'_> {
 
     fn message(self, id: &MessageId) -> MessageId {
         self.number.map_or_else(|| id.clone(), |number| id.at_turn(number))
+    }
+
+    fn user(self, name: &UserName) -> UserName {
+        self.number.map_or_else(|| name.clone(), |number| name.at_turn(number))
     }
 
     fn group(self, name: &GroupName) -> GroupName {
@@ -65,8 +72,12 @@ impl Turn<'_> {
                     all.extend(self.members.iter().filter(|member| Some(*member) != by).cloned());
                     is_word = true;
                 }
-                _ if self.number.is_none() => all.push(name.clone()),
-                _ => all.extend(names_of(self.member(name), MemberName::as_str, MemberName::new)),
+                _ if self.number.is_none() => is_word |= self.extend(&mut all, name),
+                _ => {
+                    for name in names_of(self.member(name), MemberName::as_str, MemberName::new) {
+                        is_word |= self.extend(&mut all, &name);
+                    }
+                }
             }
         }
         if is_word && names.len() > 1 {
@@ -74,6 +85,16 @@ impl Turn<'_> {
             all.retain(|name| seen.insert(name.clone()));
         }
         all
+    }
+
+    /// Adds a device, or all devices of a user. True for a user.
+    fn extend(self, all: &mut Vec<MemberName>, name: &MemberName) -> bool {
+        let devices = self.users.devices(name.as_str());
+        match devices {
+            Some(devices) => all.extend(devices.iter().map(|device| (*device).clone())),
+            None => all.push(name.clone()),
+        }
+        devices.is_some()
     }
 
     /// A member with this name has the name, and the word has no other meaning.
@@ -104,6 +125,10 @@ impl Action {
             Self::Create { by, with } => Self::Create { by: one(by), with: beside(by, with) },
             Self::Add { by, who } => Self::Add { by: one(by), who: beside(by, who) },
             Self::Remove { by, who } => Self::Remove { by: one(by), who: beside(by, who) },
+            Self::AddUser { by, who } => Self::AddUser { by: one(by), who: turn.user(who) },
+            Self::RemoveUser { by, who } => Self::RemoveUser { by: one(by), who: turn.user(who) },
+            Self::LinkDevice { by, who } => Self::LinkDevice { by: one(by), who: one(who) },
+            Self::LostDevice { by, who } => Self::LostDevice { by: one(by), who: one(who) },
             Self::Update { by, signature_key } => Self::Update { by: one(by), signature_key: *signature_key },
             Self::Leave { who } => Self::Leave { who: all(who) },
             Self::Propose { by, what } => Self::Propose { by: one(by), what: what.at_turn(turn, &one(by)) },

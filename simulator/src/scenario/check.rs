@@ -6,6 +6,7 @@
 
 mod policy;
 mod service;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use super::{
     },
     name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
+    users::Users,
 };
 use crate::churn::{Churn, CommitterPolicy};
 
@@ -50,6 +52,7 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         complete,
         told: BTreeSet::new(),
         members: scenario.members.iter().map(MemberName::as_str).collect(),
+        users: Users::of(&scenario.members),
         messages: BTreeMap::new(),
         handshakes: BTreeSet::new(),
         compromises: BTreeMap::new(),
@@ -101,6 +104,8 @@ struct Check<'r, 'a, 's> {
     /// problem.
     told: BTreeSet<String>,
     members: BTreeSet<&'s str>,
+    /// The users that have devices with names.
+    users: Users<'s>,
     messages: BTreeMap<MessageId, Defined>,
     /// The ids among them that name handshakes.
     handshakes: BTreeSet<MessageId>,
@@ -207,11 +212,7 @@ impl Check<'_, '_, '_> {
         match &step.item {
             Step::Do(action) => {
                 self.action(index, &step.place, action);
-                self.before = match action.unnamed() {
-                    Action::Create { .. } | Action::Unlock { .. } | Action::Verify { .. } => Before::CanFail,
-                    action if !action.submitters().is_empty() => Before::CanFail,
-                    _ => Before::CannotFail,
-                };
+                self.before = if action.can_fail() { Before::CanFail } else { Before::CannotFail };
             }
             Step::Race(contenders) => {
                 self.race(&step.place, contenders);
@@ -303,6 +304,8 @@ impl Check<'_, '_, '_> {
                 self.member(place, &format!("{}.by", action.name()), by);
                 self.members(place, &format!("{}.who", action.name()), who);
             }
+            Action::AddUser { by, who } | Action::RemoveUser { by, who } => self.of_user(place, action, by, who),
+            Action::LinkDevice { by, who } | Action::LostDevice { by, who } => self.of_device(place, action, by, who),
             Action::Update { by, .. } => self.member(place, "update.by", by),
             Action::Propose { by, what } => {
                 self.member(place, "propose.by", by);
@@ -367,11 +370,11 @@ impl Check<'_, '_, '_> {
             Action::Leave { .. } | Action::Propose { .. } => self.proposed = true,
             Action::Add { .. }
             | Action::Remove { .. }
+            | Action::AddUser { .. }
+            | Action::RemoveUser { .. }
             | Action::Update { .. }
             | Action::SetData { .. }
-            | Action::Commit { .. } => {
-                self.proposed = false;
-            }
+            | Action::Commit { .. } => self.proposed = false,
             _ => {}
         }
     }
@@ -411,10 +414,19 @@ impl Check<'_, '_, '_> {
                         "`{OTHERS}` are all but the acting member, and no member acts here; use `{EVERYBODY}`"
                     );
                 }
-                let near = nearest(name.as_str(), check.members.iter().copied());
-                told("no member is called", name.as_str(), near)
+                check.unknown_member(name)
             });
         }
+    }
+
+    /// The problem with a name that is no member.
+    fn unknown_member(&self, name: &MemberName) -> String {
+        if let Some(devices) = self.users.devices(name.as_str()) {
+            let devices: Vec<_> = devices.iter().map(|device| format!("`{device}`")).collect();
+            return format!("`{name}` is a user; name one of its devices: {}", devices.join(", "));
+        }
+        let near = nearest(name.as_str(), self.members.iter().copied());
+        told("no member is called", name.as_str(), near)
     }
 
     fn members(&mut self, place: &Place, field: &str, names: &[MemberName]) {

@@ -5,6 +5,7 @@
 use super::{
     at_turn::Turn,
     format::{Action, Place, Placed, Scenario, Step, WrittenStep},
+    users::Users,
 };
 use crate::{
     churn::{Churn, ChurnSteps, Group, Roster},
@@ -33,10 +34,11 @@ impl Scenario {
 
     /// The steps as they are written, and the generators between them. Nothing is generated.
     pub(crate) fn sources(&self) -> impl Iterator<Item = StepSource<'_>> {
+        let users = Users::of(&self.members);
         self.steps
             .iter()
             .flat_map(turns)
-            .map(move |(node, turn)| node.source(Turn { number: turn, members: &self.members }))
+            .map(move |(node, turn)| node.source(Turn { number: turn, members: &self.members, users: &users }))
     }
 
     /// The steps that are written, without the generated ones.

@@ -15,7 +15,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use regrow_engine::HandshakeMode;
 
 use super::{
-    name::{CompromiseId, GroupName, MemberName, MessageId},
+    name::{CompromiseId, GroupName, MemberName, MessageId, UserName},
     network::{ClockChange, NetworkChange},
     run_settings::RunSettings,
     word::word,
@@ -252,6 +252,34 @@ pub enum Action {
         by: MemberName,
         /// The removed members.
         who: Vec<MemberName>,
+    },
+    /// Adds all devices of a user that are not in the group, in one commit.
+    AddUser {
+        /// The committer.
+        by: MemberName,
+        /// The added user.
+        who: UserName,
+    },
+    /// Removes all devices of a user from the group, in one commit.
+    RemoveUser {
+        /// The committer.
+        by: MemberName,
+        /// The removed user.
+        who: UserName,
+    },
+    /// A device adds another device of its user to all of its groups.
+    LinkDevice {
+        /// The device that is in the groups.
+        by: MemberName,
+        /// The new device.
+        who: MemberName,
+    },
+    /// A device is removed from the delivery service, and from all groups.
+    LostDevice {
+        /// The device that reports the loss.
+        by: MemberName,
+        /// The lost device.
+        who: MemberName,
     },
     /// A commit with a fresh path.
     Update {
@@ -534,6 +562,10 @@ impl Action {
             Self::Create { .. } => "create",
             Self::Add { .. } => "add",
             Self::Remove { .. } => "remove",
+            Self::AddUser { .. } => "add_user",
+            Self::RemoveUser { .. } => "remove_user",
+            Self::LinkDevice { .. } => "link_device",
+            Self::LostDevice { .. } => "lost_device",
             Self::Update { .. } => "update",
             Self::Leave { .. } => "leave",
             Self::Propose { .. } => "propose",
@@ -578,6 +610,10 @@ impl Action {
             | Self::Release(_)
             | Self::Drop(_)
             | Self::Duplicate(_)
+            | Self::AddUser { .. }
+            | Self::RemoveUser { .. }
+            | Self::LinkDevice { .. }
+            | Self::LostDevice { .. }
             | Self::Crash { .. }
             | Self::Compromise { .. }
             | Self::Impersonate { .. }
@@ -602,6 +638,8 @@ impl Action {
             Self::InGroup { action, .. } | Self::Named { action, .. } => action.submitters(),
             Self::Add { by, .. }
             | Self::Remove { by, .. }
+            | Self::AddUser { by, .. }
+            | Self::RemoveUser { by, .. }
             | Self::Update { by, .. }
             | Self::Propose { by, .. }
             | Self::SetData { by, .. }
@@ -610,6 +648,15 @@ impl Action {
             Self::Leave { who } | Self::Join { who } | Self::Rejoin { who } => who,
             _ => &[],
         }
+    }
+
+    /// True if an `expect` with `fails` can follow the step.
+    #[must_use]
+    pub fn can_fail(&self) -> bool {
+        let of_all_groups =
+            matches!(self.unnamed(), Self::Create { .. } | Self::LinkDevice { .. } | Self::LostDevice { .. });
+        let of_a_device = matches!(self.unnamed(), Self::Unlock { .. } | Self::Verify { .. });
+        of_all_groups || of_a_device || !self.submitters().is_empty()
     }
 
     /// True if the action may be a part of a `race`: it submits something to the group, for one

@@ -8,6 +8,7 @@
 //! | `load` | reads a scenario from a path, within limits |
 //! | `syntax`, `jsonc`, `yaml` | the syntaxes of files: each becomes JSON |
 //! | `json`, `fields`, `word` | values of a file, with their positions |
+//! | `users` | users with several devices |
 //! | `names`, `name_row`, `turn` | lists of names, and short forms of names: `m2..m10`, `m{i+10}` |
 //! | `describe` | the descriptions of objects and steps. Reader, JSON Schema and reference use them. How to add a step |
 //! | `parse`, `run_settings`, `group`, `policy`, `service_settings`, `trace` | the top of a file, and its objects that are no steps |
@@ -44,6 +45,7 @@ mod step;
 mod syntax;
 mod trace;
 mod turn;
+mod users;
 mod word;
 mod write;
 mod write_churn;
@@ -58,7 +60,7 @@ pub use format::{
     ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, VerifiedExpectation, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, is_other, load};
-pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN};
+pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN, UserName};
 pub use network::{ClockChange, ClockOffset, NetworkChange};
 pub use parse::{MAX_MEMBERS, MAX_TURNS, read, read_yaml};
 pub use policy::{MAX_FORWARD, MAX_KEY_PACKAGES, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};
@@ -70,6 +72,7 @@ pub use write::write;
 
 pub(crate) use load::{history, text};
 pub(crate) use numbers::numbers;
-pub(crate) use parse::{MAX_USER_BYTES, read_inside, read_with};
+pub(crate) use parse::{read_inside, read_with};
 pub(crate) use syntax::{PlainText, Syntax};
+pub(crate) use users::{devices_of, problem_of};
 pub(crate) use write::{duration as write_duration, step as write_step};

@@ -26,6 +26,9 @@ pub const OTHERS: &str = "others";
 /// names.
 pub const MAX_NAME_LENGTH: usize = 128;
 
+/// The separator between a user and a device in the name of a member.
+const DEVICE_SEPARATOR: char = '/';
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -67,8 +70,30 @@ macro_rules! name {
 }
 
 name! {
-    /// One of the scenario's `members`: a user with one device. It need not be in the group.
+    /// One of the scenario's `members`: a device. It need not be in a group.
+    ///
+    /// `alice/phone` is the device `phone` of the user `alice`. A name without a slash is a user
+    /// with only one device.
     MemberName
+}
+
+impl MemberName {
+    /// The user of the device.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.0.split_once(DEVICE_SEPARATOR).map_or(&*self.0, |(user, _)| user)
+    }
+
+    /// The name of the device, if the user has devices with names.
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
+        self.0.split_once(DEVICE_SEPARATOR).map(|(_, device)| device)
+    }
+}
+
+name! {
+    /// The name of a user: the part of the names of its devices before the slash.
+    UserName
 }
 
 name! {
@@ -105,4 +130,4 @@ macro_rules! repeated {
     )*};
 }
 
-repeated!(MemberName, GroupName, MessageId, CompromiseId);
+repeated!(MemberName, UserName, GroupName, MessageId, CompromiseId);

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeSet, string::FromUtf8Error};
 
-use regrow_engine::UserId;
-
 use super::{
     check::{self, Complete},
     describe::{Field, Kind, Object, words},
-    fields::{At, FileReader, shown},
+    fields::{At, FileReader},
     format::{FORMAT, Fidelity, Protocol, Scenario},
     group::{GROUP, group},
     json::SourceText,
@@ -19,12 +17,13 @@ use super::{
     step::{list, nodes},
     syntax::{PlainText, Syntax},
     trace::{self, TRACE, Traces},
+    users::{ambiguous, problem_of},
 };
 use crate::trace::Replay;
 
 /// The length of the longest name of a member or a group, in bytes. An identity has room for it
 /// beside the name of the device, and an identifier of a group beside the suffix of a run.
-pub(crate) const MAX_USER_BYTES: usize = 200;
+pub(super) const MAX_USER_BYTES: usize = 200;
 
 /// The largest number of members in a scenario. A run makes a real device for each of them, and its
 /// memory and time end far below this number. Generated histories without devices reach it.
@@ -72,7 +71,8 @@ pub(super) const TOP: Object = Object::new(&[
         "trace",
         "members",
         Kind::Either(&[Kind::NameList(1, MAX_MEMBERS), Kind::Object(&MANY_MEMBERS)]),
-        "All participants. A run makes a real device for each of them.",
+        "All participants: `alice`, or `alice/phone` for one of several devices of a user. A run makes a real device for \
+         each of them.",
     ),
     Field::optional(
         "trace",
@@ -213,6 +213,11 @@ fn scenario<'a>(reader: &mut FileReader<'a>, root: &At<'a>, traces: &Traces<'_>)
         let at = trace_at.as_ref().unwrap_or(root);
         reader.note(at, format!("a scenario has at most {MAX_MEMBERS} members, found {}", members.len()));
     }
+    if let Some((user, device)) = ambiguous(&members) {
+        let members_at = top.get("members");
+        let at = members_at.as_ref().or(trace_at.as_ref()).unwrap_or(root);
+        reader.note(at, format!("the user `{user}` has the device `{device}`, so its other device needs a name, too"));
+    }
     let before = reader.problems.len();
     let listed = top.get("steps").and_then(|at| list(reader, &at, "a scenario has at least one step"));
     let steps = nodes(reader, &listed.unwrap_or_default(), "");
@@ -245,12 +250,10 @@ fn with_members_of(trace: Option<&Replay>, listed: Vec<MemberName>) -> Vec<Membe
     members
 }
 
-/// A member is a user. Its name has to be a user name, in the form in which users are compared.
-fn check_user<'a>(reader: &mut FileReader<'a>, at: &At<'a>, name: &str) {
-    if name.len() > MAX_USER_BYTES {
-        reader.note(at, format!("the name of a member has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
-    } else if let Err(error) = UserId::from_normal(name) {
-        reader.note(at, format!("`{}` is not the name of a user: {error}", shown(name)));
+/// Checks the name of a member, in the form in which users and devices are compared.
+fn check_member<'a>(reader: &mut FileReader<'a>, at: &At<'a>, name: &str) {
+    if let Some(problem) = problem_of(name) {
+        reader.note(at, problem);
     }
 }
 
@@ -274,7 +277,7 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
             }
             let before = reader.problems.len();
             let places = indexes.iter().filter_map(|index| elements.get(*index));
-            places.zip(&names).for_each(|(at, name)| check_user(reader, at, name));
+            places.zip(&names).for_each(|(at, name)| check_member(reader, at, name));
             (reader.problems.len() == before).then_some(names)?
         }
         None if at.json.kind() == "an object" => {
@@ -284,7 +287,7 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
             let count = fields.number(reader, "count");
             let (prefix, count) = (prefix?, count?);
             let before = reader.problems.len();
-            check_user(reader, &prefix_at?, &format!("{prefix}{count}"));
+            check_member(reader, &prefix_at?, &format!("{prefix}{count}"));
             (reader.problems.len() == before)
                 .then(|| (1..=count).map(|number| format!("{prefix}{number}")).collect())?
         }

@@ -189,6 +189,14 @@ fn fields(action: &Action) -> LineFields {
             fields.text("by", by.as_str());
             fields.names("who", who.iter().map(|name| name.as_str()));
         }
+        Action::AddUser { by, who } | Action::RemoveUser { by, who } => {
+            fields.text("by", by.as_str());
+            fields.text("who", who.as_str());
+        }
+        Action::LinkDevice { by, who } | Action::LostDevice { by, who } => {
+            fields.text("by", by.as_str());
+            fields.text("who", who.as_str());
+        }
         Action::Update { by, signature_key } => {
             fields.text("by", by.as_str());
             if *signature_key {

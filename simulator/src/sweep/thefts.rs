@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::choices::Choices;
 use crate::scenario::{
     Action, CompromiseId, GroupName, MemberName, Place, Placed, Proposal, Scenario, Step, TheftScope, WrittenStep,
+    devices_of,
 };
 
 /// The scenario with this number of thefts, with all of its steps written out. Each theft comes
@@ -33,7 +34,7 @@ pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenari
     let mut ids = (1_u64..).map(|number| format!("theft{number}")).filter(|id| !taken.contains(id));
     let mut thefts = thefts.into_iter().peekable();
     let mut all = Vec::with_capacity(steps.len() + count as usize);
-    let mut roster = Roster::default();
+    let mut roster = Roster { known: &scenario.members, present: Vec::new() };
     let mut place = Place { number: "end".into(), path: "steps".into(), line: 1, turn: None };
     let end = steps.len();
     let mut steps = steps.into_iter();
@@ -54,10 +55,14 @@ pub(super) fn with_thefts(scenario: &Scenario, count: u32, seed: u64) -> Scenari
 }
 
 /// The members of all groups, as far as they follow from the steps. A proposal counts at once.
-#[derive(Default)]
-struct Roster(Vec<(MemberName, GroupName)>);
+struct Roster<'s> {
+    /// All members of the scenario.
+    known: &'s [MemberName],
+    /// The members of the groups, in the order in which they came.
+    present: Vec<(MemberName, GroupName)>,
+}
 
-impl Roster {
+impl Roster<'_> {
     fn follow(&mut self, step: &Step) {
         match step {
             Step::Do(action) => self.act(action),
@@ -68,7 +73,7 @@ impl Roster {
     /// The members, each once, in the order in which they came.
     fn members(&self) -> Vec<&MemberName> {
         let mut seen = BTreeSet::new();
-        self.0.iter().map(|(member, _)| member).filter(|member| seen.insert(*member)).collect()
+        self.present.iter().map(|(member, _)| member).filter(|member| seen.insert(*member)).collect()
     }
 
     fn act(&mut self, action: &Action) {
@@ -84,8 +89,22 @@ impl Roster {
             Action::Remove { who, .. }
             | Action::Leave { who }
             | Action::Propose { what: Proposal::Remove(who), .. } => {
-                self.0.retain(|(member, of)| *of != group || !who.contains(member));
+                self.present.retain(|(member, of)| *of != group || !who.contains(member));
             }
+            Action::AddUser { who, .. } => {
+                let devices: Vec<_> = devices_of(self.known, who).cloned().collect();
+                self.add(&group, &devices);
+            }
+            Action::RemoveUser { who, .. } => {
+                self.present.retain(|(member, of)| *of != group || member.user() != who.as_str());
+            }
+            Action::LinkDevice { by, who } => {
+                let groups = self.present.iter().filter(|(member, _)| member == by).map(|(_, group)| group.clone());
+                for group in groups.collect::<Vec<_>>() {
+                    self.add(&group, std::slice::from_ref(who));
+                }
+            }
+            Action::LostDevice { who, .. } => self.present.retain(|(member, _)| member != who),
             _ => {}
         }
     }
@@ -93,8 +112,8 @@ impl Roster {
     fn add(&mut self, group: &GroupName, who: &[MemberName]) {
         for name in who {
             let member = (name.clone(), group.clone());
-            if !self.0.contains(&member) {
-                self.0.push(member);
+            if !self.present.contains(&member) {
+                self.present.push(member);
             }
         }
     }

@@ -118,12 +118,12 @@ pub enum TraceMistake {
     /// A change removes all members, so nobody can commit it.
     #[error("the change that begins here removes all members; one member has to stay and commit it")]
     EmptiesTheGroup,
-    /// A member cannot be a user of the engine.
-    #[error("`{name}` is not the name of a user: {problem}")]
-    NotAUser {
+    /// A member cannot be a device of the engine.
+    #[error("{problem}")]
+    NotADevice {
         /// The name.
         name: String,
-        /// The rule that the name breaks.
+        /// The rule that the name breaks, in a sentence with the name.
         problem: String,
     },
     /// A message has another author than its member.

@@ -2,15 +2,13 @@
 
 use std::{io::BufRead, path::Path, sync::Arc};
 
-use regrow_engine::UserId;
-
 use super::{
     changes::{Changes, TraceItem},
     error::{TraceError, TraceMistake},
     reader::{TraceReader, open},
     row::TraceName,
 };
-use crate::scenario::{MAX_USER_BYTES, MemberName};
+use crate::scenario::{MemberName, problem_of};
 
 /// A trace whose replay is possible: the group exists from the first row on, and each change leaves
 /// a member that can commit it.
@@ -65,12 +63,8 @@ impl History {
             if number.is_some() {
                 continue;
             }
-            if name.len() > MAX_USER_BYTES {
-                let problem = format!("it has more than {MAX_USER_BYTES} bytes");
-                return Err(TraceMistake::NotAUser { name: name.to_string(), problem });
-            }
-            if let Err(error) = UserId::from_normal(name) {
-                return Err(TraceMistake::NotAUser { name: name.to_string(), problem: error.to_string() });
+            if let Some(problem) = problem_of(name) {
+                return Err(TraceMistake::NotADevice { name: name.to_string(), problem });
             }
             *number = u32::try_from(self.members.len()).ok();
             self.members.push(MemberName::new(name.clone()));

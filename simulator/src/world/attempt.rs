@@ -22,7 +22,7 @@ use super::{
     window::MessagePosition,
 };
 use crate::{
-    cost::{ChangeCounts, Operation},
+    cost::{ChangeCounts, CostCounts, Operation},
     scenario::{CrashPoint, FailCode, MessageId},
 };
 
@@ -154,7 +154,11 @@ impl World<'_> {
 
     /// Records a commit that a device has just made, and the counts of its making.
     fn note_made(&mut self, device: usize, pending: &PendingCommit) {
-        let counts = self.devices[device].log.present();
+        self.note_made_with(device, pending, self.devices[device].log.present());
+    }
+
+    /// Records a commit that a device has just made, with these counts of its making.
+    pub(super) fn note_made_with(&mut self, device: usize, pending: &PendingCommit, counts: CostCounts) {
         self.recorder.costs.made(pending.commit(), counts, ChangeCounts::of(pending.changes()));
         self.note_prepared(device, pending);
     }

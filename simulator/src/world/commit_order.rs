@@ -24,14 +24,25 @@ impl Device {
         make: impl Fn(&mut Client) -> Result<T, Error>,
         changes: impl Fn(&T) -> &[Change],
     ) -> Result<T, StepFailure> {
+        self.make_all_in_order(recorder, make, |made| vec![changes(made)])
+    }
+
+    /// Repeats an operation that makes commits in several groups, until the changes of each are in
+    /// order.
+    pub(super) fn make_all_in_order<T>(
+        &mut self,
+        recorder: &mut Recorder<'_>,
+        make: impl Fn(&mut Client) -> Result<T, Error>,
+        changes: impl Fn(&T) -> Vec<&[Change]>,
+    ) -> Result<T, StepFailure> {
         let checkpoint = self.checkpoint();
         for _ in 0..ORDER_ATTEMPTS {
             let made = self.persist(recorder, Operation::Commit, &make)?;
-            let names = names_in_order(changes(&made));
-            if names.is_sorted() {
+            let names: Vec<_> = changes(&made).into_iter().map(names_in_order).collect();
+            if names.iter().all(|names| names.is_sorted()) {
                 return Ok(made);
             }
-            if names.len() > ORDER_LIMIT {
+            if names.iter().map(Vec::len).sum::<usize>() > ORDER_LIMIT {
                 break;
             }
             self.go_back(&checkpoint)?;

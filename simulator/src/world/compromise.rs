@@ -1,6 +1,6 @@
 //! Carries out a `compromise` step: a thief steals a device or its storage.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use regrow_engine::{Layered, Policy};
 
@@ -64,6 +64,7 @@ impl World<'_> {
             device,
             scope,
             groups: groups.collect(),
+            entered: BTreeMap::new(),
             time: self.recorder.elapsed(),
             messages: self.service.sent.list.len(),
             number,

@@ -297,7 +297,11 @@ impl Device {
             kind: delivery.kind,
             sequence,
             id: context.service.name_of(self.index, group, sequence).cloned(),
-            meaning: if arrived.early { "waits for its epoch".to_owned() } else { describe(&result) },
+            meaning: if arrived.early {
+                "waits for its epoch".to_owned()
+            } else {
+                describe(&result, context.service.endpoint.suffix())
+            },
             crashed,
             new_epoch,
             forgot,

@@ -5,7 +5,7 @@ use regrow_engine::{DeviceId, Error, Ignored, Lost, Policy, ReceivedEvent, Refus
 
 use super::{
     deliver::Arrived,
-    device::{Device, ReadStatus},
+    device::{Device, ReadStatus, member_name},
     network::made_in,
     service_under_test::OrderedMessage,
     thieves::Forgery,
@@ -184,7 +184,9 @@ pub(super) fn is_noticed(result: &DeliveryResult, own: &DeviceId) -> bool {
 }
 
 /// The result in words, for the transcript.
-pub(super) fn describe(result: &DeliveryResult) -> String {
+///
+/// `suffix` is the suffix of the names of devices.
+pub(super) fn describe(result: &DeliveryResult, suffix: &str) -> String {
     let event = match result {
         Ok(None) => return "joined".to_owned(),
         Ok(Some(event)) => event,
@@ -194,7 +196,7 @@ pub(super) fn describe(result: &DeliveryResult) -> String {
         ReceivedEvent::Message(_) => "read".into(),
         ReceivedEvent::Proposal { .. } => "proposal queued".into(),
         ReceivedEvent::Commit(change) => format!("epoch {}", change.epoch),
-        ReceivedEvent::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", by.user()),
+        ReceivedEvent::Removed { by, epoch } => format!("removed by {} in epoch {epoch}", member_name(by, suffix)),
         ReceivedEvent::Own => "its own".into(),
         ReceivedEvent::Lost(Lost::Commit { detail }) => format!("cannot go on: {detail}"),
         ReceivedEvent::Lost(lost @ (Lost::Clock { .. } | Lost::Unsupported(_) | Lost::Fork { .. })) => {

@@ -37,7 +37,7 @@ use crate::{
     scenario::{CrashPoint, GroupName, MemberName, MessageId, TheftScope},
 };
 
-/// The device's name: each member of a scenario is a user with one device.
+/// The name of the only device of a user, whose member has the name of the user.
 const DEVICE: &str = "device";
 
 /// A device: its client, its store, and the world's knowledge of its state.
@@ -63,6 +63,8 @@ pub(super) struct Device {
     restarts: u32,
     checkpoints: u32,
     pub(super) online: bool,
+    /// True if the device was reported as lost. It never comes back.
+    pub(super) is_lost: bool,
     /// The position after the last processed delivery. It survives the process, like the store.
     pub(super) cursor: ds::Cursor,
     /// The point at which the process crashes next.
@@ -128,8 +130,16 @@ pub(super) enum ReadStatus {
 /// The size of the identity in the credential of a member's device. [`None`] if no device can have
 /// the name.
 pub(crate) fn identity_size(name: &MemberName) -> Option<u16> {
-    let device = DeviceId::new(name.as_str(), DEVICE).ok()?;
+    let device = DeviceId::new(name.user(), name.device().unwrap_or(DEVICE)).ok()?;
     device.to_identity().len().try_into().ok()
+}
+
+/// The name of the member with an engine identity. `suffix` is the suffix of the names of devices.
+pub(super) fn member_name(id: &DeviceId, suffix: &str) -> String {
+    match id.device().strip_suffix(suffix).unwrap_or(id.device()) {
+        DEVICE => id.user().to_string(),
+        device => format!("{}/{device}", id.user()),
+    }
 }
 
 impl Device {
@@ -142,7 +152,8 @@ impl Device {
         with_file: bool,
     ) -> Result<Self, StepFailure> {
         let DeviceSetup { seed, suffix, shared_results, shared_values, faults, auditor } = setup;
-        let id = DeviceId::new(name.as_str(), format!("{DEVICE}{suffix}")).map_err(StepFailure::broken)?;
+        let id = DeviceId::new(name.user(), format!("{}{suffix}", name.device().unwrap_or(DEVICE)));
+        let id = id.map_err(StepFailure::broken)?;
         let seeded = SeededCrypto::new(*seed, name.as_str())
             .with_ciphersuite(policy.ciphersuite)
             .sharing(shared_results.clone());
@@ -174,6 +185,7 @@ impl Device {
             restarts: 0,
             checkpoints: 0,
             online: true,
+            is_lost: false,
             cursor: ds::Cursor::START,
             crash: None,
             partitioned: false,
@@ -241,8 +253,17 @@ impl Device {
         if self.store.is_armed() { Some(CrashPoint::DuringWrite) } else { self.crash }
     }
 
-    /// Connects or disconnects the device.
+    /// Disconnects the device for ever.
+    pub(super) fn lose(&mut self, elapsed: u64) {
+        self.set_online(false, elapsed);
+        self.is_lost = true;
+    }
+
+    /// Connects or disconnects the device. A lost device stays disconnected.
     pub(super) fn set_online(&mut self, online: bool, elapsed: u64) {
+        if self.is_lost {
+            return;
+        }
         self.online = online;
         self.note_absence(elapsed);
     }

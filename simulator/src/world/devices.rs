@@ -8,18 +8,20 @@ use std::{
 use regrow_engine::DeviceId;
 
 use super::{device::Device, step_failure::StepFailure};
-use crate::scenario::{FailCode, MemberName};
+use crate::scenario::{FailCode, MemberName, UserName};
 
 /// The devices, in the order of the scenario's members.
 #[derive(Default)]
 pub(super) struct Devices {
     list: Vec<Device>,
     by_name: BTreeMap<MemberName, usize>,
+    by_address: BTreeMap<DeviceId, usize>,
 }
 
 impl Devices {
     pub(super) fn push(&mut self, device: Device) {
         self.by_name.insert(device.name.clone(), self.list.len());
+        self.by_address.insert(device.address.clone(), self.list.len());
         self.list.push(device);
     }
 
@@ -38,7 +40,17 @@ impl Devices {
 
     /// The index of the device of an engine identity.
     pub(super) fn index_of(&self, id: &DeviceId) -> Option<usize> {
-        self.by_name.get(id.user().as_str()).copied()
+        self.by_address.get(id).copied()
+    }
+
+    /// The name of the member with an engine identity, or the identity itself if it is unknown.
+    pub(super) fn name_of(&self, id: &DeviceId) -> String {
+        self.index_of(id).map_or_else(|| id.to_string(), |index| self[index].name.to_string())
+    }
+
+    /// The devices of a user that are not lost.
+    pub(super) fn of_user(&self, user: &UserName) -> impl Iterator<Item = &Device> {
+        self.list.iter().filter(move |device| device.name.user() == user.as_str() && !device.is_lost)
     }
 
     /// The engine identities of these members.

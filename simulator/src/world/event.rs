@@ -86,6 +86,8 @@ pub(super) enum TranscriptEvent {
         epoch: u64,
         detail: String,
     },
+    /// A device was reported as lost, and the delivery service has removed it.
+    LostDevice { by: MemberName, who: MemberName },
     /// A device has to make its change again on a newer epoch.
     Again { who: MemberName },
     /// A device is in a new epoch.
@@ -197,6 +199,7 @@ impl TranscriptEvent {
             }
             Self::Unanswered { by, cause } => format!("{by} got no answer: {cause}"),
             Self::Found { by, group, detail, .. } => format!("{by} found{}: {detail}", of_group(group.as_ref())),
+            Self::LostDevice { by, who } => format!("{by} reported {who} as lost, and the service removed it"),
             Self::Again { who } => format!("{who} tries again on the new epoch"),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),

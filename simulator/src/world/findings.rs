@@ -87,13 +87,25 @@ impl World<'_> {
         let own = device.client.group(group).and_then(|mut group| group.roster())?;
         device.unload_groups(keep);
         let own: BTreeSet<_> = own.into_iter().map(|member| member.device).collect();
-        if let Some(checks) = &mut device.checks {
+        let detail = self.difference(&told.devices, &own);
+        if let Some(checks) = &mut self.devices[index].checks {
             checks.compared_rosters.insert(group.clone(), epoch);
-            if let Some(detail) = difference(&told.devices, &own) {
+            if let Some(detail) = detail {
                 checks.roster_differs(group, detail);
             }
         }
         Ok(())
+    }
+
+    /// The members that the service's roster adds and hides, in words. [`None`] if the rosters are
+    /// equal.
+    fn difference(&self, told: &BTreeSet<DeviceId>, own: &BTreeSet<DeviceId>) -> Option<String> {
+        let names = |devices: Vec<&DeviceId>| {
+            let names: Vec<_> = devices.into_iter().map(|device| self.devices.name_of(device)).collect();
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        };
+        let (added, hidden) = (told.difference(own).collect(), own.difference(told).collect());
+        (told != own).then(|| format!("the service's roster adds {}, and hides {}", names(added), names(hidden)))
     }
 
     /// Has every online member that has read its stream to the end report entries that did not
@@ -180,14 +192,4 @@ impl World<'_> {
         }
         failures
     }
-}
-
-/// The users that the service's roster adds and hides, in words. [`None`] if the rosters are equal.
-fn difference(told: &BTreeSet<DeviceId>, own: &BTreeSet<DeviceId>) -> Option<String> {
-    let users = |devices: Vec<&DeviceId>| {
-        let users: Vec<_> = devices.into_iter().map(|device| device.user().as_str()).collect();
-        if users.is_empty() { "nobody".to_owned() } else { users.join(", ") }
-    };
-    let (added, hidden) = (told.difference(own).collect(), own.difference(told).collect());
-    (told != own).then(|| format!("the service's roster adds {}, and hides {}", users(added), users(hidden)))
 }

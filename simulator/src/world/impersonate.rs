@@ -57,6 +57,7 @@ impl World<'_> {
         let device = self.thieves[thief].device;
         let after = self.service.epoch(group).saturating_sub(self.thieves[thief].at_theft(group).epoch);
         let (outcome, made) = match act {
+            _ if self.devices[device].is_lost => unable("the delivery service has removed the device"),
             ThiefAction::Send => self.forge_message(group, thief, id)?,
             ThiefAction::Commit | ThiefAction::Rejoin => self.forge_commit(group, thief, act)?,
         };
@@ -157,7 +158,7 @@ impl World<'_> {
         self.recorder.facts.confirmed(number, &commit);
         self.recorder.facts.epoch(&group, epoch, authenticator.as_bytes());
         let holdings = self.recorder.facts.holdings(number);
-        self.thieves[thief].knows(&own, &holdings);
+        self.thieves[thief].enters(&group, epoch, &own, &holdings);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regrow_engine::GroupId;
+use regrow_engine::{DeviceId, GroupId};
 
 use super::{
     cut_off::CutOff,
@@ -64,7 +64,7 @@ impl World<'_> {
         let (epoch, roster) = (self.service.epoch(group), self.service.roster(group));
         let keep = self.loaded_groups.devices(self.service.member_count());
         let mut states: BTreeMap<_, Vec<MemberName>> = BTreeMap::new();
-        let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].name.as_str().to_owned()).collect();
+        let expected: BTreeSet<_> = roster.iter().map(|index| self.devices[*index].address.clone()).collect();
         let mut failures = Vec::new();
         for index in roster {
             let device = &mut self.devices[index];
@@ -218,8 +218,8 @@ impl World<'_> {
     }
 }
 
-/// The users in the group, as a device's engine lists them.
-fn listed_members(device: &mut Device, group: &GroupId) -> Option<BTreeSet<String>> {
+/// The devices in the group, as a device's engine lists them.
+fn listed_members(device: &mut Device, group: &GroupId) -> Option<BTreeSet<DeviceId>> {
     let members = device.client.group(group).and_then(|mut group| group.roster()).ok()?;
-    Some(members.into_iter().map(|member| member.device.user().to_string()).collect())
+    Some(members.into_iter().map(|member| member.device).collect())
 }

@@ -72,21 +72,37 @@ impl KeyPackageStock {
             if service.roster(group).contains(&device) {
                 return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
             }
-            let (target, claimer) = (&devices[device].address, &devices[by].address);
-            let claimed = match service.endpoint_of(by).claim_key_package(target, claimer, now)? {
-                ClaimOutcome::Claimed(claimed) => claimed,
-                ClaimOutcome::NoneLeft => {
-                    let detail = format!("the delivery service has no key package of {name}");
-                    return Err(StepFailure::new(FailCode::NoKeyPackage, detail));
-                }
-                ClaimOutcome::Rejected(reason) => {
-                    return Err(StepFailure::rejected(format!("the delivery service refuses it: {reason}")));
-                }
+            let claimed = self.claim_one(service, devices, by, device, now)?;
+            let none_left = || {
+                let detail = format!("the delivery service has no key package of {name}");
+                StepFailure::new(FailCode::NoKeyPackage, detail)
             };
-            self.to_check.insert(device);
-            key_packages.push(KeyPackageBytes::new(claimed.bytes));
+            key_packages.push(claimed.ok_or_else(none_left)?);
         }
         Ok(key_packages)
+    }
+
+    /// Takes a key package of a device from the service, in the name of the device `by`. [`None`] if
+    /// the service has none left.
+    pub(super) fn claim_one(
+        &mut self,
+        service: &ServiceUnderTest<'_>,
+        devices: &Devices,
+        by: usize,
+        device: usize,
+        now: Timestamp,
+    ) -> Result<Option<KeyPackageBytes>, StepFailure> {
+        let (target, claimer) = (&devices[device].address, &devices[by].address);
+        match service.endpoint_of(by).claim_key_package(target, claimer, now)? {
+            ClaimOutcome::Claimed(claimed) => {
+                self.to_check.insert(device);
+                Ok(Some(KeyPackageBytes::new(claimed.bytes)))
+            }
+            ClaimOutcome::NoneLeft => Ok(None),
+            ClaimOutcome::Rejected(reason) => {
+                Err(StepFailure::rejected(format!("the delivery service refuses it: {reason}")))
+            }
+        }
     }
 
     /// Publishes key packages of the devices that have too few, because theirs were claimed or have

@@ -89,6 +89,8 @@ fn title(step: &Step) -> String {
         }
         Action::Crash { who, .. } | Action::Compromise { who, .. } => format!("{name} {who}"),
         Action::Add { who, .. } | Action::Remove { who, .. } => several(name, who),
+        Action::AddUser { who, .. } | Action::RemoveUser { who, .. } => format!("{name} {who}"),
+        Action::LinkDevice { who, .. } | Action::LostDevice { who, .. } => format!("{name} {who}"),
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
         Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),

@@ -40,7 +40,7 @@ impl World<'_> {
         let pending_commit = device.client.pending().is_ok_and(|pending| !pending.is_empty());
         let proposals = device.waiting_proposals();
         device.unload_groups(keep);
-        let members = members.into_iter().map(|member| member.device.user().to_string()).collect();
+        let members = members.into_iter().map(|member| self.devices.name_of(&member.device)).collect();
         Some(GroupView { epoch, members, pending_commit, proposals })
     }
 

@@ -11,6 +11,7 @@
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
 //! | `virtual_timeout` | ends a scenario whose virtual time is over |
+//! | `all_groups` | the steps that concern all groups of a device |
 //! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
 //! | `prepare` | makes the submission of a step |
 //! | `attempt` | one attempt of a device: make, submit, confirm, or start again |
@@ -63,6 +64,7 @@
 //! The same scenario and seed give the same transcript. Every visible order comes from the scenario
 //! or from the seed, and devices that work in parallel share nothing.
 
+mod all_groups;
 mod application_answers;
 mod attempt;
 mod behind;

@@ -1,6 +1,6 @@
 //! Makes the submission of a step: checks that the device may act, and hands over to `attempt`.
 
-use regrow_engine::{Client, GroupId};
+use regrow_engine::{Client, GroupId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cost::Operation,
-    scenario::{Action, FailCode, MemberName, MessageBody, MessageId, Proposal},
+    scenario::{Action, FailCode, MemberName, MessageBody, MessageId, Proposal, UserName},
 };
 
 impl World<'_> {
@@ -39,6 +39,17 @@ impl World<'_> {
             Action::Remove { who, .. } => {
                 let ids = self.devices.ids(who)?;
                 Submission::Commit(self.make_commit(device, |client| client.group(group)?.remove(&ids))?)
+            }
+            Action::AddUser { who, .. } => {
+                let missing = self.missing_devices(group, who)?;
+                let key_packages = self.claim_key_packages(group, device, &missing)?;
+                let (user, now) = (user_id(who)?, self.now_of(device));
+                let add = |client: &mut Client| client.group(group)?.add_user(&user, &key_packages, now);
+                Submission::Commit(self.make_commit(device, add)?)
+            }
+            Action::RemoveUser { who, .. } => {
+                let user = user_id(who)?;
+                Submission::Commit(self.make_commit(device, |client| client.group(group)?.remove_user(&user))?)
             }
             Action::Update { signature_key, .. } => {
                 Submission::Commit(self.make_commit(device, |client| match signature_key {
@@ -104,6 +115,10 @@ impl World<'_> {
         let device = &self.devices[device];
         match device.online {
             true => Ok(()),
+            false if device.is_lost => {
+                let detail = format!("{} was lost, and the delivery service has removed it", device.name);
+                Err(StepFailure::new(FailCode::Removed, detail))
+            }
             false => Err(StepFailure::new(FailCode::Offline, format!("{} is offline", device.name))),
         }
     }
@@ -121,6 +136,17 @@ impl World<'_> {
         }
     }
 
+    /// The devices of a user that are not in a group.
+    fn missing_devices(&self, group: &GroupId, user: &UserName) -> Result<Vec<MemberName>, StepFailure> {
+        let members = self.service.roster(group);
+        let missing = self.devices.of_user(user).filter(|device| !members.contains(&device.index));
+        let missing: Vec<_> = missing.map(|device| device.name.clone()).collect();
+        match missing.is_empty() {
+            true => Err(StepFailure::new(FailCode::AlreadyAMember, format!("{user} is in the group with all devices"))),
+            false => Ok(missing),
+        }
+    }
+
     fn claim_key_packages(
         &mut self,
         group: &GroupId,
@@ -131,4 +157,8 @@ impl World<'_> {
         let now = self.clock.now();
         self.key_packages.claim(&self.service, group, &self.devices, device, who, now)
     }
+}
+
+fn user_id(user: &UserName) -> Result<UserId, StepFailure> {
+    UserId::new(user.as_str()).map_err(StepFailure::broken)
 }

@@ -152,7 +152,7 @@ pub(super) fn equivocates(scenario: &Scenario) -> bool {
 pub(super) fn first_for_local_service(scenario: &Scenario) -> Option<Placed<Step>> {
     scenario.written_steps().find(|step| match &step.item {
         Step::Do(Action::Service(fault)) => !matches!(fault, ServiceFault::LoseReply(_)),
-        Step::Do(Action::Compare { .. }) => true,
+        Step::Do(Action::Compare { .. } | Action::LostDevice { .. }) => true,
         step => step.expect().is_some_and(|expect| !expect.evidence.is_empty()),
     })
 }

@@ -21,6 +21,9 @@ impl World<'_> {
             if self.submit_unsent()? {
                 continue;
             }
+            if self.remove_lost()? {
+                continue;
+            }
             let Some((device, group)) = self.intent_left() else {
                 let (service, clock) = (&self.service, &self.clock);
                 self.key_packages.replenish(service, &mut self.devices, clock, &mut self.recorder)?;

@@ -113,6 +113,7 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Crashed { .. } | TranscriptEvent::Service { .. } | TranscriptEvent::Unanswered { .. } => {
             StepEventKind::Crash
         }
+        TranscriptEvent::LostDevice { .. } => StepEventKind::Accepted,
         TranscriptEvent::Again { .. } => StepEventKind::Again,
         TranscriptEvent::Locked { .. }
         | TranscriptEvent::Unlocked { .. }

@@ -29,6 +29,8 @@ impl World<'_> {
             Action::Propose { by, what: Proposal::Remove(who) } if who.len() > 1 => {
                 self.each(whole, who, |who| Action::Propose { by: by.clone(), what: Proposal::Remove(who) })
             }
+            Action::LinkDevice { by, who } => self.link_device(by, who),
+            Action::LostDevice { by, who } => self.lost_device(by, who),
             Action::Offline { who } => self.set_online(who, false),
             Action::Online { who } => self.set_online(who, true),
             Action::RenewKeyPackages { who } => who.iter().try_for_each(|name| self.renew_key_packages(name)),

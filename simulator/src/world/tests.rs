@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use regrow_engine::GroupId;
 
@@ -128,6 +131,7 @@ fn thief(world: &World<'_>, device: usize, replay: impl Adversary + 'static) -> 
         device,
         scope: scenario::TheftScope::Device,
         groups: [(group(), GroupAtTheft { epoch: 2, device_epoch: Some(2) })].into(),
+        entered: BTreeMap::new(),
         time: 0,
         messages: 2,
         number: world.devices.len() + world.thieves.len(),

@@ -1,6 +1,8 @@
 //! Safety numbers, the answers of applications about keys, and the expectations on group data and
 //! verified members.
 
+use std::collections::BTreeSet;
+
 use regrow_engine::{Client, Comparison, GroupId, SafetyNumber, UserId};
 
 use super::{event::TranscriptEvent, expect::names, state::World, step_failure::StepFailure};
@@ -92,13 +94,12 @@ impl World<'_> {
         let verified = self.devices[device].client.group(group).and_then(|mut group| group.verified_users());
         let seen = match verified {
             Ok(users) => {
-                let mut wanted: Vec<_> = who.iter().map(MemberName::as_str).collect();
-                let mut users: Vec<_> = users.iter().map(UserId::as_str).collect();
-                wanted.sort_unstable();
-                users.sort_unstable();
-                if wanted == users {
+                // A user is verified with all of its devices.
+                let wanted: BTreeSet<_> = who.iter().map(MemberName::user).collect();
+                if wanted == users.iter().map(UserId::as_str).collect() {
                     return None;
                 }
+                let users: Vec<_> = users.iter().map(UserId::as_str).collect();
                 if users.is_empty() {
                     "it has verified nobody".to_owned()
                 } else {

@@ -58,7 +58,7 @@ fn send(by: &str, id: &str, group: &str) -> Value {
 #[test]
 fn published_scenarios_pass_without_warnings_and_are_reproducible() {
     let files = published("groups");
-    assert!(files.len() >= 3);
+    assert!(files.len() >= 9);
     for (path, scenario) in files {
         let first = run(&scenario);
         first.assert_passed(&stem(&path));
@@ -366,4 +366,223 @@ fn upkeep_rotates_keys_in_the_group_that_the_step_names() {
     ];
     let settings = json!({ "rotate_after": "7d" });
     run(&scenario_with(settings, &MEMBERS, &steps.concat())).assert_passed("keys of one group");
+}
+
+const DEVICES: [&str; 5] = ["alice/phone", "alice/laptop", "alice/tablet", "bob", "carol"];
+
+/// Plays steps of users with devices.
+#[track_caller]
+fn devices_pass(steps: &[Value]) -> Run {
+    let run = run(&scenario(&DEVICES, steps));
+    run.assert_passed("users with devices");
+    run
+}
+
+#[test]
+fn user_name_in_a_list_means_all_of_its_devices() {
+    devices_pass(&[
+        json!({ "create": { "by": "bob", "with": ["alice", "carol"] } }),
+        json!({ "expect": { "members": ["alice/phone", "alice/laptop", "alice/tablet", "bob", "carol"] } }),
+        json!({ "send": { "by": "alice/phone", "id": "m1" } }),
+        json!({ "expect": { "who": ["alice", "alice/phone", "bob"], "reads": "m1" } }),
+        json!({ "offline": { "who": "alice" } }),
+        json!({ "send": { "by": "bob", "id": "m2" } }),
+        json!({ "expect": { "who": "alice", "exactly": "m1" } }),
+        json!({ "repeat": { "times": 1, "steps": [{ "online": { "who": ["alice"] } }] } }),
+        json!({ "expect": { "who": "alice", "exactly": ["m1", "m2"] } }),
+        json!({ "remove": { "by": "carol", "who": "alice" } }),
+        json!({ "expect": { "members": ["bob", "carol"], "epoch": 2 } }),
+    ]);
+}
+
+#[test]
+fn events_name_the_device_that_acted() {
+    let run = devices_pass(&[
+        json!({ "create": { "by": "alice/phone", "with": ["bob", "carol"] } }),
+        json!({ "remove": { "by": "alice/phone", "who": "bob" } }),
+    ]);
+    let removed = run.events("delivered").any(|event| event["meaning"] == "removed by alice/phone in epoch 2");
+    assert!(removed, "{:?}", run.events);
+}
+
+#[test]
+fn add_user_adds_only_the_missing_devices() {
+    let run = devices_pass(&[
+        json!({ "create": { "by": "bob", "with": "alice/phone" } }),
+        json!({ "add_user": { "by": "bob", "who": "alice" } }),
+        json!({ "expect": { "members": ["alice", "bob"], "epoch": 2 } }),
+        json!({ "add_user": { "by": "bob", "who": "alice" } }),
+        json!({ "expect": { "fails": "already_a_member" } }),
+        json!({ "add_user": { "by": "bob", "who": "carol" } }),
+        json!({ "expect": { "members": ["alice", "bob", "carol"], "converged": true } }),
+    ]);
+    // No key package of the phone was used up the second time.
+    let phone = run.events("key_packages").filter(|event| event["of"] == "alice/phone");
+    assert_eq!(phone.map(|event| event["count"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn steps_about_users_fail_with_a_code() {
+    devices_pass(&[
+        json!({ "create": { "by": "bob", "with": "alice/phone" } }),
+        json!({ "create": { "by": "bob", "group": "second" } }),
+        json!({ "create": { "by": "bob", "group": "third" } }),
+        json!({ "remove_user": { "by": "bob", "who": "carol" } }),
+        json!({ "expect": { "fails": "unknown_member" } }),
+        json!({ "remove_user": { "by": "bob", "who": "bob" } }),
+        json!({ "expect": { "fails": "rejected" } }),
+        json!({ "add_user": { "by": "carol", "who": "alice" } }),
+        json!({ "expect": { "fails": "not_a_member" } }),
+        json!({ "link_device": { "by": "alice/laptop", "who": "alice/tablet" } }),
+        json!({ "expect": { "fails": "not_a_member" } }),
+        json!({ "offline": { "who": "alice/laptop" } }),
+        json!({ "add": { "by": "bob", "who": "alice/laptop", "group": "second" } }),
+        json!({ "add": { "by": "bob", "who": "alice/laptop", "group": "third" } }),
+        json!({ "add_user": { "by": "bob", "who": "alice" } }),
+        json!({ "expect": { "fails": "no_key_package" } }),
+        json!({ "offline": { "who": "alice/phone" } }),
+        json!({ "link_device": { "by": "alice/phone", "who": "alice/tablet" } }),
+        json!({ "expect": { "fails": "offline" } }),
+        json!({ "online": { "who": "alice" } }),
+        json!({ "send": { "by": "alice/phone", "id": "m1" } }),
+        json!({ "expect": { "who": "bob", "reads": "m1" } }),
+    ]);
+}
+
+#[test]
+fn linked_device_needs_a_key_package_for_each_group() {
+    let creates =
+        (1..=7).map(|n| json!({ "create": { "by": "alice/phone", "with": "bob", "group": format!("g{n}") } }));
+    let link = json!({ "link_device": { "by": "alice/phone", "who": "alice/laptop" } });
+    let converged = (1..=7).map(|n| {
+        let members = ["alice/phone", "alice/laptop", "bob"];
+        json!({ "expect": { "group": format!("g{n}"), "members": members, "converged": true, "epoch": 2 } })
+    });
+    let online: Vec<_> = creates.clone().chain([link.clone()]).chain(converged).collect();
+    devices_pass(&online);
+    // The service has two key packages of a device that publishes no more.
+    let absent =
+        [json!({ "offline": { "who": "alice/laptop" } }), link, json!({ "expect": { "fails": "no_key_package" } })];
+    devices_pass(&creates.chain(absent).collect::<Vec<_>>());
+}
+
+#[test]
+fn link_and_loss_survive_every_crash() {
+    for at in ["before_submit", "after_submit", "before_confirm", "during_write"] {
+        devices_pass(&[
+            json!({ "create": { "by": "alice/phone", "with": "bob", "group": "one" } }),
+            json!({ "create": { "by": "bob", "with": "alice/phone", "group": "two" } }),
+            json!({ "crash": { "who": "alice/phone", "at": at } }),
+            json!({ "link_device": { "by": "alice/phone", "who": "alice/laptop" } }),
+            json!({ "expect": { "group": "two", "members": ["alice/phone", "alice/laptop", "bob"], "converged": true } }),
+            json!({ "crash": { "who": "alice/laptop", "at": at } }),
+            json!({ "lost_device": { "by": "alice/laptop", "who": "alice/phone" } }),
+            json!({ "expect": { "group": "one", "members": ["alice/laptop", "bob"], "converged": true } }),
+            json!({ "expect": { "group": "two", "members": ["alice/laptop", "bob"], "converged": true } }),
+        ]);
+    }
+}
+
+#[test]
+fn lost_device_never_comes_back() {
+    let run = devices_pass(&[
+        json!({ "create": { "by": "alice/phone", "with": "bob" } }),
+        json!({ "create": { "by": "alice/phone", "group": "alone" } }),
+        json!({ "lost_device": { "by": "carol", "who": "alice/phone" } }),
+        json!({ "expect": { "members": "bob", "epoch": 2 } }),
+        json!({ "expect": { "group": "alone", "members": "alice/phone" } }),
+        json!({ "online": { "who": "alice/phone" } }),
+        json!({ "update": { "by": "alice/phone", "group": "alone" } }),
+        json!({ "expect": { "fails": "removed" } }),
+        json!({ "add_user": { "by": "bob", "who": "alice" } }),
+        json!({ "expect": { "members": ["alice/laptop", "alice/tablet", "bob"], "converged": true } }),
+        json!({ "lost_device": { "by": "carol", "who": "alice/phone" } }),
+        json!({ "expect": { "members": ["alice/laptop", "alice/tablet", "bob"], "epoch": 3 } }),
+    ]);
+    assert_eq!(run.count("lost_device"), 2);
+}
+
+#[test]
+fn service_that_cannot_write_removes_no_lost_device() {
+    devices_pass(&[
+        json!({ "create": { "by": "bob", "with": "alice" } }),
+        json!({ "service": { "disk_full": true } }),
+        json!({ "lost_device": { "by": "bob", "who": "alice/phone" } }),
+        json!({ "expect": { "fails": "unavailable" } }),
+        json!({ "service": { "disk_full": false } }),
+        json!({ "send": { "by": "alice/phone", "id": "m1" } }),
+        json!({ "expect": { "who": "bob", "reads": "m1" } }),
+    ]);
+}
+
+#[test]
+fn mistakes_with_users_are_told_with_a_remedy() {
+    let told = |members: Value, step: Value| {
+        let steps = json!([{ "create": { "by": "bob" } }, step]);
+        let text = json!({ "regrow": 1, "name": "n", "members": members, "steps": steps }).to_string();
+        let problems = read(&text).unwrap_err();
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        (problem.field.clone(), problem.problem.clone())
+    };
+    let members = || json!(DEVICES);
+    for (step, field, problem) in [
+        (
+            json!({ "update": { "by": "alice" } }),
+            "steps[1].update.by",
+            "`alice` is a user; name one of its devices: `alice/phone`, `alice/laptop`, `alice/tablet`",
+        ),
+        (
+            json!({ "update": { "by": "alice/fone" } }),
+            "steps[1].update.by",
+            "no member is called `alice/fone`; did you mean `alice/phone`?",
+        ),
+        (
+            json!({ "remove_user": { "by": "bob", "who": "alice/phone" } }),
+            "steps[1].remove_user.who",
+            "`alice/phone` is a device; name its user `alice`",
+        ),
+        (
+            json!({ "add_user": { "by": "bob", "who": "alise" } }),
+            "steps[1].add_user.who",
+            "no user is called `alise`; did you mean `alice`?",
+        ),
+        (
+            json!({ "link_device": { "by": "alice/phone", "who": "bob" } }),
+            "steps[1].link_device.who",
+            "`bob` is no device of the user `alice`; name another device of this user, or use `add`",
+        ),
+        (
+            json!({ "lost_device": { "by": "bob", "who": "bob" } }),
+            "steps[1].lost_device.who",
+            "`bob` cannot do this for itself; name another device",
+        ),
+    ] {
+        assert_eq!(told(members(), step), pair(field, problem));
+    }
+    let wait = || json!({ "wait": "1s" });
+    for (wrong, field, problem) in [
+        (
+            json!(["bob", "bob/phone"]),
+            "members",
+            "the user `bob` has the device `bob/phone`, so its other device needs a name, too",
+        ),
+        (json!(["bob", "eve/"]), "members[1]", "`` is not the name of a device: "),
+        (json!(["bob", "/phone"]), "members[1]", "`` is not the name of a user: "),
+        (json!(["bob", "eve/.."]), "members[1]", "`..` is not the name of a device: "),
+    ] {
+        let (at, seen) = told(wrong, wait());
+        assert_eq!(at, field);
+        assert!(seen.starts_with(problem), "{seen}");
+    }
+}
+
+#[test]
+fn policy_of_a_user_names_its_devices() {
+    let text = json!({
+        "regrow": 1, "name": "n", "members": DEVICES, "steps": [{ "wait": "1s" }],
+        "policies": [{ "who": "alice", "rotate_after": "1d" }]
+    });
+    let problems = read(&text.to_string()).unwrap_err();
+    let told = "`alice` is a user; name one of its devices: `alice/phone`, `alice/laptop`, `alice/tablet`";
+    assert_eq!(problems.iter().map(|problem| &*problem.problem).collect::<Vec<_>>(), [told]);
 }

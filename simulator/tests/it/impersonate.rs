@@ -169,6 +169,7 @@ fn committing_thief_takes_the_owners_place() {
             create(),
             steal("bob"),
             act(action),
+            thief(json!({ "healed": false })),
             send("alice", "m1"),
             forge("forged"),
             update("carol"),
@@ -283,6 +284,8 @@ fn an_update_does_not_stop_reentry() {
         assert_eq!(outcomes(&run), ["stale in epoch 2", "stale in epoch 2", "accepted"]);
         let expected = AuthenticationFigures { attempts: 3, accepted: 1, acted_until: Some(1), healed_after: None };
         assert_eq!(run.thief().authentication, Some(expected));
+        // The device healed with its update. The thief then entered the present epoch by itself.
+        assert_eq!(run.thief().healed_after, None);
     }
 }
 

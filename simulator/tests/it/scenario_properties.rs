@@ -9,7 +9,7 @@ use regrow_simulator::{
         Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation,
         DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KillPoint, MAX_PROBLEMS,
         MemberName, MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step,
-        TheftScope, ThiefAction, read,
+        TheftScope, ThiefAction, UserName, read,
     },
 };
 use serde_json::{Value, json};
@@ -53,6 +53,11 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (name(), names()).prop_map(|(by, who)| Action::Add { by, who }),
         (name(), names()).prop_map(|(by, who)| Action::Remove { by, who }),
+        (name(), name(), any::<bool>()).prop_map(|(by, who, adds)| {
+            let who = UserName::new(who.as_str());
+            if adds { Action::AddUser { by, who } } else { Action::RemoveUser { by, who } }
+        }),
+        Just(Action::LostDevice { by: MemberName::new(MEMBERS[0]), who: MemberName::new(MEMBERS[1]) }),
         (name(), any::<bool>()).prop_map(|(by, signature_key)| Action::Update { by, signature_key }),
         names().prop_map(|who| Action::Leave { who }),
         (
@@ -261,6 +266,8 @@ fn written(action: &Action) -> Value {
         }
         Action::Create { by, with } => json!({ "by": by, "with": with }),
         Action::Add { by, who } | Action::Remove { by, who } => json!({ "by": by, "who": who }),
+        Action::AddUser { by, who } | Action::RemoveUser { by, who } => json!({ "by": by, "who": who }),
+        Action::LinkDevice { by, who } | Action::LostDevice { by, who } => json!({ "by": by, "who": who }),
         Action::Update { by, signature_key } => json!({ "by": by, "signature_key": signature_key }),
         Action::Propose { by, what: Proposal::Add(who) } => json!({ "by": by, "add": who }),
         Action::Propose { by, what: Proposal::Remove(who) } => json!({ "by": by, "remove": who }),

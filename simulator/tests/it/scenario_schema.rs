@@ -224,6 +224,33 @@ fn schema_and_parser_accept_the_same_steps() {
 }
 
 #[test]
+fn schema_and_parser_agree_on_steps_about_users() {
+    let after = |step: Value| {
+        let create = json!({ "create": { "by": "alice/phone", "with": "bob" } });
+        scenario(json!(["alice/phone", "alice/laptop", "bob"]), json!([create, step]))
+    };
+    for step in [
+        json!({ "add_user": { "by": "bob", "who": "alice" } }),
+        json!({ "remove_user": { "by": "alice/phone", "who": "bob", "group": "group", "id": "c1" } }),
+        json!({ "race": [{ "add_user": { "by": "bob", "who": "alice" } }, { "remove_user": { "by": "alice/phone", "who": "bob" } }] }),
+        json!({ "link_device": { "by": "alice/phone", "who": "alice/laptop" } }),
+        json!({ "lost_device": { "by": "bob", "who": "alice/phone" } }),
+        json!({ "offline": { "who": ["alice", "bob"] } }),
+    ] {
+        assert_agree(&after(step), true);
+    }
+    for step in [
+        json!({ "add_user": { "by": "bob" } }),
+        json!({ "add_user": { "by": "bob", "who": ["alice"] } }),
+        json!({ "link_device": { "by": "alice/phone", "who": "alice/laptop", "group": "group" } }),
+        json!({ "lost_device": { "who": "alice/phone" } }),
+        json!({ "race": [{ "update": { "by": "bob" } }, { "lost_device": { "by": "bob", "who": "alice/phone" } }] }),
+    ] {
+        assert_agree(&after(step), false);
+    }
+}
+
+#[test]
 fn schema_and_parser_agree_on_a_churn_that_creates_the_group() {
     let churn = |churn: Value| scenario(json!(["alice", "bob", "carol"]), json!([{ "churn": churn }]));
     assert_agree(&churn(json!({ "initial": 2, "for": "1d", "committer": "cheapest" })), true);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, told};
+use super::Check;
 use crate::scenario::{
-    fields::{At, nearest, shown},
+    fields::{At, shown},
     format::{Expect, Fidelity, Place, Scenario},
 };
 
@@ -18,8 +18,7 @@ impl Check<'_, '_, '_> {
         for (index, policy) in scenario.policies.iter().enumerate() {
             for name in &policy.who {
                 let problem = if !self.members.contains(name.as_str()) {
-                    let near = nearest(name.as_str(), self.members.iter().copied());
-                    self.complete.members.then(|| told("no member is called", name.as_str(), near))
+                    self.complete.members.then(|| self.unknown_member(name))
                 } else {
                     (!seen.insert(name)).then(|| {
                         format!("`{}` has a policy already; a member has one policy of its own", shown(name.as_str()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     super::{
         fields::{At, Fields, FileReader},
-        name::{CompromiseId, GroupName, MemberName, MessageId},
+        name::{CompromiseId, GroupName, MemberName, MessageId, UserName},
         parse::MAX_USER_BYTES,
         word::Word,
     },
@@ -126,6 +126,11 @@ impl<'a> Described<'a> {
     /// Reads the name of a member.
     pub(crate) fn member(&self, reader: &mut FileReader<'a>, name: &str) -> Option<MemberName> {
         reader.name(&self.get(name)?).map(MemberName::new)
+    }
+
+    /// Reads the name of a user.
+    pub(crate) fn user(&self, reader: &mut FileReader<'a>, name: &str) -> Option<UserName> {
+        reader.name(&self.get(name)?).map(UserName::new)
     }
 
     /// Reads the names of members.

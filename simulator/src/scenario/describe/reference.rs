@@ -32,7 +32,7 @@ fn table(name: &str) -> String {
     for field in object.fields {
         rows.push(format!("| `{}` | {} | {} |", field.name, value(field), cell(field.about)));
         // An object inside of this one has its own table, or its fields come here.
-        let has_table = |inner: &Object| OBJECTS.iter().any(|(_, known)| std::ptr::eq(*known, inner));
+        let has_table = |field: &Field| OBJECTS.iter().any(|(known, _)| *known == field.name);
         for (path, inner) in inner_fields(field, has_table) {
             rows.push(format!("| `{path}` | {} | {} |", value(inner), cell(inner.about)));
         }
@@ -59,7 +59,7 @@ fn steps(area: &step::Area) -> String {
 }
 
 /// The fields of the objects in a field, with their paths.
-fn inner_fields(field: &Field, has_table: impl Fn(&Object) -> bool + Copy) -> Vec<(String, &'static Field)> {
+fn inner_fields(field: &Field, has_table: impl Fn(&Field) -> bool + Copy) -> Vec<(String, &'static Field)> {
     fn objects(kind: Kind) -> Vec<&'static Object> {
         match kind {
             Kind::Object(object) => vec![object],
@@ -69,7 +69,7 @@ fn inner_fields(field: &Field, has_table: impl Fn(&Object) -> bool + Copy) -> Ve
         }
     }
     let mut all = Vec::new();
-    for object in objects(field.kind).into_iter().filter(|object| !has_table(object)) {
+    for object in if has_table(field) { Vec::new() } else { objects(field.kind) } {
         for inner in object.fields {
             let path = format!("{}.{}", field.name, inner.name);
             all.push((path, inner));

@@ -17,7 +17,8 @@ pub(super) const IN_GROUP: Field =
     Field::with_default("group", "group", Kind::Name, "The name of the group in which the step acts.");
 
 /// The name of the commit or the proposals that a step makes.
-const ID: Field = Field::optional("id", Kind::Name, "The name of the commit, or of each proposal, for delivery rules.");
+pub(super) const ID: Field =
+    Field::optional("id", Kind::Name, "The name of the commit, or of each proposal, for delivery rules.");
 
 const CREATE: Object = Object::new(&[
     Field::required("by", Kind::Name, "The creator."),

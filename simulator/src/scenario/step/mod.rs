@@ -3,6 +3,7 @@
 //! | module | steps |
 //! | --- | --- |
 //! | `membership` | changes of the group |
+//! | `users` | all devices of a user, and devices in all groups |
 //! | `messages` | application messages |
 //! | `network` | connections, deliveries and time |
 //! | `connections` | faults of connections and clocks |
@@ -28,6 +29,7 @@ mod network;
 mod service;
 mod structure;
 mod theft;
+mod users;
 
 pub(super) mod churn;
 
@@ -56,6 +58,7 @@ pub(super) struct Area {
 /// Every area, in the order of the reference.
 pub(super) const AREAS: &[Area] = &[
     Area { name: "membership", steps: membership::STEPS },
+    Area { name: "users", steps: users::STEPS },
     Area { name: "messages", steps: messages::STEPS },
     Area { name: "network", steps: network::STEPS },
     Area { name: "connections", steps: connections::STEPS },

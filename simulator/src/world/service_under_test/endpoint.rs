@@ -125,6 +125,11 @@ impl<'s> Endpoint<'s> {
         }
     }
 
+    /// Removes a device for ever, as an operator of the service can.
+    pub(in crate::world) fn remove_device(&self, device: &DeviceId) -> Result<(), StoreError> {
+        self.in_this_process().ok_or_else(no_cooperation)?.service.remove_device(device).map(drop)
+    }
+
     /// Accepts the group for a device that another user has added. A device that its own user has
     /// added needs no acceptance.
     pub(in crate::world) fn accept(
