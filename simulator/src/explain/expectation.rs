@@ -21,6 +21,10 @@ const MAX_LINES: usize = 8;
 
 /// The expectation and the reason, one paragraph each.
 pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<String> {
+    time(located).into_iter().chain(result(story, terms, located)).collect()
+}
+
+fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<String> {
     let failure = located.failure;
     match (failure.cause, failure.code) {
         (Cause::Step, Some(code)) => return failed_step(code),
@@ -69,9 +73,9 @@ fn member_and_message(
     let mut words = Vec::new();
     match located.expect() {
         Some(expect) if asks_not_to_read(expect, id) => {
-            words.push(format!("The step expects that {who} has not decrypted {id} at this moment."));
+            words.push(format!("The step expects that {who} has not decrypted {id} {}.", when(located)));
         }
-        Some(_) => words.push(format!("The step expects that {who} has decrypted {id} at this moment.")),
+        Some(_) => words.push(format!("The step expects that {who} has decrypted {id} {}.", when(located))),
         None => words.push(
             "At the end of every scenario, each member has read every message of its membership that its settings let \
              it read, exactly once, and no other message."
@@ -87,6 +91,21 @@ fn member_and_message(
         words.push(member::reason(story, who, message, status));
     }
     words
+}
+
+/// The time in which an expectation has to be true.
+fn when(located: &Located<'_>) -> String {
+    located.bound().map_or_else(|| "at this moment".to_owned(), |bound| bound.to_string())
+}
+
+/// The time that an expectation has, and the checks in it.
+fn time(located: &Located<'_>) -> Option<String> {
+    let bound = located.bound()?;
+    Some(format!(
+        "The expectations of this step have to become true together {bound}. \
+         They were checked at the step, and after each later step in this time. \
+         Below is the state before and after the step of the last check."
+    ))
 }
 
 /// The status of a message at a member after the step.
@@ -120,7 +139,7 @@ fn thief_and_message(
         Some(expect) if asks_not_to_read(expect, id) => {
             vec![format!("The step expects that the {name} cannot read {id}.")]
         }
-        Some(_) => vec![format!("The step expects that the {name} can read {id}.")],
+        Some(_) => vec![format!("The step expects that the {name} can read {id} {}.", when(located))],
         None => vec![format!(
             "At the end of every scenario, the {name} can read exactly the messages \
              that RFC 9420 and the settings predict. \

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::story::Story;
 use crate::{
     report::{Failure, Focus, Goal, record::Reading},
-    scenario::{Expect, MemberName, Step},
+    scenario::{Bound, Expect, MemberName, Step},
 };
 
 /// The largest number of members that a failure shows. More members seldom tell more.
@@ -27,7 +27,7 @@ pub(super) struct Located<'a> {
 impl<'a> Located<'a> {
     pub(super) fn new(story: &Story<'_>, failure: &'a Failure) -> Self {
         let step = failure.place.as_ref().and_then(|place| story.step(place));
-        let at = match &failure.place {
+        let at = match failure.last_check.as_ref().or(failure.place.as_ref()) {
             Some(place) => story.position(place),
             None => story.record.steps.len().checked_sub(1),
         };
@@ -43,6 +43,12 @@ impl<'a> Located<'a> {
     /// The expectations of the step, if it is an `expect`.
     pub(super) fn expect(&self) -> Option<&Expect> {
         self.step.as_ref()?.expect()
+    }
+
+    /// The time in which the expectations of the step have to become true, if they have time.
+    pub(super) fn bound(&self) -> Option<Bound> {
+        self.failure.last_check.as_ref()?;
+        self.expect()?.bound
     }
 
     /// True if the step before should have failed, and succeeded or failed in another way.

@@ -101,6 +101,8 @@ pub struct Failure {
     pub events: Vec<String>,
     /// The subject of the expectation, as far as it is known.
     pub subject: FailureSubject,
+    /// The step after which the expectation was checked last, if it had time to become true.
+    pub last_check: Option<Place>,
 }
 
 /// The member, the message and the thief that a failed expectation is about.
@@ -119,7 +121,8 @@ impl Failure {
     pub fn new(place: Option<Place>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
         let (expected, seen) = (expected.into(), seen.into());
         let subject = FailureSubject::default();
-        Self { cause: Cause::Expectation, place, expected, seen, code: None, events: Vec::new(), subject }
+        let events = Vec::new();
+        Self { cause: Cause::Expectation, place, expected, seen, code: None, events, subject, last_check: None }
     }
 
     /// The same failure, about this member.

@@ -222,6 +222,7 @@ impl Expect {
                 VerifiedExpectation { who: turn.listed(who, Some(&by)), by }
             }),
             fails: self.fails,
+            bound: self.bound,
         }
     }
 }

@@ -517,15 +517,17 @@ impl Check<'_, '_, '_> {
             }
         }
         let exactly = expect.exactly.as_deref().unwrap_or_default();
+        // An expectation that becomes true later can be about a later message.
+        let sent_before = if expect.bound.is_some() { usize::MAX } else { index };
         match &expect.reading {
             None => {}
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
                 self.members(place, "expect.who", who);
-                self.readable(index, place, named_group, [reads, cannot_read, exactly]);
+                self.readable(sent_before, place, named_group, [reads, cannot_read, exactly]);
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
                 self.taken(index, place, "expect.compromise", compromise);
-                self.readable(index, place, named_group, [reads, cannot_read, exactly]);
+                self.readable(sent_before, place, named_group, [reads, cannot_read, exactly]);
                 for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
                     if asked.is_some() && self.complete.steps && !self.impersonated.contains(compromise) {
                         self.note(place, field, |_| {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{churn::Churn, trace::Replay};
 
-pub use expect::{Expect, FailCode, ReadingExpectation};
+pub use expect::{Bound, Expect, FailCode, ReadingExpectation};
 pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
 pub use theft::{TheftScope, ThiefAction};

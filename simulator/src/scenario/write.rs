@@ -8,8 +8,9 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     format::{
-        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed, Proposal,
-        Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, VerifiedExpectation, WrittenStep,
+        Action, Bound, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed,
+        Proposal, Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, VerifiedExpectation,
+        WrittenStep,
     },
     name::MemberName,
     network::NetworkChange,
@@ -352,7 +353,7 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
         };
         for (name, ids) in [("reads", reads), ("cannot_read", cannot_read)] {
             // A question about a reader has at least one condition, also if it names no message.
-            if !ids.is_empty() || name == "reads" && asks_nothing(expect) {
+            if !ids.is_empty() || name == "reads" && expect.names_no_result() {
                 fields.names(name, ids.iter().map(|id| id.as_str()));
             }
         }
@@ -381,19 +382,12 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());
     }
-}
-
-/// True if a question about a reader has only lists of messages, and all of them are empty.
-fn asks_nothing(expect: &Expect) -> bool {
-    let has_condition = match &expect.reading {
-        None => true,
-        Some(ReadingExpectation::Member { reads, cannot_read, .. }) => !reads.is_empty() || !cannot_read.is_empty(),
-        Some(ReadingExpectation::Thief { reads, cannot_read, healed, heals_within, accepted, detected, .. }) => {
-            let asked = [healed.is_some(), heals_within.is_some(), accepted.is_some(), detected.is_some()];
-            !reads.is_empty() || !cannot_read.is_empty() || asked.contains(&true)
-        }
-    };
-    !has_condition && expect.exactly.is_none()
+    match expect.bound {
+        Some(Bound::Steps(steps)) => fields.add("within", format_args!("{{ \"steps\": {steps} }}")),
+        Some(Bound::Time(time)) => fields.text("within", &duration(time)),
+        Some(Bound::End) => fields.add("eventually", true),
+        None => {}
+    }
 }
 
 /// The duration in the longest unit that is exact.

@@ -10,6 +10,7 @@
 //! | `run` | plays the steps one after the other |
 //! | `state` | the world: its parts |
 //! | `steps` | carries out one step |
+//! | `timed_expectations` | expectations that become true within a bound |
 //! | `virtual_timeout` | ends a scenario whose virtual time is over |
 //! | `all_groups` | the steps that concern all groups of a device |
 //! | `create_group`, `race`, `compromise`, `impersonate` | the steps that are no single attempt |
@@ -119,6 +120,7 @@ mod storage_file;
 mod submission;
 mod thief_session;
 mod thieves;
+mod timed_expectations;
 mod trust;
 mod upkeep;
 mod virtual_timeout;

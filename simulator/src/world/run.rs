@@ -90,6 +90,9 @@ impl World<'_> {
     /// `expect` that asks for the failure.
     pub(super) fn play(&mut self, scenario: &Scenario) -> Vec<Failure> {
         let mut failed: FailedStep = None;
+        // The failures of the last step: it comes first if it failed itself.
+        let mut overdue = Vec::new();
+        let mut last = None;
         for step in scenario.expand_with_seed(self.seed) {
             if self.progress.is_stopped() {
                 return vec![Failure::new(Some(step.place), "the run goes on", "it was stopped")];
@@ -100,16 +103,17 @@ impl World<'_> {
             if let Some(failure) = unexpected(failed.take(), &step) {
                 return vec![self.recorder.with_events(failure)];
             }
+            if !overdue.is_empty() {
+                return overdue;
+            }
             if let Step::Do(action) = &step.item
                 && let Some(expect) = action.expect()
             {
                 let group = action.parts().0;
-                self.note_questions(&step.place, group, expect);
-                let failures = self.expect(group, expect);
+                let failures = self.check_or_wait(&step.place, group, expect);
                 if !failures.is_empty() {
                     return failures;
                 }
-                self.recorder.steps.expectations_held();
                 continue;
             }
             match self.play_step(&step) {
@@ -123,12 +127,18 @@ impl World<'_> {
             if let Some(failure) = virtual_timeout(scenario, elapsed, &step.place) {
                 return vec![self.recorder.with_events(failure)];
             }
+            overdue = self.check_timed(&step.place);
+            last = Some(step.place);
         }
         self.recorder.set_place(None);
         if let (None, Err(failure)) = (&failed, self.await_arrivals()) {
             return vec![self.recorder.with_events(failure.into_failure(None))];
         }
-        failed.map(|(place, failure)| self.failed_at(place, failure)).into_iter().collect()
+        if let Some((place, failure)) = failed {
+            return vec![self.failed_at(place, failure)];
+        }
+        overdue.extend(self.check_timed_at_end(last.as_ref()));
+        overdue
     }
 
     /// Carries out a step and settles. A failure of the step is a result; a failure to settle after

@@ -23,6 +23,7 @@ use super::{
     step_labels::StepLabels,
     step_recorder::StepRecorder,
     thieves::Thieves,
+    timed_expectations::TimedExpectations,
     warnings::Questions,
 };
 use crate::{
@@ -54,6 +55,8 @@ pub(super) struct World<'t> {
     pub(super) checks_service: bool,
     /// The questions of the `expect` steps, for warnings.
     pub(super) questions: Questions,
+    /// The expectations that have time to become true.
+    pub(super) timed: TimedExpectations,
 }
 
 impl<'t> World<'t> {
@@ -92,6 +95,7 @@ impl<'t> World<'t> {
             progress: Arc::default(),
             checks_service,
             questions: Questions::default(),
+            timed: TimedExpectations::default(),
             policy,
         };
         world.add_devices(scenario, faults)?;

@@ -9,7 +9,7 @@ use crate::{
         Focus, MemberState, MemberStates,
         record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
     },
-    scenario::{MemberName, MessageId, Placed, Step, write_step},
+    scenario::{MemberName, MessageId, Place, Placed, Step, write_step},
 };
 
 /// The meaning of a delivery that a device gets back from the service after it has sent it.
@@ -69,6 +69,14 @@ impl StepRecorder {
     pub(super) fn expectations_held(&mut self) {
         if let Some(step) = self.steps.last_mut() {
             step.events.push(StepEvent { kind: StepEventKind::Held, text: "the expectations hold".to_owned() });
+        }
+    }
+
+    /// The expectations of an earlier step have become true in the present step.
+    pub(super) fn became_true(&mut self, expect: &Place) {
+        if let Some(step) = self.steps.last_mut() {
+            let text = format!("the expectations of {expect} have become true");
+            step.events.push(StepEvent { kind: StepEventKind::Held, text });
         }
     }
 

@@ -9,8 +9,9 @@
 //! - The group has healed from each theft at the end, or an `expect` with `healed` false says that it
 //!   has not.
 //! - No message and no handshake is held at the end.
-//! - Every clause of every `expect` can fail. These clauses cannot: `reads` for the senders of the
-//!   messages; `cannot_read` for devices that have never been in the group, or for messages that were
+//! - Every clause of every `expect` can fail. These clauses cannot: an empty list of
+//!   members or messages, if nothing else is asked of the reader; `reads` for the senders of the
+//!   messages, without a `cannot_read` beside it; `exactly` before the first message; `cannot_read` for devices that have never been in the group, or for messages that were
 //!   not sent; `converged` with fewer than two online members. A clause inside a `repeat` cannot fail
 //!   if it cannot fail in any turn.
 //! - The transcript does not depend on the machine.
@@ -27,6 +28,9 @@ use crate::{
 
 /// The largest number of messages that one warning names.
 const NAMED: usize = 5;
+
+/// The reason for which an empty list of messages cannot fail.
+const NO_MESSAGE: &str = "it names no message";
 
 /// The questions of all `expect` steps so far.
 #[derive(Default)]
@@ -58,15 +62,29 @@ impl World<'_> {
             questions.clause(place, "converged", self.is_alone(group));
         }
         match &expect.reading {
+            Some(ReadingExpectation::Member { who, .. }) if who.is_empty() => {
+                questions.clause(place, "who", Some("it names no member".to_owned()));
+            }
             Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
-                if !reads.is_empty() {
-                    questions.clause(place, "reads", self.all_own(who, reads));
+                let others = !cannot_read.is_empty() || expect.exactly.is_some();
+                match reads.is_empty() {
+                    true if !others => questions.clause(place, "reads", Some(NO_MESSAGE.to_owned())),
+                    // A complete reading list also has the messages of the reader itself.
+                    false if !others => questions.clause(place, "reads", self.all_own(who, reads)),
+                    _ => {}
+                }
+                if expect.exactly.is_some() {
+                    let nothing = self.service.sent.list.is_empty();
+                    questions.clause(place, "exactly", nothing.then(|| "no message was sent until now".to_owned()));
                 }
                 if !cannot_read.is_empty() {
                     questions.clause(place, "cannot_read", self.never_readable(who, cannot_read));
                 }
             }
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, .. }) => {
+                if expect.names_no_result() {
+                    questions.clause(place, "reads", Some(NO_MESSAGE.to_owned()));
+                }
                 let exactly = expect.exactly.iter().flatten();
                 questions.readable.entry(compromise.clone()).or_default().extend(reads.iter().chain(exactly).cloned());
                 if *healed == Some(false) {

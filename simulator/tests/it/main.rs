@@ -46,5 +46,6 @@ mod starters;
 mod stolen_files;
 mod sweeps;
 mod syntaxes;
+mod timed_expectations;
 mod traces;
 mod world_properties;

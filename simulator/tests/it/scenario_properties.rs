@@ -161,6 +161,7 @@ fn expect() -> impl Strategy<Value = Expect> {
             data: None,
             verified: None,
             fails: None,
+            bound: None,
         })
 }
 

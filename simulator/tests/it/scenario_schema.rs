@@ -217,6 +217,9 @@ fn schema_and_parser_accept_the_same_steps() {
         json!({ "expect": { "equivocation_detected": false, "gap_reported": { "by": "bob" } } }),
         json!({ "expect": { "roster_lie_detected": { "by": ["alice", "bob"], "within": 2 }, "cut_off": "bob" } }),
         json!({ "expect": { "compromise": "stolen", "accepted": false } }),
+        json!({ "expect": { "converged": true, "within": "1d" } }),
+        json!({ "expect": { "compromise": "stolen", "healed": true, "within": { "steps": 3 } } }),
+        json!({ "expect": { "who": "bob", "reads": "m1", "eventually": true } }),
         json!({ "expect": { "compromise": "stolen", "detected": true, "reads": "m1", "heals_within": 1 } }),
     ] {
         assert_agree(&ending_with(&step), true);
@@ -384,6 +387,13 @@ fn schema_and_parser_refuse_the_same_steps() {
         json!({ "expect": { "accepted": true } }),
         json!({ "expect": { "compromise": "stolen", "accepted": "yes" } }),
         json!({ "expect": { "fails": "somehow" } }),
+        json!({ "expect": { "within": "1d" } }),
+        json!({ "expect": { "epoch": 1, "within": 3 } }),
+        json!({ "expect": { "epoch": 1, "within": { "steps": 0 } } }),
+        json!({ "expect": { "epoch": 1, "within": "1d", "eventually": true } }),
+        json!({ "expect": { "epoch": 1, "eventually": false } }),
+        json!({ "expect": { "who": "bob", "cannot_read": "m1", "eventually": true } }),
+        json!({ "expect": { "compromise": "stolen", "heals_within": 1, "within": "1d" } }),
         json!({ "expect": { "exactly": [] } }),
         json!({ "expect": { "who": "bob", "exactly": "m1", "reads": "m1" } }),
         json!({ "expect": { "who": "bob", "exactly": "m1", "cannot_read": [] } }),

@@ -1,7 +1,12 @@
 //! The expectations of an `expect` step, and the codes with which a step fails.
 
+use std::{fmt, time::Duration};
+
 use super::{DueExpectation, EvidenceExpectation, VerifiedExpectation};
-use crate::scenario::name::{CompromiseId, MemberName, MessageId};
+use crate::scenario::{
+    name::{CompromiseId, MemberName, MessageId},
+    write::duration,
+};
 
 /// The expectations of one step. At least one of the fields is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +33,31 @@ pub struct Expect {
     pub verified: Option<VerifiedExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
+    /// The time in which the expectations have to become true. [`None`] if they have to hold here.
+    pub bound: Option<Bound>,
+}
+
+/// The time in which the expectations of a step have to become true together. They are checked at
+/// the step itself, and after each later step within the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// This number of later steps. A race is one step, and an `expect` is none.
+    Steps(u64),
+    /// This time on the clock of the scenario.
+    Time(Duration),
+    /// The rest of the scenario.
+    End,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(1) => write!(f, "within 1 step"),
+            Self::Steps(steps) => write!(f, "within {steps} steps"),
+            Self::Time(time) => write!(f, "within {}", duration(*time)),
+            Self::End => write!(f, "before the end"),
+        }
+    }
 }
 
 /// The question of an `expect` step about members, or about a thief. One step never asks about
@@ -111,12 +141,27 @@ pub enum FailCode {
 }
 
 impl Expect {
+    /// True if the question about a reader has only lists of messages, and all of them are empty.
+    pub(crate) fn names_no_result(&self) -> bool {
+        let has_result = match &self.reading {
+            None => true,
+            Some(ReadingExpectation::Member { reads, cannot_read, .. }) => !reads.is_empty() || !cannot_read.is_empty(),
+            Some(ReadingExpectation::Thief {
+                reads, cannot_read, healed, heals_within, accepted, detected, ..
+            }) => {
+                let asked = [healed.is_some(), heals_within.is_some(), accepted.is_some(), detected.is_some()];
+                !reads.is_empty() || !cannot_read.is_empty() || asked.contains(&true)
+            }
+        };
+        !has_result && self.exactly.is_none()
+    }
+
     /// True if the cost model can check each of the expectations.
     #[must_use]
     pub fn has_model(&self) -> bool {
         let of_service = !self.evidence.is_empty() || !self.cut_off.is_empty();
         let of_members = self.data.is_some() || self.verified.is_some() || self.due.is_some();
         let of_devices = self.converged || self.reading.is_some() || of_members;
-        !of_service && !of_devices
+        !of_service && !of_devices && self.bound.is_none()
     }
 }

@@ -4,9 +4,10 @@ use regrow_engine::MAX_GROUP_DATA_BYTES;
 
 use super::{
     super::{
+        check::MAX_STEPS,
         describe::{Described, Field, Kind, Object, Rule, words},
         fields::{At, FileReader},
-        format::{Action, Expect, FailCode, ReadingExpectation, VerifiedExpectation},
+        format::{Action, Bound, Expect, FailCode, ReadingExpectation, VerifiedExpectation},
     },
     StepKind,
     due::{DUE, due},
@@ -14,6 +15,12 @@ use super::{
 };
 
 const READER_IS_MISSING: &str = "the reader is missing: name members with `who`, or a thief with `compromise`";
+
+const STEPS_OF_BOUND: Object = Object::new(&[Field::required(
+    "steps",
+    Kind::Number(1, MAX_STEPS),
+    "The number of later steps. A race is one step, each turn of a `repeat` has its own steps, and an `expect` is no step.",
+)]);
 
 const EXPECT: Object = Object::new(&[
     Field::optional("epoch", Kind::Number(0, u64::MAX), "The group is in this epoch."),
@@ -83,6 +90,13 @@ const EXPECT: Object = Object::new(&[
     ),
     Field::optional("verified", Kind::Object(&VERIFIED), "The members that a member has verified."),
     Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
+    Field::optional(
+        "within",
+        Kind::Either(&[Kind::Duration, Kind::Object(&STEPS_OF_BOUND)]),
+        "The conditions become true together within this time or number of steps from here. They are checked here, and \
+         after each later step within the bound.",
+    ),
+    Field::optional("eventually", Kind::True, "The conditions become true together before the scenario ends."),
 ])
 .rules(&[
     Rule::NotEmpty("nothing is expected"),
@@ -105,6 +119,20 @@ const EXPECT: Object = Object::new(&[
         &["reads", "cannot_read", "exactly", "healed", "heals_within", "accepted", "detected"],
         "the result is missing: add `reads`, `cannot_read`, `exactly`, `healed`, `heals_within`, `accepted` or `detected`",
     ),
+    Rule::NotBoth("within", "eventually", "an `expect` has either `within` or `eventually`, found both"),
+    Rule::NotBoth("within", "cannot_read", NEVER_LATER),
+    Rule::NotBoth("eventually", "cannot_read", NEVER_LATER),
+    Rule::NotBoth("within", "heals_within", OWN_BOUND),
+    Rule::NotBoth("eventually", "heals_within", OWN_BOUND),
+    Rule::NotBoth("within", "accepted", KNOWN_AT_ONCE),
+    Rule::NotBoth("eventually", "accepted", KNOWN_AT_ONCE),
+    Rule::NotBoth("within", "fails", STEP_BEFORE),
+    Rule::NotBoth("eventually", "fails", STEP_BEFORE),
+    Rule::Needs(
+        &["within", "eventually"],
+        CONDITIONS,
+        "nothing is expected to become true: add a condition, such as `converged`, `reads` or `healed`",
+    ),
 ]);
 
 const VERIFIED: Object = Object::new(&[
@@ -112,11 +140,45 @@ const VERIFIED: Object = Object::new(&[
     Field::required("who", Kind::AnyNames, "The verified members of the group, and no others."),
 ]);
 
+/// All conditions. Those that cannot become true later have rules of their own.
+const CONDITIONS: &[&str] = &[
+    "epoch",
+    "members",
+    "converged",
+    "reads",
+    "cannot_read",
+    "exactly",
+    "healed",
+    "heals_within",
+    "accepted",
+    "detected",
+    "equivocation_detected",
+    "gap_reported",
+    "roster_lie_detected",
+    "cut_off",
+    "due",
+    "data",
+    "verified",
+    "fails",
+];
+
+const NEVER_LATER: &str = "`cannot_read` cannot become true later: a read message stays read. Ask in an `expect` without \
+                           `within` and `eventually`";
+
+const OWN_BOUND: &str =
+    "`heals_within` counts epochs and has its own bound: use `healed` with `within` or `eventually`";
+
+const KNOWN_AT_ONCE: &str = "the answer to a thief's act is known at once: ask for `accepted` in an `expect` without \
+                             `within` and `eventually`";
+
+const STEP_BEFORE: &str = "`fails` is about the step before: put it into an `expect` without `within` and `eventually`";
+
 pub(super) const STEPS: &[StepKind] = &[StepKind::action(
     "expect",
     Kind::Object(&EXPECT),
     expect,
-    "Fails the scenario if one of these conditions does not hold at this moment.",
+    "Fails the scenario if one of these conditions does not hold: at this moment, or with `within` and `eventually` at one \
+     later moment.",
 )];
 
 fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
@@ -134,7 +196,11 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         data: fields.text(reader, "data"),
         verified: verified(reader, &fields),
         fails: fields.word(reader, "fails"),
+        bound: bound(reader, &fields),
     };
+    if expect.bound.is_some() {
+        refuse_absence(reader, &fields, &expect);
+    }
     Some(Action::Expect(Box::new(expect)).in_group(group))
 }
 
@@ -163,5 +229,31 @@ fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<Re
             Some(ReadingExpectation::Thief { compromise, reads, cannot_read, healed, heals_within, accepted, detected })
         }
         (None, None) => None,
+    }
+}
+
+/// Reads `within` or `eventually`.
+fn bound<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<Bound> {
+    let eventually = fields.is_true(reader, "eventually").then_some(Bound::End);
+    let Some(at) = fields.get("within") else { return eventually };
+    if at.json.kind() != "an object" {
+        return fields.duration(reader, "within").map(Bound::Time);
+    }
+    reader.described(at, &STEPS_OF_BOUND)?.number(reader, "steps").map(Bound::Steps)
+}
+
+/// Notes the conditions that hold as long as something has not happened. They cannot become true
+/// later.
+fn refuse_absence<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>, expect: &Expect) {
+    let nothing_found = expect.evidence.iter().filter(|evidence| evidence.found.is_none());
+    let undetected = match &expect.reading {
+        Some(ReadingExpectation::Thief { detected: Some(false), .. }) => Some("detected"),
+        _ => None,
+    };
+    for field in nothing_found.map(|evidence| evidence.what.field()).chain(undetected) {
+        let problem = format!(
+            "`{field}` with false cannot become true later: ask in an `expect` without `within` and `eventually`"
+        );
+        reader.note(fields.get(field).as_ref().unwrap_or(fields.at()), problem);
     }
 }

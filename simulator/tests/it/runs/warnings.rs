@@ -114,6 +114,21 @@ fn expectations_that_cannot_fail() {
         ),
         // The other fields of the step make no difference.
         (vec![expect(json!({ "who": "carol", "cannot_read": "m1", "epoch": 1 }))], true),
+        // Nobody and nothing is named.
+        (vec![expect(json!({ "who": [], "reads": "m1" }))], true),
+        (vec![expect(json!({ "who": [], "cannot_read": "m1", "reads": [] }))], true),
+        (vec![expect(json!({ "who": "bob", "reads": [] }))], true),
+        (vec![expect(json!({ "who": "bob", "reads": [], "cannot_read": [], "epoch": 1 }))], true),
+        // A reading list can have the messages of the reader itself, if the rest can fail.
+        (
+            vec![
+                json!({ "send": { "by": "bob", "id": "m2" } }),
+                json!({ "remove": { "by": "alice", "who": "bob" } }),
+                send("m3"),
+                expect(json!({ "who": "bob", "reads": "m2", "cannot_read": "m3" })),
+            ],
+            false,
+        ),
         // Nobody else is online.
         (vec![json!({ "offline": { "who": "bob" } }), expect(json!({ "converged": true }))], true),
         (vec![expect(json!({ "converged": true }))], false),
