@@ -248,7 +248,9 @@ impl Model {
             Action::Online { who } => who.iter().all(|name| !self.locked.contains(&self.member(name))),
             Action::Unlock { who, .. } => who.iter().all(|name| self.locked.contains(&self.member(name))),
             Action::Verify { by, who } => acts(by) && who.iter().all(|name| name != by && acts(name)),
-            Action::Authenticate { who, of, .. } => self.is_quiet() && who.iter().chain(of).all(acts),
+            Action::Authenticate { who, of, answer: Answer::Refuse } => {
+                self.is_quiet() && self.is_at_rest() && who.iter().chain(of).all(acts)
+            }
             Action::Upkeep { .. } => self.is_quiet(),
             Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
