@@ -114,7 +114,7 @@ struct Forgetful(Arc<dyn Store>);
 
 impl Store for Forgetful {
     fn as_lock(&self) -> Option<&dyn Lock> {
-        self.store.as_lock()
+        self.0.as_lock()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
