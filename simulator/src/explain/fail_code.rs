@@ -27,6 +27,21 @@ pub(super) fn words(code: FailCode) -> [&'static str; 2] {
             "The acting member is not connected to the delivery service.",
             "Connect the member with an `online` step before this step, or end a partition with `heal`.",
         ],
+        FailCode::Locked => [
+            "The device of the acting member is locked: it has no key in memory, and does nothing.",
+            "Add an `unlock` step before this step.",
+        ],
+        FailCode::WrongKey => {
+            ["The key does not open the device, and the device stays locked.", "Leave `wrong_key` out."]
+        }
+        FailCode::Mismatch => [
+            "The two members see different keys of each other, so their safety numbers differ.",
+            "Let both members be online and catch up. If the numbers still differ, somebody shows them false keys.",
+        ],
+        FailCode::Refused => [
+            "The application of the acting member has refused a key of another member.",
+            "Let it accept the key with an `authenticate` step. A member that has refused a commit has to `rejoin`.",
+        ],
         FailCode::ProposalsWait => [
             "Proposals wait for a commit, and a member sends no message before it.",
             "Add a `commit` step before this step.",

@@ -62,7 +62,12 @@ fn values(story: &Story<'_>, state: &MemberState) -> [String; 8] {
         None => "none: the device is not in the group".to_owned(),
     };
     [
-        if state.online { "online" } else { "offline" }.to_owned(),
+        match (state.online, state.locked) {
+            (_, true) => "the device is locked",
+            (true, false) => "online",
+            (false, false) => "offline",
+        }
+        .to_owned(),
         epoch,
         of_group(group.map(|group| names(&group.members))),
         of_group(group.map(|group| if group.pending_commit { "one" } else { "none" }.to_owned())),
@@ -115,6 +120,7 @@ pub(super) fn short_reason(status: MessageStatus, epoch: u64) -> Option<String> 
         MessageStatus::Held => "held back by a `hold`".to_owned(),
         MessageStatus::Dropped => "lost by a `drop`".to_owned(),
         MessageStatus::Offline => "not delivered: the member is offline".to_owned(),
+        MessageStatus::Locked => "not delivered: the device is locked".to_owned(),
         MessageStatus::Missing => "not delivered".to_owned(),
     })
 }
@@ -162,6 +168,9 @@ pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecor
         MessageStatus::Held => format!("A `hold` keeps {id} back from {who}. A `release` delivers it."),
         MessageStatus::Dropped => format!("A `drop` lost the delivery of {id} to {who}."),
         MessageStatus::Offline => format!("{who} is offline, and has not got {id} yet. An `online` step delivers it."),
+        MessageStatus::Locked => {
+            format!("The device of {who} is locked, and has not got {id} yet. An `unlock` step delivers it.")
+        }
         MessageStatus::Missing => format!("{id} was not delivered to {who}."),
     }
 }

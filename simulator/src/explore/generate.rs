@@ -13,7 +13,8 @@ use super::{
 use crate::choices::Choices;
 use crate::scenario::{
     Action, Ciphersuite, CompromiseId, Delivery, Fidelity, GroupSettings, Limit, MemberName, MemberPolicy,
-    NetworkChange, PolicySettings, Protocol, RunSettings, Scenario, ServiceSettings, Step, TheftScope, ThiefAction,
+    NetworkChange, Placed, PolicySettings, Protocol, RunSettings, Scenario, ServiceSettings, Step, TheftScope,
+    ThiefAction,
 };
 
 /// The names of the first members.
@@ -61,6 +62,10 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
         steps: generator.steps,
     };
     scenario.group.policy.publish_group_info = has_external_commit(&scenario).then_some(true);
+    let is_upkeep = |step: Placed<Step>| matches!(step.item, Step::Do(Action::Upkeep { .. }));
+    // The generator's model does not remove inactive members.
+    let has_upkeep = scenario.expand().any(is_upkeep);
+    scenario.group.policy.remove_inactive_after = has_upkeep.then_some(Limit::Never);
     scenario
 }
 
@@ -115,6 +120,7 @@ fn policies(rng: &mut Choices, members: &[MemberName]) -> Vec<MemberPolicy> {
         past_epoch_age: if rng.once_in(2) { rng.one(&age) } else { None },
         out_of_order: rng.once_in(2).then(|| rng.between(0, 8)),
         padding: rng.once_in(4).then(|| rng.below(3) * 32),
+        rotate_after: rng.once_in(3).then_some(Limit::At(Duration::from_secs(HOUR))),
         send_ratchet_tree: rng.once_in(4).then_some(false),
         ..PolicySettings::default()
     };
@@ -163,7 +169,7 @@ impl Generator<'_> {
                 self.act(offline);
             }
             StepKind::Online => {
-                let offline = self.model.offline();
+                let offline = self.model.disconnected();
                 let who = self.rng.some(&offline, offline.len());
                 (!who.is_empty()).then_some(())?;
                 self.act(Action::Online { who: self.names(&who) });
@@ -200,6 +206,9 @@ impl Generator<'_> {
             }
             StepKind::Impersonate => self.impersonate()?,
             StepKind::Service => self.service_fault()?,
+            StepKind::Lock | StepKind::Unlock | StepKind::Verify | StepKind::Authenticate | StepKind::Upkeep => {
+                self.device_step(kind)?;
+            }
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));
@@ -277,6 +286,10 @@ impl Generator<'_> {
             self.act(Action::Network(NetworkChange { heal: true, ..NetworkChange::default() }));
         }
         self.release_handshake();
+        let locked = self.model.locked();
+        if !locked.is_empty() {
+            self.act(Action::Unlock { who: self.names(&locked), wrong_key: false });
+        }
         let offline = self.model.offline();
         if !offline.is_empty() {
             self.act(Action::Online { who: self.names(&offline) });

@@ -26,13 +26,23 @@ pub(super) struct Generator<'w> {
     pub(super) model: Model,
     pub(super) steps: Vec<Placed<WrittenStep>>,
     messages: u32,
+    data: u32,
     pub(super) handshakes: u32,
     pub(super) compromises: u32,
 }
 
 impl<'w> Generator<'w> {
     pub(super) fn new(rng: Choices, weights: &'w Weights, names: Vec<MemberName>) -> Self {
-        Self { rng, weights, model: Model::new(names), steps: Vec::new(), messages: 0, handshakes: 0, compromises: 0 }
+        Self {
+            rng,
+            weights,
+            model: Model::new(names),
+            steps: Vec::new(),
+            messages: 0,
+            data: 0,
+            handshakes: 0,
+            compromises: 0,
+        }
     }
 
     /// A member that could do a step of this kind.
@@ -98,6 +108,7 @@ impl<'w> Generator<'w> {
                 Some(Action::Leave { who: vec![name] })
             }
             StepKind::Propose => Some(Action::Propose { by: name, what: self.proposal(by, &others)? }),
+            StepKind::SetData => Some(Action::SetData { by: name, data: self.data() }),
             StepKind::Commit => self.model.can_commit(by).then_some(Action::Commit { by: name }),
             StepKind::Join => Some(Action::Join { who: vec![name] }),
             StepKind::Rejoin if !self.model.leaving.contains(&by) => Some(Action::Rejoin { who: vec![name] }),
@@ -130,6 +141,12 @@ impl<'w> Generator<'w> {
         self.messages += 1;
         let id = MessageId::new(format!("m{}", self.messages));
         Action::Send { by: self.name(by), id, body: MessageBody::Size(self.message_size()) }
+    }
+
+    /// Group data that the group does not have.
+    fn data(&mut self) -> String {
+        self.data += 1;
+        format!("name {}", self.data)
     }
 
     fn message_size(&mut self) -> u32 {

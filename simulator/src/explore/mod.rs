@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
 //! | `service`, `service_model` | faults of the delivery service, and lies that members have to find |
+//! | `devices` | locks, comparisons, refused keys and upkeep |
 //! | `weights` | the frequency of each kind of step |
 //! | `search` | runs one scenario after the other, until one fails |
 //! | `failure_kind` | decides if two failures are of the same kind |
@@ -13,6 +14,7 @@
 //! The same seed gives the same scenarios and the same finding, on any number of threads. The
 //! caller decides how a scenario is run: with the correct system, or with a fault in it.
 
+mod devices;
 mod disturbance;
 mod failure_kind;
 mod generate;

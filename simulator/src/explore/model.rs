@@ -12,7 +12,7 @@ use super::{
     service_model::ServiceModel,
 };
 use crate::scenario::{
-    Action, CompromiseId, FailCode, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step, TheftScope,
+    Action, Answer, CompromiseId, FailCode, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step, TheftScope,
     ThiefAction,
 };
 
@@ -67,8 +67,13 @@ pub(super) struct Model {
     pub(super) leaving: BTreeSet<MemberNumber>,
     /// The thefts with which a thief can act, and their victims.
     pub(super) thefts: Vec<(CompromiseId, MemberNumber)>,
-    /// The members in whose name a thief may have acted. Until they rejoin, they do nothing else.
+    /// The members in whose name a thief may have acted, and those whose applications have refused a
+    /// commit. Until they rejoin, they do nothing else.
     pub(super) robbed: BTreeSet<MemberNumber>,
+    /// The members whose devices are locked.
+    locked: BTreeSet<MemberNumber>,
+    /// The members whose applications refuse the keys of others, and those others.
+    refusals: Vec<(MemberNumber, MemberNumber)>,
     /// The former members. They come back when a member adds them.
     pub(super) out: BTreeSet<MemberNumber>,
     waiting: Vec<Waiting>,
@@ -113,6 +118,8 @@ impl Model {
             leaving: BTreeSet::new(),
             thefts: Vec::new(),
             robbed: BTreeSet::new(),
+            locked: BTreeSet::new(),
+            refusals: Vec::new(),
             out: BTreeSet::new(),
             waiting: Vec::new(),
             key_packages: vec![KEY_PACKAGES; count],
@@ -144,6 +151,15 @@ impl Model {
 
     pub(super) fn offline(&self) -> Vec<MemberNumber> {
         self.all().filter(|member| !self.online.contains(member)).collect()
+    }
+
+    /// The members that are offline, and not because of a lock.
+    pub(super) fn disconnected(&self) -> Vec<MemberNumber> {
+        self.offline().into_iter().filter(|member| !self.locked.contains(member)).collect()
+    }
+
+    pub(super) fn locked(&self) -> Vec<MemberNumber> {
+        self.locked.iter().copied().collect()
     }
 
     /// The members that the service does not reach.
@@ -200,6 +216,11 @@ impl Model {
         if !self.service.permits(action, |name| self.member(name)) {
             return false;
         }
+        // An application that refuses a key refuses most changes that its owner has a part in.
+        let is_answered = matches!(action, Action::Authenticate { .. } | Action::Update { .. });
+        if !self.refusals.is_empty() && !is_answered {
+            return false;
+        }
         match action.unnamed() {
             Action::Update { by, .. } if alone(by) => !self.has_queued(self.member(by)),
             Action::Send { by, .. } if alone(by) => true,
@@ -207,6 +228,10 @@ impl Model {
             Action::Leave { .. }
             | Action::Propose { .. }
             | Action::Commit { .. }
+            | Action::SetData { .. }
+            | Action::Verify { .. }
+            | Action::Authenticate { .. }
+            | Action::Upkeep { .. }
             | Action::Join { .. }
             | Action::Rejoin { .. }
             | Action::Impersonate { .. }
@@ -216,11 +241,21 @@ impl Model {
             }
             Action::Network(change) => self.permits_network(change),
             // The submissions of a member that is cut off wait for its connection.
-            Action::Offline { who } => who.iter().all(|name| !self.disturbance.cut.contains(&self.member(name))),
+            Action::Offline { who } | Action::Lock { who } => who.iter().all(|name| {
+                let member = self.member(name);
+                self.online.contains(&member) && !self.disturbance.cut.contains(&member)
+            }),
+            Action::Online { who } => who.iter().all(|name| !self.locked.contains(&self.member(name))),
+            Action::Unlock { who, .. } => who.iter().all(|name| self.locked.contains(&self.member(name))),
+            Action::Verify { by, who } => acts(by) && who.iter().all(|name| name != by && acts(name)),
+            Action::Authenticate { who, of, answer: Answer::Refuse } => {
+                self.is_quiet() && self.is_at_rest() && who.iter().chain(of).all(acts)
+            }
+            Action::Upkeep { .. } => self.is_quiet(),
             Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
-            Action::Update { by, .. } => acts(by),
+            Action::Update { by, .. } | Action::SetData { by, .. } => acts(by),
             Action::Leave { who } => {
                 who.iter().all(|name| acts(name) && !self.waits(ProposedChange::Remove(self.member(name))))
             }
@@ -309,7 +344,24 @@ impl Model {
                 self.commit(self.member(by), &added, &[]);
             }
             Action::Remove { by, who } => self.commit(self.member(by), &[], &self.members(who)),
-            Action::Update { by, .. } | Action::Commit { by } => self.commit(self.member(by), &[], &[]),
+            Action::Update { by, signature_key } => {
+                let by = self.member(by);
+                if *signature_key {
+                    let refusers = self.refusals.iter().filter(|(who, of)| *of == by && self.group.contains(who));
+                    self.robbed.extend(refusers.map(|(who, _)| *who));
+                }
+                self.commit(by, &[], &[]);
+            }
+            Action::SetData { by, .. } | Action::Commit { by } => self.commit(self.member(by), &[], &[]),
+            Action::Authenticate { who, of, answer: Answer::Refuse } => {
+                let of = self.members(of);
+                let pairs = self.members(who).into_iter().flat_map(|who| of.iter().map(move |of| (who, *of)));
+                self.refusals.extend(pairs.collect::<Vec<_>>());
+            }
+            Action::Authenticate { who, of, answer: Answer::Accept } => {
+                let (who, of) = (self.members(who), self.members(of));
+                self.refusals.retain(|(by, refused)| !who.contains(by) || !of.contains(refused));
+            }
             Action::Leave { who } => {
                 for leaver in self.members(who) {
                     self.leaving.insert(leaver);
@@ -336,6 +388,19 @@ impl Model {
                     self.online.remove(&member);
                     self.away[member] = 0;
                 }
+            }
+            Action::Lock { who } => {
+                for member in self.members(who) {
+                    self.online.remove(&member);
+                    self.locked.insert(member);
+                    self.away[member] = 0;
+                }
+            }
+            Action::Unlock { who, .. } => {
+                let who = self.members(who);
+                self.disturbance.lag_if_disturbed(&who);
+                self.locked.retain(|member| !who.contains(member));
+                self.online.extend(who);
             }
             Action::Online { who } => {
                 let who = self.members(who);

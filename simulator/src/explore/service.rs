@@ -30,19 +30,15 @@ impl Generator<'_> {
             4 => {
                 let days = self.rng.one(&[7, 60])?;
                 let retention = ServiceFault::Retention(Duration::from_secs(days * DAY));
-                self.permitted(Action::Service(retention))?;
+                self.act_if_permitted(Action::Service(retention))?;
             }
             _ => {
                 let (by, back) = (self.rng.one(&[HOUR, DAY, 3 * DAY])?, self.rng.once_in(2));
                 let jump = ClockJump { back, by: Duration::from_secs(by) };
-                self.permitted(Action::Service(ServiceFault::Clock(jump)))?;
+                self.act_if_permitted(Action::Service(ServiceFault::Clock(jump)))?;
             }
         }
         Some(())
-    }
-
-    fn permitted(&mut self, action: Action) -> Option<()> {
-        self.model.permits(&action).then(|| self.act(action))
     }
 
     /// Adds an interruption, and a submission that meets it.

@@ -58,17 +58,29 @@ pub enum StepKind {
     Clock,
     /// A fault of the delivery service.
     Service,
+    /// Devices are locked.
+    Lock,
+    /// Locked devices are unlocked.
+    Unlock,
+    /// Two members compare their safety numbers.
+    Verify,
+    /// A commit sets the group data.
+    SetData,
+    /// The application of a member refuses a new key of another member.
+    Authenticate,
+    /// Members do the work that their policies make due.
+    Upkeep,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 23] = [
+    const ALL: [(Self, &'static str, u32); 29] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
         (Self::Leave, "leave", 3),
         (Self::Propose, "propose", 6),
-        (Self::Commit, "commit", 8),
+        (Self::Commit, "commit", 12),
         (Self::Join, "join", 3),
         (Self::Rejoin, "rejoin", 3),
         (Self::Send, "send", 30),
@@ -81,11 +93,17 @@ impl StepKind {
         (Self::Race, "race", 8),
         (Self::Crash, "crash", 5),
         (Self::Compromise, "compromise", 6),
-        (Self::Impersonate, "impersonate", 4),
+        (Self::Impersonate, "impersonate", 7),
         (Self::Wait, "wait", 3),
         (Self::Network, "network", 4),
         (Self::Clock, "clock", 2),
         (Self::Service, "service", 5),
+        (Self::Lock, "lock", 2),
+        (Self::Unlock, "unlock", 4),
+        (Self::Verify, "verify", 2),
+        (Self::SetData, "set_data", 3),
+        (Self::Authenticate, "authenticate", 1),
+        (Self::Upkeep, "upkeep", 2),
     ];
 }
 

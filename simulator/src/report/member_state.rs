@@ -20,6 +20,8 @@ pub struct MemberStates {
 pub struct MemberState {
     /// True if the member is connected to the delivery service.
     pub online: bool,
+    /// True if the member's device is locked.
+    pub locked: bool,
     /// The group as the device sees it. [`None`] if the device is not in the group.
     pub group: Option<GroupView>,
     /// True if the device knows that it cannot go on in the group, and has to rejoin.
@@ -58,6 +60,8 @@ pub enum MessageStatus {
     NotAMember,
     /// It has not reached the member yet, because the member is offline.
     Offline,
+    /// It has not reached the member yet, because the member's device is locked.
+    Locked,
     /// It did not reach the member.
     Missing,
 }

@@ -78,6 +78,9 @@ pub enum StepEventKind {
     Again,
     /// A device's process crashed.
     Crash,
+    /// A device was locked or unlocked, two members compared their numbers, or an application changed
+    /// its answers.
+    Device,
     /// A thief stole a device or its storage.
     Theft,
     /// A thief acted in a member's name.

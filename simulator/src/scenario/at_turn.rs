@@ -1,7 +1,7 @@
 //! An action as it is run: in one turn of a `repeat`, and with all names written out.
 
 use super::{
-    format::{Action, Delivery, Expect, MessageBody, Proposal, ReadingExpectation},
+    format::{Action, Delivery, Expect, MessageBody, Proposal, ReadingExpectation, VerifiedExpectation},
     name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS, UserName},
     name_row::NameRow,
     network::NetworkChange,
@@ -132,6 +132,7 @@ impl Action {
             Self::Update { by, signature_key } => Self::Update { by: one(by), signature_key: *signature_key },
             Self::Leave { who } => Self::Leave { who: all(who) },
             Self::Propose { by, what } => Self::Propose { by: one(by), what: what.at_turn(turn, &one(by)) },
+            Self::SetData { by, data } => Self::SetData { by: one(by), data: turn.text(data) },
             Self::Commit { by } => Self::Commit { by: one(by) },
             Self::Join { who } => Self::Join { who: all(who) },
             Self::Rejoin { who } => Self::Rejoin { who: all(who) },
@@ -156,6 +157,12 @@ impl Action {
                 Self::Service(fault.with_names(|names| all(names)).unwrap_or_else(|| fault.clone()))
             }
             Self::Compare { who } => Self::Compare { who: all(who) },
+            Self::Lock { who } => Self::Lock { who: all(who) },
+            Self::Unlock { who, wrong_key } => Self::Unlock { who: all(who), wrong_key: *wrong_key },
+            Self::Verify { by, who } => Self::Verify { by: one(by), who: beside(by, who) },
+            Self::Authenticate { who, of, answer } => {
+                Self::Authenticate { who: all(who), of: all(of), answer: *answer }
+            }
             Self::Upkeep { who } => Self::Upkeep { who: all(who) },
             Self::Network(change) => Self::Network(change.at_turn(turn)),
             Self::Clock { who, change } => Self::Clock { who: all(who), change: *change },
@@ -209,6 +216,11 @@ impl Expect {
             cut_off: turn.members(&self.cut_off),
             due: self.due.as_ref().and_then(|due| due.with_names(|names| turn.members(names))),
             exactly: self.exactly.as_ref().map(|ids| turn.messages(ids)),
+            data: self.data.as_deref().map(|data| turn.text(data)),
+            verified: self.verified.as_ref().map(|VerifiedExpectation { by, who }| {
+                let by = turn.member(by);
+                VerifiedExpectation { who: turn.listed(who, Some(&by)), by }
+            }),
             fails: self.fails,
             bound: self.bound,
         }

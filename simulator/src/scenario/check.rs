@@ -315,6 +315,7 @@ impl Check<'_, '_, '_> {
                     Proposal::Update => {}
                 }
             }
+            Action::SetData { by, .. } => self.member(place, "set_data.by", by),
             Action::Commit { by } => self.member(place, "commit.by", by),
             Action::Send { by, .. } => self.member(place, "send.by", by),
             Action::Leave { who }
@@ -323,6 +324,8 @@ impl Check<'_, '_, '_> {
             | Action::Offline { who }
             | Action::Online { who }
             | Action::RenewKeyPackages { who }
+            | Action::Lock { who }
+            | Action::Unlock { who, .. }
             | Action::Upkeep { who } => self.members(place, &format!("{}.who", action.name()), who),
             Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
                 self.delivery(place, action, what);
@@ -346,10 +349,18 @@ impl Check<'_, '_, '_> {
                 self.members(place, "compare.who", who);
                 self.any_group(place, "compare");
             }
+            Action::Verify { by, who } => {
+                self.member(place, "verify.by", by);
+                self.members(place, "verify.who", who);
+            }
+            Action::Authenticate { who, of, .. } => {
+                self.members(place, "authenticate.who", who);
+                self.members(place, "authenticate.of", of);
+            }
             Action::InGroup { .. } | Action::Named { .. } | Action::Wait(_) => {}
             Action::Expect(expect) => self.expect(index, place, named_group, expect),
         }
-        if needs_group || matches!(action, Action::Upkeep { .. }) {
+        if needs_group || matches!(action, Action::Upkeep { .. } | Action::Verify { .. }) {
             self.group(place, action.name(), named_group);
         }
         if group != GroupName::default() {
@@ -362,6 +373,7 @@ impl Check<'_, '_, '_> {
             | Action::AddUser { .. }
             | Action::RemoveUser { .. }
             | Action::Update { .. }
+            | Action::SetData { .. }
             | Action::Commit { .. } => self.proposed = false,
             _ => {}
         }
@@ -480,6 +492,8 @@ impl Check<'_, '_, '_> {
                     (heals_within, "expect.heals_within"),
                     (!expect.cut_off.is_empty(), "expect.cut_off"),
                     (expect.due.is_some(), "expect.due"),
+                    (expect.data.is_some(), "expect.data"),
+                    (expect.verified.is_some(), "expect.verified"),
                 ] {
                     if asked {
                         self.group(place, field, None);
@@ -490,6 +504,7 @@ impl Check<'_, '_, '_> {
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
         self.evidence(place, expect);
         self.due(place, expect);
+        self.trust(place, expect);
         if expect.fails.is_some() && self.complete.steps {
             let why = match self.before {
                 Before::CanFail => None,

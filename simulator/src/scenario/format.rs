@@ -8,6 +8,7 @@ mod expect;
 mod policy;
 mod service;
 mod theft;
+mod trust;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -25,6 +26,7 @@ pub use expect::{Bound, Expect, FailCode, ReadingExpectation};
 pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
 pub use theft::{TheftScope, ThiefAction};
+pub use trust::{Answer, VerifiedExpectation};
 
 /// The only format that this version reads: the value of the field `regrow`.
 pub const FORMAT: u64 = 1;
@@ -298,6 +300,13 @@ pub enum Action {
         /// The proposed change.
         what: Proposal,
     },
+    /// A commit that sets the group data.
+    SetData {
+        /// The committer.
+        by: MemberName,
+        /// The new data.
+        data: String,
+    },
     /// Commits the waiting proposals.
     Commit {
         /// The committer.
@@ -387,6 +396,34 @@ pub enum Action {
     Compare {
         /// The members; at least two.
         who: Vec<MemberName>,
+    },
+    /// The members' devices erase all secrets from memory. They do nothing until they are unlocked.
+    Lock {
+        /// The members whose devices are locked.
+        who: Vec<MemberName>,
+    },
+    /// The members give the keys of their devices again.
+    Unlock {
+        /// The members whose devices are unlocked.
+        who: Vec<MemberName>,
+        /// True if the given key is wrong.
+        wrong_key: bool,
+    },
+    /// Two members compare their safety numbers, and mark each other as verified if these are equal.
+    Verify {
+        /// One of the members.
+        by: MemberName,
+        /// The members with which it compares, one after the other.
+        who: Vec<MemberName>,
+    },
+    /// The applications of members change their answer about keys of other members.
+    Authenticate {
+        /// The members whose applications answer.
+        who: Vec<MemberName>,
+        /// The members to which the keys belong.
+        of: Vec<MemberName>,
+        /// The answer about keys that are new to the device.
+        answer: Answer,
     },
     /// The members do the work that is due by their policies.
     Upkeep {
@@ -532,6 +569,7 @@ impl Action {
             Self::Update { .. } => "update",
             Self::Leave { .. } => "leave",
             Self::Propose { .. } => "propose",
+            Self::SetData { .. } => "set_data",
             Self::Commit { .. } => "commit",
             Self::Join { .. } => "join",
             Self::Rejoin { .. } => "rejoin",
@@ -550,6 +588,10 @@ impl Action {
             Self::Clock { .. } => "clock",
             Self::Service(_) => "service",
             Self::Compare { .. } => "compare",
+            Self::Lock { .. } => "lock",
+            Self::Unlock { .. } => "unlock",
+            Self::Verify { .. } => "verify",
+            Self::Authenticate { .. } => "authenticate",
             Self::Upkeep { .. } => "upkeep",
             Self::Wait(_) => "wait",
             Self::Expect(_) => "expect",
@@ -577,6 +619,11 @@ impl Action {
             | Self::Impersonate { .. }
             | Self::Service(_)
             | Self::Compare { .. }
+            | Self::SetData { .. }
+            | Self::Lock { .. }
+            | Self::Unlock { .. }
+            | Self::Verify { .. }
+            | Self::Authenticate { .. }
             | Self::Upkeep { .. } => false,
             Self::Expect(expect) => expect.has_model(),
             _ => true,
@@ -595,6 +642,7 @@ impl Action {
             | Self::RemoveUser { by, .. }
             | Self::Update { by, .. }
             | Self::Propose { by, .. }
+            | Self::SetData { by, .. }
             | Self::Commit { by }
             | Self::Send { by, .. } => std::slice::from_ref(by),
             Self::Leave { who } | Self::Join { who } | Self::Rejoin { who } => who,
@@ -607,7 +655,8 @@ impl Action {
     pub fn can_fail(&self) -> bool {
         let of_all_groups =
             matches!(self.unnamed(), Self::Create { .. } | Self::LinkDevice { .. } | Self::LostDevice { .. });
-        of_all_groups || !self.submitters().is_empty()
+        let of_a_device = matches!(self.unnamed(), Self::Unlock { .. } | Self::Verify { .. });
+        of_all_groups || of_a_device || !self.submitters().is_empty()
     }
 
     /// True if the action may be a part of a `race`: it submits something to the group, for one

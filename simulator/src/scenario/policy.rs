@@ -34,7 +34,7 @@ pub const MAX_PADDING: u32 = 65_536;
 pub const MAX_KEY_PACKAGES: u32 = 200;
 
 /// The number of a policy's fields.
-const FIELDS: usize = 13;
+const FIELDS: usize = 14;
 
 /// A limit in time that can be left open.
 const TIME_LIMIT: Kind = Kind::Either(&[Kind::Duration, Kind::Only(NEVER)]);
@@ -126,6 +126,12 @@ pub(super) const POLICY: [Field; FIELDS] = [
         TIME_LIMIT,
         "The time without new keys of another member after which its removal is due.",
     ),
+    Field::with_default(
+        NEVER,
+        "lock_after",
+        TIME_LIMIT,
+        "The time without use after which the device of a member locks itself, as with the step `lock`.",
+    ),
 ];
 
 /// The settings of a member's own policy: its names, then the settings without defaults.
@@ -184,6 +190,7 @@ pub(super) fn policy<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) ->
         rotate_after: time_limit(reader, fields, "rotate_after"),
         rotate_signature_key_every: number_limit(reader, fields, "rotate_signature_key_every"),
         remove_inactive_after: time_limit(reader, fields, "remove_inactive_after"),
+        lock_after: time_limit(reader, fields, "lock_after"),
     }
 }
 

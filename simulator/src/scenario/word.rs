@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use regrow_engine::HandshakeMode;
 
 use super::format::{
-    Ciphersuite, CrashPoint, DueRotation, FailCode, Fidelity, KillPoint, Protocol, TheftScope, ThiefAction,
+    Answer, Ciphersuite, CrashPoint, DueRotation, FailCode, Fidelity, KillPoint, Protocol, TheftScope, ThiefAction,
 };
 
 /// A value that a file writes as a word.
@@ -72,6 +72,10 @@ impl Word for ThiefAction {
         &[("send", Self::Send), ("commit", Self::Commit), ("rejoin", Self::Rejoin)];
 }
 
+impl Word for Answer {
+    const WORDS: &'static [(&'static str, Self)] = &[("accept", Self::Accept), ("refuse", Self::Refuse)];
+}
+
 impl Word for DueRotation {
     const WORDS: &'static [(&'static str, Self)] =
         &[("none", Self::Nothing), ("keys", Self::Keys), ("signature_key", Self::SignatureKey)];
@@ -89,6 +93,10 @@ impl Word for FailCode {
         ("removed", Self::Removed),
         ("lost", Self::Lost),
         ("offline", Self::Offline),
+        ("locked", Self::Locked),
+        ("wrong_key", Self::WrongKey),
+        ("mismatch", Self::Mismatch),
+        ("refused", Self::Refused),
         ("proposals_wait", Self::ProposalsWait),
         ("nothing_to_commit", Self::NothingToCommit),
         ("commit_pending", Self::CommitPending),
@@ -126,4 +134,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(ThiefAction, Ciphersuite, CrashPoint, KillPoint, TheftScope, FailCode);
+written_as_its_word!(Answer, ThiefAction, Ciphersuite, CrashPoint, KillPoint, TheftScope, FailCode);

@@ -9,7 +9,8 @@ use std::{fmt::Write as _, time::Duration};
 use super::{
     format::{
         Action, Bound, DEFAULT_MESSAGE_SIZE, Delivery, Expect, FORMAT, Fidelity, GroupSettings, MessageBody, Placed,
-        Proposal, Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, WrittenStep,
+        Proposal, Protocol, ReadingExpectation, Scenario, ServiceSettings, Step, TheftScope, VerifiedExpectation,
+        WrittenStep,
     },
     name::MemberName,
     network::NetworkChange,
@@ -208,6 +209,7 @@ fn fields(action: &Action) -> LineFields {
         | Action::Rejoin { who }
         | Action::Offline { who }
         | Action::Online { who }
+        | Action::Lock { who }
         | Action::Upkeep { who } => fields.names("who", who.iter().map(|name| name.as_str())),
         Action::RenewKeyPackages { who } => {
             fields.names("who", who.iter().map(|name| name.as_str()));
@@ -216,6 +218,25 @@ fn fields(action: &Action) -> LineFields {
         Action::Propose { by, what } => {
             fields.text("by", by.as_str());
             proposal(&mut fields, what);
+        }
+        Action::SetData { by, data } => {
+            fields.text("by", by.as_str());
+            fields.text("data", data);
+        }
+        Action::Unlock { who, wrong_key } => {
+            fields.names("who", who.iter().map(|name| name.as_str()));
+            if *wrong_key {
+                fields.add("wrong_key", true);
+            }
+        }
+        Action::Verify { by, who } => {
+            fields.text("by", by.as_str());
+            service::names(&mut fields, "who", who);
+        }
+        Action::Authenticate { who, of, answer } => {
+            service::names(&mut fields, "who", who);
+            service::names(&mut fields, "of", of);
+            fields.text("answer", answer.as_str());
         }
         Action::Commit { by } => fields.text("by", by.as_str()),
         Action::Send { by, id, body } => {
@@ -348,6 +369,15 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
     }
     if let Some(due) = &expect.due {
         policy::due(fields, due);
+    }
+    if let Some(data) = &expect.data {
+        fields.text("data", data);
+    }
+    if let Some(VerifiedExpectation { by, who }) = &expect.verified {
+        let mut inner = LineFields::default();
+        inner.text("by", by.as_str());
+        service::names(&mut inner, "who", who);
+        fields.add("verified", inner.object());
     }
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use regrow_engine::Layered;
+use regrow_engine::{Layered, Policy};
 
 use super::{
     event::TranscriptEvent, randomness::SeededCrypto, state::World, step_failure::StepFailure,
@@ -21,6 +21,8 @@ impl World<'_> {
         scope: TheftScope,
     ) -> Result<(), StepFailure> {
         let device = self.devices.find(who)?;
+        // A locked device has no secret in memory, and a thief gets only its sealed files.
+        let scope = if self.devices[device].client.is_locked() { TheftScope::Disk } else { scope };
         let state = self.devices[device].steal(scope)?;
         let records = match &state {
             StolenState::Device(snapshot) => Some(snapshot.records().len()),
@@ -33,7 +35,9 @@ impl World<'_> {
         let crypto = Arc::new(Layered(seeded));
         let log = self.recorder.facts.log_of_thief(id);
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
-        let replay = run_stolen(&state, taped, (*self.devices[device].policy).clone());
+        // The thief's own store has no lock.
+        let policy = Policy { lock_after: None, ..(*self.devices[device].policy).clone() };
+        let replay = run_stolen(&state, taped, policy);
         let replay = replay.map_err(StepFailure::broken)?;
         let generations = self.devices[device].groups.iter().map(|(id, group)| (id.clone(), group.generations));
         let session = ThiefSession::new(crypto, log, generations.collect());

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use regrow_engine::{Batch, Store, StoreError, Value};
+use regrow_engine::{Batch, Lock, Store, StoreError, StoreKey, Value};
 
 use super::{
     shared_values::{SharedValues, StoredValue},
@@ -35,6 +35,8 @@ pub(super) struct CrashableStore {
     armed: Arc<AtomicBool>,
     /// True if the process has crashed and has to be started again.
     crashed: Arc<AtomicBool>,
+    /// True if the store is locked.
+    locked: Arc<AtomicBool>,
 }
 
 impl CrashableStore {
@@ -46,6 +48,7 @@ impl CrashableStore {
             file: None,
             armed: Arc::default(),
             crashed: Arc::default(),
+            locked: Arc::default(),
         }
     }
 
@@ -83,6 +86,11 @@ impl CrashableStore {
         self.armed.load(Ordering::Relaxed)
     }
 
+    /// Fails while the store is locked.
+    fn refuse_if_locked(&self) -> Result<(), StoreError> {
+        if self.locked.load(Ordering::Relaxed) { Err(StoreError::Locked) } else { Ok(()) }
+    }
+
     /// True if the process has crashed since the last call.
     pub(super) fn take_crash(&self) -> bool {
         self.crashed.swap(false, Ordering::Relaxed)
@@ -91,17 +99,20 @@ impl CrashableStore {
 
 impl Store for CrashableStore {
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
+        self.refuse_if_locked()?;
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         Ok(records.get(key).map(StoredValue::to_value))
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.refuse_if_locked()?;
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         let from = records.range(prefix.to_vec()..).map(|(key, _)| key);
         Ok(from.take_while(|key| key.starts_with(prefix)).cloned().collect())
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        self.refuse_if_locked()?;
         if self.armed.swap(false, Ordering::Relaxed) {
             self.crashed.store(true, Ordering::Relaxed);
             return Err(StoreError::new("write", "the scenario let the process die here"));
@@ -123,6 +134,28 @@ impl Store for CrashableStore {
                 Some(value) => records.insert(key, self.shared_values.share(value)),
                 None => records.remove(&key),
             };
+        }
+        Ok(())
+    }
+
+    fn as_lock(&self) -> Option<&dyn Lock> {
+        self.file.as_ref().map(|_| self as &dyn Lock)
+    }
+}
+
+/// Only a store with a file can be locked: the file decides if a key is right.
+impl Lock for CrashableStore {
+    fn lock(&self) {
+        if let Some(file) = &self.file {
+            file.lock();
+            self.locked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn unlock(&self, key: &StoreKey) -> Result<(), StoreError> {
+        if let Some(file) = &self.file {
+            file.unlock(key)?;
+            self.locked.store(false, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -105,6 +105,7 @@ pub(super) struct Arrived {
 impl<'t> World<'t> {
     /// Delivers to all devices that are connected.
     pub(super) fn deliver_to_all(&mut self) -> Result<(), StepFailure> {
+        self.lock_idle_devices()?;
         let (context, devices) = self.delivery_context();
         let devices = devices.as_mut_slice().par_iter_mut();
         let catch_up = |device: &mut Device| match device.is_connected() {
@@ -361,8 +362,10 @@ impl Device {
         }
         let joined = match self.client.join(&welcome.bytes, now) {
             Err(Error::NeedsRatchetTree { group, epoch }) => {
-                let tree = context.service.endpoint_of(self.index).ratchet_tree(&group, &self.address, epoch);
-                let tree = tree.ok().flatten().ok_or(Error::NeedsRatchetTree { group, epoch })?;
+                let endpoint = context.service.endpoint_of(self.index);
+                let kept = self.welcome_trees.remove(&(group.clone(), epoch));
+                let fetched = || endpoint.ratchet_tree(&group, &self.address, epoch).ok().flatten();
+                let tree = kept.or_else(fetched).ok_or(Error::NeedsRatchetTree { group, epoch })?;
                 self.client.join(JoinMessage::with_tree(&welcome.bytes, &tree), now)
             }
             joined => joined,

@@ -1,7 +1,7 @@
 //! Compares the engine's result of a delivery with the expected result.
 
 use regrow_delivery_service::{Delivery, DeliveryKind};
-use regrow_engine::{DeviceId, Error, Ignored, Lost, Policy, ReceivedEvent};
+use regrow_engine::{DeviceId, Error, Ignored, Lost, Policy, ReceivedEvent, Refusal};
 
 use super::{
     deliver::Arrived,
@@ -121,7 +121,7 @@ impl Device {
 
     /// Checks the delivery of a commit, proposal, welcome, or own message.
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
-        let clock_was_wrong = self.clock.was_wrong();
+        let (clock_was_wrong, refuses) = (self.clock.was_wrong(), self.answers.refuses_somebody());
         let state = self.in_group(&arrival.delivery.group);
         // The device has no use for the entry: it has had the entry, or is past its epoch.
         let is_past = arrival.arrived.copy || arrival.arrived.late && made_in(arrival.delivery) < state.reached;
@@ -136,8 +136,22 @@ impl Device {
                 state.locked_out = true;
                 None
             }
+            Ok(Some(ReceivedEvent::Lost(_))) if state.refused_proposal => {
+                state.refuse();
+                None
+            }
             Ok(Some(ReceivedEvent::Lost(_))) => Some("the device processes it"),
-            Ok(_) => None,
+            Ok(event) => {
+                state.refused_proposal &= !matches!(event, Some(ReceivedEvent::Commit(_)));
+                None
+            }
+            Err(Error::Refused(Refusal::Unauthenticated { .. })) if refuses => {
+                match arrival.delivery.kind {
+                    DeliveryKind::Proposal => state.refused_proposal = true,
+                    _ => state.refuse(),
+                }
+                None
+            }
             Err(Error::NotInvited | Error::GroupExists { .. } | Error::Removed { .. } | Error::UnknownGroup { .. })
                 if is_past =>
             {

@@ -15,6 +15,7 @@ use regrow_engine::{
 #[cfg(test)]
 use super::shared_values::StoredValue;
 use super::{
+    application_answers::ApplicationAnswers,
     clock::DeviceClock,
     crashable_store::{CrashableStore, StoredRecords},
     device_group::{DeviceGroup, PresentEpoch},
@@ -53,6 +54,8 @@ pub(super) struct Device {
     /// The log of the device's crypto calls.
     pub(super) log: Arc<CallLog>,
     pub(super) policy: Arc<Policy>,
+    /// The answers of the device's application about keys.
+    pub(super) answers: Arc<ApplicationAnswers>,
     /// The label of the step whose randomness the device draws.
     pub(super) step: Arc<str>,
     /// The label of the part of the step whose randomness the device draws now.
@@ -79,11 +82,14 @@ pub(super) struct Device {
     pub(super) checks: Option<MemberChecks>,
     /// The position that the device could not acknowledge, because the service's disk was full.
     pub(super) unacknowledged: Option<ds::Cursor>,
+    /// The ratchet trees for welcomes that the device has not processed yet.
+    pub(super) welcome_trees: BTreeMap<(GroupId, ds::Epoch), Vec<u8>>,
     /// The groups that the device has joined, and could not accept yet.
     pub(super) unaccepted: BTreeSet<GroupId>,
     /// The proposals that the service could not store. The engine counts on them.
     pub(super) unsent: Vec<Submission>,
-    /// The elapsed seconds at which the device went offline, and the length of its last absence.
+    /// The elapsed seconds at which the device went offline or was locked, and the length of its last
+    /// absence.
     away: (Option<u64>, u64),
     /// The state in each group that the device has had to do with.
     pub(super) groups: BTreeMap<GroupId, DeviceGroup>,
@@ -143,7 +149,7 @@ impl Device {
         name: MemberName,
         policy: Arc<Policy>,
         log: Arc<CallLog>,
-        on_disk: bool,
+        with_file: bool,
     ) -> Result<Self, StepFailure> {
         let DeviceSetup { seed, suffix, shared_results, shared_values, faults, auditor } = setup;
         let id = DeviceId::new(name.user(), format!("{}{suffix}", name.device().unwrap_or(DEVICE)));
@@ -154,13 +160,15 @@ impl Device {
         let crypto = Arc::new(Layered(seeded));
         let provider: Arc<dyn CryptoProvider> = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         let mut store = CrashableStore::new(shared_values);
-        if on_disk {
+        if with_file {
             store = store.with_file(StorageFile::create(*seed, name.as_str(), &crypto.0)?);
         }
         let address = id.clone();
         let injected = (faults.store(name.as_str(), Arc::new(store.clone())), faults.crypto(name.as_str(), provider));
         let made = faults.checks(name.as_str());
+        let answers = Arc::<ApplicationAnswers>::default();
         let client = Client::create(injected.0.clone(), injected.1.clone(), id, (*policy).clone());
+        let client = client.map(|client| client.with_authentication(answers.clone()));
         Ok(Self {
             index,
             name,
@@ -171,6 +179,7 @@ impl Device {
             injected,
             log,
             policy,
+            answers,
             step: "".into(),
             part: "".into(),
             restarts: 0,
@@ -186,6 +195,7 @@ impl Device {
             kept_back: Vec::new(),
             checks: auditor.map(|service| MemberChecks::new(service, made)),
             unacknowledged: None,
+            welcome_trees: BTreeMap::new(),
             unaccepted: BTreeSet::new(),
             unsent: Vec::new(),
             away: (None, 0),
@@ -254,12 +264,17 @@ impl Device {
         if self.is_lost {
             return;
         }
-        self.away = match (online, self.away) {
+        self.online = online;
+        self.note_absence(elapsed);
+    }
+
+    /// Notes the begin or the end of an absence: the device is offline or locked.
+    pub(super) fn note_absence(&mut self, elapsed: u64) {
+        self.away = match (self.online && !self.client.is_locked(), self.away) {
             (false, (None, before)) => (Some(elapsed), before),
             (true, (Some(since), _)) => (None, elapsed - since),
             (_, away) => away,
         };
-        self.online = online;
     }
 
     /// The length of the device's last absence.
@@ -319,7 +334,8 @@ impl Device {
 
     fn reopen(&mut self) -> Result<(), Error> {
         self.log.begin(Operation::Housekeeping);
-        self.client = Client::open(self.injected.0.clone(), self.injected.1.clone(), (*self.policy).clone())?;
+        let client = Client::open(self.injected.0.clone(), self.injected.1.clone(), (*self.policy).clone())?;
+        self.client = client.with_authentication(self.answers.clone());
         Ok(())
     }
 

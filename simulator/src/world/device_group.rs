@@ -17,8 +17,14 @@ pub(super) struct DeviceGroup {
     /// True if the device knows that another device acts in its name. It makes nothing until it has
     /// rejoined.
     pub(super) lost: bool,
-    /// True if a thief's commit has locked the device out. It cannot follow until it has rejoined.
+    /// True if the device cannot follow until it has rejoined: a thief's commit has locked it out, or
+    /// its application has refused a change.
     pub(super) locked_out: bool,
+    /// True if its application has refused a change of the group.
+    pub(super) refused: bool,
+    /// True if its application has refused a proposal of the present epoch. The device cannot follow
+    /// a commit with this proposal.
+    pub(super) refused_proposal: bool,
     /// True if the service deleted an entry before it reached the device: the device was offline
     /// for longer than the retention time.
     pub(super) missed: bool,
@@ -41,6 +47,14 @@ impl DeviceGroup {
         self.cut_off.joined();
         self.lost = false;
         self.locked_out = false;
+        self.refused = false;
+        self.refused_proposal = false;
+    }
+
+    /// Records that the application has refused a change of the group.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+        self.locked_out = true;
     }
 
     /// Records the arrival of a log entry, and whether the service had deleted the entry before it.

@@ -7,7 +7,7 @@ use super::submission::SubmissionOutcome;
 use crate::{
     adversary::TrafficKind,
     cost::{CostCounts, Operation},
-    scenario::{CompromiseId, CrashPoint, FailCode, GroupName, MemberName, MessageId, TheftScope, ThiefAction},
+    scenario::{Answer, CompromiseId, CrashPoint, FailCode, GroupName, MemberName, MessageId, TheftScope, ThiefAction},
 };
 
 /// One event of a run.
@@ -61,6 +61,14 @@ pub(super) enum TranscriptEvent {
     Waits { who: MemberName },
     /// The process of a device crashed and started again.
     Crashed { who: MemberName, at: CrashPoint },
+    /// A device was locked, by its user or because nobody used it.
+    Locked { who: MemberName, idle: bool },
+    /// The user of a device unlocked it.
+    Unlocked { who: MemberName },
+    /// Two members compared their safety numbers.
+    Compared { by: MemberName, who: MemberName, equal: bool },
+    /// The application of a device changed its answer about the keys of members.
+    Answers { who: MemberName, of: Vec<MemberName>, answer: Answer },
     /// The delivery service began or ended a fault or a lie.
     Service {
         fault: &'static str,
@@ -173,6 +181,17 @@ impl TranscriptEvent {
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
             Self::KeyPackagesRefused { of, why } => format!("the service refused {of}'s key packages: {why}"),
             Self::Waits { who } => format!("{who} is cut off, and submits later"),
+            Self::Locked { who, idle: false } => format!("{who}'s device was locked"),
+            Self::Locked { who, idle: true } => format!("{who}'s device locked itself, because nobody used it"),
+            Self::Unlocked { who } => format!("{who}'s device was unlocked"),
+            Self::Compared { by, who, equal } => {
+                let numbers = if *equal { "the same safety number" } else { "different safety numbers" };
+                format!("{by} and {who} saw {numbers}")
+            }
+            Self::Answers { who, of, answer } => {
+                let of: Vec<_> = of.iter().map(MemberName::as_str).collect();
+                format!("the application of {who} will {answer} new keys of {}", of.join(", "))
+            }
             Self::Service { fault, who } if who.is_empty() => format!("the service: {fault}"),
             Self::Service { fault, who } => {
                 let who: Vec<_> = who.iter().map(MemberName::as_str).collect();

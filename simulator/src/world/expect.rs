@@ -68,6 +68,8 @@ impl World<'_> {
             }
             None => {}
         }
+        failures.extend(expect.data.iter().flat_map(|data| self.expect_data(&group, data)));
+        failures.extend(expect.verified.iter().filter_map(|verified| self.expect_verified(&group, verified)));
         failures.extend(expect.due.iter().flat_map(|due| self.expect_due(&group, due)));
         failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence, only)));
         failures

@@ -50,8 +50,14 @@ impl MatrixRecorder {
                 .iter()
                 .map(|(id, group)| (id.clone(), GroupAtTheft { epoch: group.epoch(), device_epoch: device.epoch(id) }));
             let groups = groups.collect();
-            let snapshot = device.client.snapshot().map_err(StepFailure::broken)?;
-            let (stolen, holdings) = (StolenBytes::all_of(&snapshot), facts.holdings(device.index));
+            // The sealed files of a locked device give a thief nothing.
+            let (stolen, holdings) = match device.client.is_locked() {
+                true => (Vec::new(), HeldSecrets::default()),
+                false => {
+                    let snapshot = device.client.snapshot().map_err(StepFailure::broken)?;
+                    (StolenBytes::all_of(&snapshot), facts.holdings(device.index))
+                }
+            };
             let device = device.index;
             self.snapshots.push(DeviceSnapshot { device, after_step, groups, stolen, holdings });
         }
@@ -69,7 +75,11 @@ fn title(step: &Step) -> String {
         [] => name.to_owned(),
     };
     match action.unnamed() {
-        Action::Create { by, .. } | Action::Update { by, .. } | Action::Commit { by } => format!("{name} {by}"),
+        Action::Create { by, .. }
+        | Action::Update { by, .. }
+        | Action::SetData { by, .. }
+        | Action::Verify { by, .. }
+        | Action::Commit { by } => format!("{name} {by}"),
         Action::Propose { what: Proposal::Add(who), .. } => several("propose add", who),
         Action::Propose { what: Proposal::Remove(who), .. } => several("propose remove", who),
         Action::Propose { by, what: Proposal::Update } => format!("propose update {by}"),
@@ -86,6 +96,7 @@ fn title(step: &Step) -> String {
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
         Action::Service(fault) => format!("{name} {}", fault.name()),
         Action::Clock { who, .. } | Action::Compare { who } | Action::Upkeep { who } => several(name, who),
+        Action::Lock { who } | Action::Unlock { who, .. } | Action::Authenticate { who, .. } => several(name, who),
         Action::InGroup { .. } | Action::Named { .. } | Action::Network(_) | Action::Wait(_) | Action::Expect(_) => {
             name.to_owned()
         }

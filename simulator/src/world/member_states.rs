@@ -27,7 +27,7 @@ impl World<'_> {
         let standing = self.service.groups.keys().next().and_then(|group| device.groups.get(group));
         let lost = standing.is_some_and(|standing| standing.lost || standing.locked_out);
         let messages = (0..self.service.sent.list.len()).map(|number| self.message_status(device, number)).collect();
-        MemberState { online: device.is_connected(), group, lost, messages }
+        MemberState { online: device.is_connected(), locked: device.client.is_locked(), group, lost, messages }
     }
 
     /// The group as the device sees it.
@@ -58,6 +58,7 @@ impl World<'_> {
             None if self.service.was_member(device.index, &message.group, message.at.epoch) != Some(true) => {
                 MessageStatus::NotAMember
             }
+            None if device.client.is_locked() => MessageStatus::Locked,
             None if !device.is_connected() => MessageStatus::Offline,
             None => MessageStatus::Missing,
         }

@@ -21,6 +21,8 @@
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
+//! | `locks` | locks devices, also those that nobody uses |
+//! | `trust`, `application_answers` | safety numbers, and the answers of applications about keys |
 //! | `upkeep` | work that is due by the policies of devices |
 //! | `behind` | the reason why a device cannot follow |
 //! | `warnings` | doubts about what a scenario tests |
@@ -64,6 +66,7 @@
 //! or from the seed, and devices that work in parallel share nothing.
 
 mod all_groups;
+mod application_answers;
 mod attempt;
 mod behind;
 mod clock;
@@ -90,6 +93,7 @@ mod impersonate;
 mod invariants;
 mod key_packages;
 mod loaded_groups;
+mod locks;
 pub mod matrix;
 mod matrix_recorder;
 mod member_checks;
@@ -117,6 +121,7 @@ mod submission;
 mod thief_session;
 mod thieves;
 mod timed_expectations;
+mod trust;
 mod upkeep;
 mod virtual_timeout;
 mod warnings;

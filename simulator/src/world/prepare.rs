@@ -21,7 +21,13 @@ impl World<'_> {
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
         if self.devices[device].is_locked_out(group) && !matches!(action.unnamed(), Action::Rejoin { .. }) {
-            return Err(StepFailure::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")));
+            return Err(match self.devices[device].in_group(group).refused {
+                true => StepFailure::new(
+                    FailCode::Refused,
+                    format!("the application of {name} has refused a change of the group, and {name} has to rejoin"),
+                ),
+                false => StepFailure::new(FailCode::Lost, format!("{name} is locked out, and has to rejoin")),
+            });
         }
         let submission = match action.unnamed() {
             Action::Add { who, .. } => {
@@ -50,6 +56,10 @@ impl World<'_> {
                     true => client.group(group)?.rotate_signature_key(),
                     false => client.group(group)?.update(),
                 })?)
+            }
+            Action::SetData { data, .. } => {
+                let data = data.as_bytes();
+                Submission::Commit(self.make_commit(device, |client| client.group(group)?.set_data(data))?)
             }
             Action::Commit { .. } => {
                 Submission::Commit(self.make_commit(device, |client| client.group(group)?.commit())?)
@@ -93,10 +103,15 @@ impl World<'_> {
         let housekeeping = Operation::Housekeeping;
         self.devices[device].persist(&mut self.recorder, housekeeping, |client| client.forget(group))?;
         self.recorder.facts.forgot(device, group);
-        self.make_external_commit(group, device).map(Submission::Commit)
+        let made = self.make_external_commit(group, device);
+        if made.as_ref().is_err_and(|failure| failure.code == FailCode::Refused) {
+            self.devices[device].in_group(group).refuse();
+        }
+        made.map(Submission::Commit)
     }
 
     pub(super) fn refuse_if_offline(&self, device: usize) -> Result<(), StepFailure> {
+        self.refuse_if_locked(device)?;
         let device = &self.devices[device];
         match device.online {
             true => Ok(()),

@@ -83,6 +83,7 @@ fn with_settings(policy: Policy, settings: &PolicySettings) -> Policy {
             policy.rotate_signature_key_every,
         ),
         remove_inactive_after: time_limit(settings.remove_inactive_after, policy.remove_inactive_after),
+        lock_after: time_limit(settings.lock_after, policy.lock_after),
         ..policy
     }
 }
@@ -113,14 +114,20 @@ pub(super) fn own_policies(scenario: &Scenario, of_group: &Policy) -> BTreeMap<M
     own
 }
 
-/// The members whose storage is stolen at some time. Their devices keep a file from the beginning,
-/// so that the stolen file has a history.
-pub(super) fn stolen_on_disk(scenario: &Scenario) -> BTreeSet<MemberName> {
-    let stolen = scenario.written_steps().filter_map(|step| match step.item {
-        Step::Do(Action::Compromise { who, scope: TheftScope::Disk, .. }) => Some(who),
-        _ => None,
-    });
-    stolen.collect()
+/// The members whose storage is stolen at some time, or whose devices lock. Their devices keep a
+/// file from the beginning, so that the stolen file has a history.
+pub(super) fn with_file(scenario: &Scenario) -> BTreeSet<MemberName> {
+    let mut members: BTreeSet<_> = scenario
+        .written_steps()
+        .flat_map(|step| match step.item {
+            Step::Do(Action::Compromise { who, scope: TheftScope::Disk, .. }) => vec![who],
+            Step::Do(Action::Lock { who }) => who,
+            _ => Vec::new(),
+        })
+        .collect();
+    let locks = |name: &&MemberName| matches!(scenario.policy_of(name).lock_after, Some(Limit::At(_)));
+    members.extend(scenario.members.iter().filter(locks).cloned());
+    members
 }
 
 /// True if the scenario steals a device. Otherwise the crypto calls of the devices are not kept.

@@ -113,7 +113,7 @@ impl<'t> World<'t> {
             faults,
             auditor: self.service.endpoint.public_key().filter(|_| self.checks_service),
         };
-        let on_disk = settings::stolen_on_disk(scenario);
+        let with_file = settings::with_file(scenario);
         let own = settings::own_policies(scenario, &self.policy);
         for (index, name) in scenario.members.iter().enumerate() {
             let log = self.recorder.facts.log(name.as_str());
@@ -122,7 +122,7 @@ impl<'t> World<'t> {
                 self.recorder.facts.has_policy(index, policy);
             }
             let policy = policy.unwrap_or(&self.policy).clone();
-            let device = Device::new(&setup, index, name.clone(), policy, log, on_disk.contains(name))?;
+            let device = Device::new(&setup, index, name.clone(), policy, log, with_file.contains(name))?;
             self.service.endpoint.register(&device.address, self.clock.now())?;
             self.devices.push(device);
         }

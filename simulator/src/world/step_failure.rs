@@ -93,6 +93,9 @@ impl From<Error> for StepFailure {
                 FailCode::AlreadyAMember
             }
             Error::UnknownMember { .. } | Error::UnknownUser { .. } => FailCode::UnknownMember,
+            Error::Refused(Refusal::Unauthenticated { .. }) => FailCode::Refused,
+            Error::Locked => FailCode::Locked,
+            Error::WrongKey => FailCode::WrongKey,
             Error::Refused(Refusal::Lifetime { .. }) => FailCode::KeyPackageExpired,
             Error::ProposalsWait => FailCode::ProposalsWait,
             Error::NothingToCommit => FailCode::NothingToCommit,

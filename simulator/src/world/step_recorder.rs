@@ -123,6 +123,10 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         }
         TranscriptEvent::LostDevice { .. } => StepEventKind::Accepted,
         TranscriptEvent::Again { .. } => StepEventKind::Again,
+        TranscriptEvent::Locked { .. }
+        | TranscriptEvent::Unlocked { .. }
+        | TranscriptEvent::Compared { .. }
+        | TranscriptEvent::Answers { .. } => StepEventKind::Device,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
         TranscriptEvent::Detected { .. } | TranscriptEvent::Found { .. } => StepEventKind::Detected,

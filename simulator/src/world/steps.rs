@@ -61,6 +61,10 @@ impl World<'_> {
             Action::Clock { who, change } => self.change_clocks(who, change),
             Action::Service(fault) => self.service_fault(fault),
             Action::Compare { who } => self.compare(who),
+            Action::Lock { who } => self.lock(who),
+            Action::Unlock { who, wrong_key } => self.unlock(who, *wrong_key),
+            Action::Verify { by, who } => self.verify(group, by, who),
+            Action::Authenticate { who, of, answer } => self.authenticate(who, of, *answer),
             Action::Upkeep { who } => self.upkeep(group, who),
             Action::Wait(time) => self.wait(*time),
             Action::Expect(_) | Action::InGroup { .. } | Action::Named { .. } => Ok(()),
@@ -115,7 +119,9 @@ impl World<'_> {
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {
+        self.lock_idle_devices()?;
         self.clock.advance(time);
+        self.lock_idle_devices()?;
         self.recorder.set_elapsed(self.clock.elapsed());
         self.service.expire(self.clock.now())?;
         self.key_packages.check_all(&self.devices);

@@ -6,7 +6,7 @@
 
 use std::{fs, io, sync::Arc};
 
-use regrow_engine::{Batch, Layer as _, Layered, SqliteStore, Store as _, StoreError, StoreKey};
+use regrow_engine::{Batch, Layer as _, Layered, Lock as _, SqliteStore, Store as _, StoreError, StoreKey};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -41,6 +41,15 @@ impl StorageFile {
 
     pub(super) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.store.apply(batch)
+    }
+
+    /// Erases the key from memory.
+    pub(super) fn lock(&self) {
+        self.store.lock();
+    }
+
+    pub(super) fn unlock(&self, key: &StoreKey) -> Result<(), StoreError> {
+        self.store.unlock(key)
     }
 
     /// The raw bytes of all files, sorted by name.

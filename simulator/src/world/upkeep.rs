@@ -17,7 +17,10 @@ impl World<'_> {
     pub(super) fn upkeep(&mut self, group: &GroupId, who: &[MemberName]) -> Result<(), StepFailure> {
         for name in who {
             let device = self.devices.find(name)?;
-            if !self.devices[device].keeps_up(group) || self.devices[device].epoch(group).is_none() {
+            let state = self.devices[device].in_group(group);
+            let cannot_go_on = state.lost || state.locked_out;
+            let member = &mut self.devices[device];
+            if cannot_go_on || !member.keeps_up(group) || member.epoch(group).is_none() {
                 continue;
             }
             let inactive = self.due(group, device)?.inactive;

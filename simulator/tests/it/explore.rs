@@ -125,6 +125,12 @@ fn every_kind_of_step_occurs() {
         "wait",
         "network",
         "clock",
+        "lock",
+        "unlock",
+        "verify",
+        "set_data",
+        "authenticate",
+        "upkeep",
     ];
     for name in all {
         assert!(count.get(name).is_some_and(|count| *count >= 20), "{name}: {count:?}");

@@ -14,6 +14,7 @@ mod command_line;
 mod costs;
 mod crashes;
 mod determinism;
+mod device_life;
 mod doc_commands;
 mod docs;
 mod evidence;

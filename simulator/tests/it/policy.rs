@@ -27,9 +27,9 @@ fn assert_fails(scenario: &Scenario, expected: &str, seen: &str) {
 
 #[test]
 fn published_scenarios_pass_and_say_why_they_matter() {
-    let files = published("policy");
-    assert!(files.len() >= 6);
-    for (path, scenario) in files {
+    let (policies, devices) = (published("policy"), published("devices"));
+    assert!(policies.len() >= 6 && devices.len() >= 6);
+    for (path, scenario) in policies.into_iter().chain(devices) {
         let about = scenario.about.as_deref().unwrap_or_default();
         assert!(about.ends_with('.') && about.contains(' '), "{path:?}: {about:?}");
         let run = run(&scenario);
@@ -198,4 +198,19 @@ fn mistakes_in_policies_have_their_place_and_remedy() {
         problems(json!({ "fidelity": "model", "group": { "send_ratchet_tree": false } })),
         ["group.send_ratchet_tree: the cost model has no such setting; set `fidelity` to `real`"]
     );
+}
+
+#[test]
+fn tree_of_a_welcome_outlives_the_latency_of_its_device() {
+    let policies = json!([{ "who": ["alice", "bob", "carol"], "send_ratchet_tree": false }]);
+    let mut steps =
+        vec![json!({ "offline": { "who": "alice" } }), json!({ "create": { "by": "bob", "with": "alice" } })];
+    steps.extend([1, 2, 3].map(|_| json!({ "update": { "by": "bob" } })));
+    steps.extend([
+        json!({ "network": { "latency_ms": 453 } }),
+        json!({ "online": { "who": "alice" } }),
+        json!({ "network": { "heal": true } }),
+        json!({ "send": { "by": "alice", "id": "m1" } }),
+    ]);
+    run(&with_policies(&policies, &steps)).assert_passed("alice has joined");
 }

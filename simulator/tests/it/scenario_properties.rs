@@ -6,10 +6,10 @@ use proptest::{prelude::*, sample::Index};
 use regrow_simulator::{
     churn::Decimal,
     scenario::{
-        Action, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation, DueRotation,
-        Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KillPoint, MAX_PROBLEMS, MemberName,
-        MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope,
-        ThiefAction, UserName, read,
+        Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation,
+        DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KillPoint, MAX_PROBLEMS,
+        MemberName, MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step,
+        TheftScope, ThiefAction, UserName, read,
     },
 };
 use serde_json::{Value, json};
@@ -86,6 +86,12 @@ fn action() -> impl Strategy<Value = Action> {
         service_fault().prop_map(Action::Service),
         prop::sample::subsequence(&MEMBERS[..], 2..=4)
             .prop_map(|who| Action::Compare { who: who.into_iter().map(MemberName::new).collect() }),
+        names().prop_map(|who| Action::Lock { who }),
+        (names(), any::<bool>()).prop_map(|(who, wrong_key)| Action::Unlock { who, wrong_key }),
+        (name(), names()).prop_map(|(by, who)| Action::Verify { by, who }),
+        (names(), names(), prop::sample::select(&[Answer::Accept, Answer::Refuse][..]))
+            .prop_map(|(who, of, answer)| Action::Authenticate { who, of, answer }),
+        (name(), "\\PC{0,20}").prop_map(|(by, data)| Action::SetData { by, data }),
         names().prop_map(|who| Action::Upkeep { who }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
@@ -152,6 +158,8 @@ fn expect() -> impl Strategy<Value = Expect> {
             evidence,
             cut_off,
             due,
+            data: None,
+            verified: None,
             fails: None,
             bound: None,
         })
@@ -265,12 +273,18 @@ fn written(action: &Action) -> Value {
         Action::Propose { by, what: Proposal::Add(who) } => json!({ "by": by, "add": who }),
         Action::Propose { by, what: Proposal::Remove(who) } => json!({ "by": by, "remove": who }),
         Action::Propose { by, what: Proposal::Update } => json!({ "by": by, "update": true }),
+        Action::Unlock { who, wrong_key: false } => json!({ "who": who }),
+        Action::Unlock { who, wrong_key: true } => json!({ "who": who, "wrong_key": true }),
+        Action::Verify { by, who } => json!({ "by": by, "who": who }),
+        Action::Authenticate { who, of, answer } => json!({ "who": who, "of": of, "answer": answer }),
+        Action::SetData { by, data } => json!({ "by": by, "data": data }),
         Action::Commit { by } => json!({ "by": by }),
         Action::Leave { who }
         | Action::Join { who }
         | Action::Rejoin { who }
         | Action::Offline { who }
         | Action::Online { who }
+        | Action::Lock { who }
         | Action::Upkeep { who } => json!({ "who": who }),
         Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
         Action::Send { by, id, body: MessageBody::Size(size) } => json!({ "by": by, "id": id, "size": size }),

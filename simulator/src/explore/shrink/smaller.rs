@@ -122,6 +122,12 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Service(fault) => {
             Action::Service(fault.with_names(|names| names.iter().filter(|other| *other != name).cloned().collect())?)
         }
+        Action::Lock { who } => Action::Lock { who: without(who)? },
+        Action::Unlock { who, wrong_key } => Action::Unlock { who: without(who)?, wrong_key: *wrong_key },
+        Action::Verify { by, who } => Action::Verify { by: of_others(by)?, who: without(who)? },
+        Action::Authenticate { who, of, answer } => {
+            Action::Authenticate { who: without(who)?, of: without(of)?, answer: *answer }
+        }
         Action::Upkeep { who } => Action::Upkeep { who: without(who)? },
         Action::Expect(expect) => Action::Expect(Box::new(expectation_without(expect, name)?)),
         Action::Compare { who } => Action::Compare { who: without(who).filter(|who| who.len() > 1)? },
@@ -137,7 +143,11 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Release(what) => Action::Release(delivery(what)?),
         Action::Drop(what) => Action::Drop(delivery(what)?),
         Action::Duplicate(what) => Action::Duplicate(delivery(what)?),
-        Action::Update { by, .. } | Action::Commit { by } | Action::Send { by, .. } if by == name => return None,
+        Action::Update { by, .. } | Action::SetData { by, .. } | Action::Commit { by } | Action::Send { by, .. }
+            if by == name =>
+        {
+            return None;
+        }
         Action::Crash { who, .. } | Action::Compromise { who, .. } if who == name => return None,
         other => other.clone(),
     })
@@ -272,6 +282,15 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
         Action::Rejoin { who } => fewer(who, &|who| Action::Rejoin { who }),
         Action::Offline { who } => fewer(who, &|who| Action::Offline { who }),
         Action::Online { who } => fewer(who, &|who| Action::Online { who }),
+        Action::Lock { who } => fewer(who, &|who| Action::Lock { who }),
+        Action::Unlock { who, wrong_key } => fewer(who, &|who| Action::Unlock { who, wrong_key: *wrong_key }),
+        Action::Verify { by, who } => fewer(who, &|who| Action::Verify { by: by.clone(), who }),
+        Action::Authenticate { who, of, answer } => {
+            let fewer_who = fewer(who, &|who| Action::Authenticate { who, of: of.clone(), answer: *answer });
+            let fewer_of = fewer(of, &|of| Action::Authenticate { who: who.clone(), of, answer: *answer });
+            fewer_who.into_iter().chain(fewer_of).collect()
+        }
+        Action::SetData { by, .. } => vec![Action::Update { by: by.clone(), signature_key: false }],
         Action::Upkeep { who } => fewer(who, &|who| Action::Upkeep { who }),
         Action::RenewKeyPackages { who } => fewer(who, &|who| Action::RenewKeyPackages { who }),
         Action::Propose { by, what } => {

@@ -96,6 +96,7 @@ fn one(event: &StepEvent) -> Markup {
         StepEventKind::Stale => ("stale", "stale"),
         StepEventKind::Again => ("again", "again"),
         StepEventKind::Crash => ("crash", "crash"),
+        StepEventKind::Device => ("again", "device"),
         StepEventKind::Theft => ("theft", "theft"),
         StepEventKind::Forgery => ("theft", "forgery"),
         StepEventKind::Detected => ("detected", "detected"),

@@ -1,4 +1,4 @@
-//! Checks the policies of members, and expectations about due work.
+//! Checks the policies of members, and expectations about due work, group data and verified members.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +48,13 @@ impl Check<'_, '_, '_> {
     fn note_at(&mut self, path: &str, problem: &str) {
         let at = At { json: self.root.json.locate(path), path: path.to_owned() };
         self.reader.note(&at, problem);
+    }
+
+    pub(super) fn trust(&mut self, place: &Place, expect: &Expect) {
+        if let Some(verified) = &expect.verified {
+            self.member(place, "expect.verified.by", &verified.by);
+            self.members(place, "expect.verified.who", &verified.who);
+        }
     }
 
     pub(super) fn due(&mut self, place: &Place, expect: &Expect) {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{DueExpectation, EvidenceExpectation};
+use super::{DueExpectation, EvidenceExpectation, VerifiedExpectation};
 use crate::scenario::{
     name::{CompromiseId, MemberName, MessageId},
     write::duration,
@@ -27,6 +27,10 @@ pub struct Expect {
     pub cut_off: Vec<MemberName>,
     /// The work that is due by the policies of members.
     pub due: Option<DueExpectation>,
+    /// The group data of all connected members.
+    pub data: Option<String>,
+    /// The members that a member has verified.
+    pub verified: Option<VerifiedExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
     /// The time in which the expectations have to become true. [`None`] if they have to hold here.
@@ -106,6 +110,14 @@ pub enum FailCode {
     Lost,
     /// The acting device is offline.
     Offline,
+    /// The acting device is locked.
+    Locked,
+    /// The key does not unlock the device.
+    WrongKey,
+    /// Two members have different safety numbers.
+    Mismatch,
+    /// The application of the acting device refuses a key of another member.
+    Refused,
     /// A proposal waits, and no message can be sent before a commit.
     ProposalsWait,
     /// There is nothing to commit.
@@ -148,7 +160,8 @@ impl Expect {
     #[must_use]
     pub fn has_model(&self) -> bool {
         let of_service = !self.evidence.is_empty() || !self.cut_off.is_empty();
-        let of_devices = self.converged || self.due.is_some() || self.reading.is_some();
+        let of_members = self.data.is_some() || self.verified.is_some() || self.due.is_some();
+        let of_devices = self.converged || self.reading.is_some() || of_members;
         !of_service && !of_devices && self.bound.is_none()
     }
 }

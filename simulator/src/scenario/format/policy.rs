@@ -37,6 +37,8 @@ pub struct PolicySettings {
     pub rotate_signature_key_every: Option<Limit<u32>>,
     /// The time without new keys after which the removal of a member is due.
     pub remove_inactive_after: Option<Limit<Duration>>,
+    /// The time without use after which the device locks itself.
+    pub lock_after: Option<Limit<Duration>>,
 }
 
 /// A limit that can be left open.
@@ -99,6 +101,7 @@ impl PolicySettings {
             rotate_after: self.rotate_after.or(other.rotate_after),
             rotate_signature_key_every: self.rotate_signature_key_every.or(other.rotate_signature_key_every),
             remove_inactive_after: self.remove_inactive_after.or(other.remove_inactive_after),
+            lock_after: self.lock_after.or(other.lock_after),
         }
     }
 }

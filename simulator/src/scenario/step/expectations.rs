@@ -1,11 +1,13 @@
 //! The step `expect`: its fields, and the rules for their combination.
 
+use regrow_engine::MAX_GROUP_DATA_BYTES;
+
 use super::{
     super::{
         check::MAX_STEPS,
         describe::{Described, Field, Kind, Object, Rule, words},
         fields::{At, FileReader},
-        format::{Action, Bound, Expect, FailCode, ReadingExpectation},
+        format::{Action, Bound, Expect, FailCode, ReadingExpectation, VerifiedExpectation},
     },
     StepKind,
     due::{DUE, due},
@@ -81,6 +83,12 @@ const EXPECT: Object = Object::new(&[
         "The delivery service has cut these members off. The promises at the end leave them out.",
     ),
     Field::optional("due", Kind::Object(&DUE), "The work that is due by the policies of members."),
+    Field::optional(
+        "data",
+        Kind::Text(MAX_GROUP_DATA_BYTES as u32),
+        "Each connected member of the group has this group data.",
+    ),
+    Field::optional("verified", Kind::Object(&VERIFIED), "The members that a member has verified."),
     Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
     Field::optional(
         "within",
@@ -127,6 +135,11 @@ const EXPECT: Object = Object::new(&[
     ),
 ]);
 
+const VERIFIED: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The member whose device shows them as verified."),
+    Field::required("who", Kind::AnyNames, "The verified members of the group, and no others."),
+]);
+
 /// All conditions. Those that cannot become true later have rules of their own.
 const CONDITIONS: &[&str] = &[
     "epoch",
@@ -144,6 +157,8 @@ const CONDITIONS: &[&str] = &[
     "roster_lie_detected",
     "cut_off",
     "due",
+    "data",
+    "verified",
     "fails",
 ];
 
@@ -178,6 +193,8 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         evidence: evidence(reader, &fields),
         cut_off: fields.members(reader, "cut_off").unwrap_or_default(),
         due: due(reader, &fields),
+        data: fields.text(reader, "data"),
+        verified: verified(reader, &fields),
         fails: fields.word(reader, "fails"),
         bound: bound(reader, &fields),
     };
@@ -185,6 +202,12 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         refuse_absence(reader, &fields, &expect);
     }
     Some(Action::Expect(Box::new(expect)).in_group(group))
+}
+
+fn verified<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<VerifiedExpectation> {
+    let fields = reader.described(fields.get("verified")?, &VERIFIED)?;
+    let (by, who) = (fields.member(reader, "by"), fields.members(reader, "who"));
+    Some(VerifiedExpectation { by: by?, who: who? })
 }
 
 fn reading<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> Option<ReadingExpectation> {

@@ -1,5 +1,7 @@
 //! Steps that change the group.
 
+use regrow_engine::MAX_GROUP_DATA_BYTES;
+
 use super::{
     super::{
         describe::{Field, Kind, Object, Rule},
@@ -63,6 +65,13 @@ const PROPOSE: Object = Object::new(&[
 ])
 .rules(&[Rule::ExactlyOne(&["add", "remove", "update"])]);
 
+const SET_DATA: Object = Object::new(&[
+    Field::required("by", Kind::Name, "The committer."),
+    Field::required("data", Kind::Text(MAX_GROUP_DATA_BYTES as u32), "The new data. It replaces the old data."),
+    ID,
+    IN_GROUP,
+]);
+
 const COMMIT: Object = Object::new(&[Field::required("by", Kind::Name, "The committer."), ID, IN_GROUP]);
 
 const JOIN: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The devices that join."), ID, IN_GROUP]);
@@ -95,6 +104,13 @@ pub(super) const STEPS: &[StepKind] = &[
     )
     .racing(),
     StepKind::action("propose", Kind::Object(&PROPOSE), propose, "Proposals by reference.").racing(),
+    StepKind::action(
+        "set_data",
+        Kind::Object(&SET_DATA),
+        set_data,
+        "One commit that sets the group data: a text that all members of the group have, also later ones.",
+    )
+    .racing(),
     StepKind::action("commit", Kind::Object(&COMMIT), commit, "One commit of all proposals of this epoch.").racing(),
     StepKind::action(
         "join",
@@ -151,6 +167,13 @@ fn propose<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let update = fields.is_true(reader, "update").then_some(Proposal::Update);
     let (id, group) = (fields.message(reader, "id"), fields.group(reader));
     Some(Action::Propose { by: by?, what: add.or(remove).or(update)? }.named(id).in_group(group))
+}
+
+fn set_data<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &SET_DATA)?;
+    let (by, data) = (fields.member(reader, "by"), fields.text(reader, "data"));
+    let (id, group) = (fields.message(reader, "id"), fields.group(reader));
+    Some(Action::SetData { by: by?, data: data? }.named(id).in_group(group))
 }
 
 fn commit<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {

@@ -28,6 +28,7 @@ pub(super) fn settings(fields: &mut LineFields, policy: &PolicySettings) {
     given(fields, "rotate_after", rotate_after.map(time_limit));
     given(fields, "rotate_signature_key_every", rotate_signature_key_every.map(number_limit));
     given(fields, "remove_inactive_after", remove_inactive_after.map(time_limit));
+    given(fields, "lock_after", policy.lock_after.map(time_limit));
 }
 
 /// The own policies of members, each on a line.

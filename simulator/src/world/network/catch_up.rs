@@ -98,15 +98,27 @@ impl Device {
         }
         let entry = InboxEntry::new(delivery, first, false);
         if first > context.ms {
-            self.inbox.push(entry);
-            return Ok(());
+            return self.keep(entry, context);
         }
         self.fetch_lost_before(&entry, context);
         if self.has_to_wait(&entry, context) {
-            self.inbox.push(entry);
-        } else if let Taken::Kept(entry) = self.take(entry, false, context, delivered)? {
-            self.inbox.push(*entry);
+            return self.keep(entry, context);
         }
+        match self.take(entry, false, context, delivered)? {
+            Taken::Kept(entry) => self.keep(*entry, context),
+            Taken::Processed | Taken::Gone => Ok(()),
+        }
+    }
+
+    /// Keeps an entry that the device cannot process yet. The service keeps the tree of a welcome
+    /// until the welcome is acknowledged, so the device takes the tree now.
+    fn keep(&mut self, entry: InboxEntry, context: &DeliveryContext<'_, '_>) -> Result<(), StepFailure> {
+        let Delivery { kind, group, receipt, .. } = &entry.delivery;
+        if *kind == DeliveryKind::Welcome {
+            let tree = context.service.endpoint_of(self.index).ratchet_tree(group, &self.address, receipt.epoch)?;
+            self.welcome_trees.extend(tree.map(|tree| ((group.clone(), receipt.epoch), tree)));
+        }
+        self.inbox.push(entry);
         Ok(())
     }
 
@@ -270,9 +282,9 @@ impl Device {
         self.is_connected() && !self.is_behind(group)
     }
 
-    /// True if the device reaches the service, and the service reaches it.
+    /// True if the device works, it reaches the service, and the service reaches it.
     pub(in crate::world) fn is_connected(&self) -> bool {
-        self.online && !self.partitioned
+        self.online && !self.partitioned && !self.client.is_locked()
     }
 
     /// True if a handshake is held back that the device needs to go on in a group.

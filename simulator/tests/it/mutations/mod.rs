@@ -34,7 +34,8 @@ const MOST: u64 = 40;
 /// A plan with steps of all kinds but faults of the service, in small groups.
 fn everything() -> Plan {
     let weights = r#"{
-        "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8, "network": 0, "clock": 0, "service": 0
+        "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8, "network": 0, "clock": 0, "service": 0,
+        "commit": 8, "impersonate": 4, "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
     }"#;
     plan(9420, Size { members: 4, steps: 16 }, weights)
 }
@@ -45,7 +46,8 @@ fn thefts() -> Plan {
     let weights = r#"{
         "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
         "join": 1, "leave": 0, "offline": 0, "online": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0, "race": 0,
-        "crash": 0, "wait": 0, "network": 0, "clock": 0, "service": 0
+        "crash": 0, "wait": 0, "network": 0, "clock": 0, "service": 0, "impersonate": 4,
+        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
     }"#;
     plan(2, Size { members: 2, steps: 30 }, weights)
 }
@@ -54,7 +56,8 @@ fn thefts() -> Plan {
 fn networks() -> Plan {
     let weights = r#"{
         "network": 25, "clock": 8, "hold": 15, "release": 10, "drop": 5, "duplicate": 5, "update": 20, "wait": 10,
-        "compromise": 2, "impersonate": 0, "service": 0
+        "compromise": 2, "impersonate": 0, "service": 0, "commit": 8,
+        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
     }"#;
     plan(600, Size { members: 4, steps: 16 }, weights)
 }
@@ -70,7 +73,8 @@ fn absences() -> Plan {
 /// A plan in which the service often fails, and lies in the end.
 fn service_faults() -> Plan {
     let weights = r#"{
-        "network": 0, "clock": 0, "service": 40, "compromise": 0, "impersonate": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0
+        "network": 0, "clock": 0, "service": 40, "compromise": 0, "impersonate": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0,
+        "commit": 8, "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
     }"#;
     plan(9750, Size { members: 4, steps: 16 }, weights)
 }

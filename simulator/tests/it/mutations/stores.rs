@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regrow_engine::{Batch, Store, StoreError, Value};
+use regrow_engine::{Batch, Lock, Store, StoreError, Value};
 use regrow_simulator::world::fault_injection::FaultInjection;
 
 /// Kinds of records, by the numbers under which they are stored. The numbers never change
@@ -61,6 +61,10 @@ struct Hoard {
 }
 
 impl Store for Hoard {
+    fn as_lock(&self) -> Option<&dyn Lock> {
+        self.store.as_lock()
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         self.store.get(key)
     }
@@ -109,6 +113,10 @@ impl FaultInjection for Rereads {
 struct Forgetful(Arc<dyn Store>);
 
 impl Store for Forgetful {
+    fn as_lock(&self) -> Option<&dyn Lock> {
+        self.0.as_lock()
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         self.0.get(key)
     }
