@@ -300,8 +300,8 @@ impl Model {
     fn can_wait(&self, seconds: u64) -> bool {
         let offline = self.unreachable();
         if seconds >= AGES {
-            // All devices are online, and publish new key packages then.
-            return offline.is_empty() && !self.something_waits();
+            // All devices are online, and publish new key packages then. No welcome is on its way.
+            return offline.is_empty() && !self.something_waits() && self.is_calm();
         }
         let longest_away = offline.into_iter().map(|member| self.away[member]).max().unwrap_or_default();
         let claims_last = !self.something_waits() || self.proposed + seconds < CLAIM_GOOD;

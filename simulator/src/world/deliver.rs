@@ -382,7 +382,9 @@ impl Device {
                 true
             }
             Ok(Some(ReceivedEvent::Removed { epoch, .. })) => {
-                self.in_group(group).reached = epoch.0;
+                let state = self.in_group(group);
+                state.reached = epoch.0;
+                state.window.left();
                 false
             }
             Ok(Some(ReceivedEvent::Commit(change))) => {

@@ -103,6 +103,7 @@ impl World<'_> {
         let housekeeping = Operation::Housekeeping;
         self.devices[device].persist(&mut self.recorder, housekeeping, |client| client.forget(group))?;
         self.recorder.facts.forgot(device, group);
+        self.devices[device].in_group(group).window.left();
         let made = self.make_external_commit(group, device);
         if made.as_ref().is_err_and(|failure| failure.code == FailCode::Refused) {
             self.devices[device].in_group(group).refuse();

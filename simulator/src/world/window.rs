@@ -50,6 +50,11 @@ impl Window {
         self.ended.drain(..self.ended.len().saturating_sub(policy.past_epochs));
     }
 
+    /// The member is out of the group, or has forgotten it. It keeps no past epoch.
+    pub(super) fn left(&mut self) {
+        self.ended.clear();
+    }
+
     /// Erases the past epochs that are too old. Returns the number of kept epochs, if there were
     /// such epochs. A time that is ahead of the member's clock counts as now.
     pub(super) fn expire(&mut self, now: Timestamp, policy: &Policy) -> Option<usize> {

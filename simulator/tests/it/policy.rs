@@ -166,6 +166,20 @@ fn own_policies_and_the_group_give_the_same_run() {
     assert_eq!(run(&with_policies(&json!([own]), &steps)).hash, of_group.hash);
 }
 
+/// The oracle knows what a removed member has erased: its whole group.
+#[test]
+fn removed_member_has_no_past_epoch_that_becomes_too_old() {
+    let steps = [
+        create(),
+        json!({ "compromise": { "who": "bob", "id": "stolen" } }),
+        json!({ "update": { "by": "carol" } }),
+        json!({ "remove": { "by": "carol", "who": "bob" } }),
+        json!({ "wait": "2d" }),
+    ];
+    let policy = json!({ "past_epochs": 2, "past_epoch_age": "1d" });
+    run(&scenario_with(policy, &["alice", "bob", "carol"], &steps)).assert_passed("a removal");
+}
+
 #[test]
 fn mistakes_in_policies_have_their_place_and_remedy() {
     let problems = |fields: Value| {
