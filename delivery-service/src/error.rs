@@ -5,7 +5,8 @@ use std::{io, path::PathBuf};
 
 use crate::store::table::Table;
 
-/// The store failed. Nothing of the call has happened; the caller may repeat it.
+/// The store failed. Nothing of the call has happened, except perhaps after
+/// [`Undetermined`](Self::Undetermined). The caller may repeat the call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -32,6 +33,23 @@ pub enum StoreError {
         /// The path of the missing file.
         path: PathBuf,
     },
+    /// The database has no tables of this software.
+    #[error("the database has no store")]
+    Empty,
+    /// The database cannot be reached, or serves nobody at the moment.
+    #[error("the database cannot be used now: {0}")]
+    Away(String),
+    /// Another server has taken the store, and owns it now.
+    #[error("another server has taken the store")]
+    TakenOver,
+    /// The database has an older state than this process has written: it was restored, or a standby
+    /// without the last transactions has replaced it.
+    #[error("the database has lost transactions that it had confirmed")]
+    WentBack,
+    /// The connection was lost during the commit, and the store cannot find out any more if the
+    /// call has happened. The caller may repeat it.
+    #[error("the connection was lost during the commit, so that the changes may have happened or not")]
+    Undetermined,
     /// The file belongs to another program.
     #[error("the file is not a store of this software")]
     NotAStore,

@@ -1,6 +1,11 @@
-//! Kills the server many times while devices write and read. No acknowledged write may be lost.
+//! Kills the server many times while devices write and read, over both kinds of stores. No
+//! acknowledged write may be lost.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+#[cfg(unix)]
+#[path = "it/common/postgres.rs"]
+mod postgres;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,8 +33,10 @@ use regrow_messenger::{Connection, ConnectionError, Retry, ServiceAddress, Trans
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::JoinHandle;
 
-/// The number of times the test kills the server.
+/// The number of times the test kills the server over a file.
 const KILLS: u64 = 200;
+/// The number of times the test kills the server over a database, whose start takes longer.
+const KILLS_OVER_POSTGRESQL: u64 = 60;
 const GROUPS: usize = 4;
 /// Members of each group. They write and read during the whole test.
 const WRITERS: usize = 3;
@@ -43,11 +50,12 @@ struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts the server over the store in the directory, at `address`.
-    fn start(directory: &Path, address: &str) -> Self {
+    /// Starts the server over the store in the directory or in the database, at `address`.
+    fn start(directory: &Path, database: Option<&str>, address: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_regrow-ds"))
             .arg("serve")
             .current_dir(directory)
+            .envs(database.map(|url| ("REGROW_DS_DATABASE", url)))
             .env("REGROW_DS_LISTEN", address)
             .env("REGROW_DS_LISTEN_OPERATORS", "127.0.0.1:0")
             .env("REGROW_DS_LIMITS__DEVICE_REQUESTS_PER_SECOND", "1000000")
@@ -332,12 +340,23 @@ impl Device {
 #[test]
 fn acknowledged_writes_survive_two_hundred_kills() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run());
+    runtime.block_on(run(None, KILLS));
 }
 
-async fn run() {
+#[cfg(unix)]
+#[test]
+fn acknowledged_writes_survive_kills_over_postgresql() {
+    let Some(cluster) = postgres::Cluster::start(&[]) else { return };
+    let address = cluster.schema();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run(Some(&address.url()), KILLS_OVER_POSTGRESQL));
+    assert_eq!(address.open_beside().check().unwrap(), []);
+}
+
+/// Kills the server this many times, and checks what the devices have written and read.
+async fn run(database: Option<&str>, kills: u64) {
     let directory = tempfile::tempdir().unwrap();
-    let mut process = ServerProcess::start(directory.path(), "127.0.0.1:0");
+    let mut process = ServerProcess::start(directory.path(), database, "127.0.0.1:0");
     let address = process.address.clone();
     // A device that cannot reach the server retries soon and without limit.
     let retry = Retry {
@@ -355,10 +374,10 @@ async fn run() {
         start_group(&shared, group, &mut running).await;
     }
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[99; 32]);
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         wait_for_writes(&shared, u64::from(1 + rng.next_u32() % 12), &mut running.writers).await;
         process.kill();
-        process = ServerProcess::start(directory.path(), &address);
+        process = ServerProcess::start(directory.path(), database, &address);
     }
     shared.stop.store(true, Ordering::Relaxed);
     check(&shared, running).await;

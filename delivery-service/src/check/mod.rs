@@ -4,7 +4,7 @@
 //! has written has no findings. A finding comes from a damaged disk, from a manual change of the
 //! file, or from a defect of this software. The check repairs nothing: restore a backup instead.
 //!
-//! [`SqliteStore::check`] runs the check. Each file here checks the tables of one subject.
+//! [`SqliteStore::check`] runs the check, and the PostgreSQL store has the same method. Each file here checks the tables of one subject.
 
 mod admission;
 mod claims;
@@ -137,6 +137,20 @@ impl SqliteStore {
             Err(_) => {}
         }
         Ok(findings)
+    }
+}
+
+#[cfg(feature = "server")]
+impl crate::store::postgres::PostgresStore {
+    /// Checks every record, and that the records agree with each other. The check reads the store
+    /// of one moment, and does not block other users of the store. It takes as long as to read the
+    /// whole store.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub fn check(&mut self) -> Result<Vec<Finding>, StoreError> {
+        self.snapshot(check)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use regrow_delivery_service::store::BackupError;
+use regrow_delivery_service::{server::database::ServerStore, store::BackupError};
 
 use super::{
     ending::{Ending, OrStop as _, Stopped},
@@ -25,7 +25,10 @@ pub(super) struct BackupArgs {
 /// Copies the store into a new file and checks the copy.
 pub(super) fn backup(args: &BackupArgs) -> Result<Ending, Stopped> {
     let config = args.database.load()?;
-    let store = open_store(&config)?;
+    let ServerStore::Sqlite(store) = open_store(&config)? else {
+        let error = anyhow!("a PostgreSQL database has its own backups. Use `pg_dump`, or a base backup with its log");
+        return Err(Stopped { ending: Ending::Unusable, error });
+    };
     store.back_up(&args.out).map_err(|error| {
         let (ending, remedy) = match &error {
             BackupError::Exists { .. } => (Ending::Unusable, "Name a new file: a backup is never overwritten"),

@@ -4,15 +4,13 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use listenfd::ListenFd;
-use regrow_delivery_service::{
-    SqliteStore,
-    server::{
-        Environment, Server, StartError,
-        config::Config,
-        log,
-        serve::{Addresses, Listening, ServeError, Sockets},
-        shutdown::{Shutdown, asked_to_end},
-    },
+use regrow_delivery_service::server::{
+    Environment, Server, StartError,
+    config::Config,
+    database::ServerStore,
+    log,
+    serve::{Addresses, Listening, ServeError, Sockets},
+    shutdown::{Shutdown, asked_to_end},
 };
 
 use super::{
@@ -44,7 +42,7 @@ fn serve_with(config: &Config) -> Result<Ending, Stopped> {
 async fn run(config: &Config) -> Result<(), Stopped> {
     let settings = &config.settings;
     // Open the store first. Only the process that owns the store may take the addresses.
-    let store = SqliteStore::open(&settings.database).map_err(|error| stopped_by_store(config, error))?;
+    let store = ServerStore::open(settings).map_err(|error| stopped_by_store(config, error))?;
     let server = Server::start(store, settings, Environment::of_this_machine()).map_err(|error| match error {
         StartError::Store(error) => stopped_by_store(config, error),
         StartError::Issuer(error) => Stopped { ending: Ending::Unusable, error: error.into() },

@@ -4,10 +4,11 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use regrow_delivery_service::{
-    DeliveryService, ServiceKey, SqliteStore, StoreError,
+    DeliveryService, ServiceKey, StoreError,
     server::{
         Environment,
         config::{Config, Flag, Sources},
+        database::{Database, ServerStore},
     },
 };
 
@@ -65,8 +66,8 @@ pub(super) struct DatabaseArgs {
     /// Settings file [default: regrow-ds.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Store file
-    #[arg(long, value_name = "FILE")]
+    /// Store: a file, or the address of a PostgreSQL database
+    #[arg(long, value_name = "FILE|postgres://...")]
     database: Option<String>,
 }
 
@@ -85,13 +86,12 @@ impl DatabaseArgs {
 }
 
 /// Opens the store, also while a server uses it.
-pub(super) fn open_store(config: &Config) -> Result<SqliteStore, Stopped> {
-    let path = &config.settings.database;
-    SqliteStore::open_beside(path).map_err(|error| stopped_by_store(config, error))
+pub(super) fn open_store(config: &Config) -> Result<ServerStore, Stopped> {
+    ServerStore::open_beside(&config.settings).map_err(|error| stopped_by_store(config, error))
 }
 
 /// Opens the service over the store for one call, also while a server uses the store.
-pub(super) fn open_service(config: &Config) -> Result<DeliveryService<SqliteStore>, Stopped> {
+pub(super) fn open_service(config: &Config) -> Result<DeliveryService<ServerStore>, Stopped> {
     let store = open_store(config)?;
     // The new key counts only for a store that has no key yet.
     let fresh = fresh_key().or_stop(Ending::Failed)?;
@@ -107,16 +107,16 @@ fn fresh_key() -> anyhow::Result<ServiceKey> {
 
 /// Adds the store's path and a remedy to an error of the store.
 pub(super) fn stopped_by_store(config: &Config, error: StoreError) -> Stopped {
-    let path = config.settings.database.display();
+    let path = &config.settings.database;
     let origin = config.origin("database");
     let (ending, remedy) = match &error {
         StoreError::InUse => (
             Ending::Failed,
             format!("Another server uses {path}, or a command on it does not end. Stop it, or name another `database`"),
         ),
-        StoreError::Missing { .. } => (
+        StoreError::Missing { .. } | StoreError::Empty => (
             Ending::Unusable,
-            format!("Name the server's `database` (this path is from: {origin}), or start the server once"),
+            format!("Name the server's `database` (this one is {path}, from: {origin}), or start the server once"),
         ),
         StoreError::NewerFormat { .. } => {
             (Ending::Unusable, "Use the version that wrote it, or a later one".to_owned())
@@ -124,8 +124,16 @@ pub(super) fn stopped_by_store(config: &Config, error: StoreError) -> Stopped {
         StoreError::OlderFormat { .. } | StoreError::NotAStore => {
             (Ending::Unusable, format!("Name another `database` (the present one is {path}, from: {origin})"))
         }
+        StoreError::Away(_) => {
+            (Ending::Failed, format!("Make sure that the database runs and accepts this user ({path}, from: {origin})"))
+        }
+        StoreError::TakenOver => (Ending::Failed, "Only one server can have a database. Stop one of them".to_owned()),
+        StoreError::Undetermined => (Ending::Failed, "Look if it has happened, and try again if not".to_owned()),
         StoreError::File { .. } => (Ending::Failed, "Make sure that the current user may write to it".to_owned()),
-        _ => (Ending::Failed, format!("Check {path} with `regrow-ds check`, and check its disk")),
+        _ => match path {
+            Database::File(_) => (Ending::Failed, format!("Check {path} with `regrow-ds check`, and check its disk")),
+            Database::Postgres(_) => (Ending::Failed, format!("Look at the log of the database {path}")),
+        },
     };
     Stopped { ending, error: anyhow!("{error}. {remedy}") }
 }

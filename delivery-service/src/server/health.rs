@@ -13,6 +13,9 @@ pub(crate) enum StoreFault {
     Full,
     ReadOnly,
     Replaced,
+    Away,
+    TakenOver,
+    WentBack,
     Failed,
 }
 
@@ -23,8 +26,17 @@ impl StoreFault {
             StoreError::DiskFull => Self::Full,
             StoreError::ReadOnly => Self::ReadOnly,
             StoreError::Replaced { .. } => Self::Replaced,
+            StoreError::Away(_) => Self::Away,
+            // A commit stays undetermined only if another server has taken the store meanwhile.
+            StoreError::TakenOver | StoreError::Undetermined => Self::TakenOver,
+            StoreError::WentBack => Self::WentBack,
             _ => Self::Failed,
         }
+    }
+
+    /// True if the fault lasts until the server starts again.
+    pub(crate) fn lasts(self) -> bool {
+        matches!(self, Self::TakenOver | Self::WentBack)
     }
 
     /// The reason in words, for clients and operators. It names no path.
@@ -33,6 +45,9 @@ impl StoreFault {
             Self::Full => "the disk of the store is full",
             Self::ReadOnly => "the disk of the store is read-only",
             Self::Replaced => "the file of the store is gone or was replaced",
+            Self::Away => "the database cannot be used now",
+            Self::TakenOver => "another server has taken the store",
+            Self::WentBack => "the database has lost transactions",
             Self::Failed => "the store fails",
         }
     }

@@ -21,6 +21,7 @@
 //! | `invitation` | tokens that let a device register |
 //! | `state` | the state of the server, its start and its stop |
 //! | `environment`, `clock_guard` | clocks and randomness; the guard against clock jumps |
+//! | `database` | the store that the settings name |
 //! | `worker` | the thread that owns the service, and the queue in front of it |
 //! | `subscriptions`, `reader` | open streams, the groups that they read, and their pages |
 //! | `wake_up` | calls to the addresses of sleeping devices |
@@ -42,6 +43,7 @@ pub mod config;
 mod connection;
 mod connection_limits;
 mod context;
+pub mod database;
 mod environment;
 mod exchange;
 mod health;

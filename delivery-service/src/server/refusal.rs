@@ -18,6 +18,9 @@ use crate::{
     names::InvalidName,
 };
 
+/// The time after which a client tries again if the database is away. A failover takes seconds.
+const AWAY: Duration = Duration::from_secs(1);
+
 /// The time after which a client tries again if the disk takes no writes. An operator has to repair
 /// the disk.
 const FAULTY: Duration = Duration::from_secs(10);
@@ -34,7 +37,8 @@ impl RequestError {
 
     /// Returns a refusal because the store takes no writes.
     pub(crate) fn faulty(fault: StoreFault) -> Self {
-        let Self(problem) = Self::for_now(Code::Unavailable, FAULTY);
+        let wait = if fault == StoreFault::Away { AWAY } else { FAULTY };
+        let Self(problem) = Self::for_now(Code::Unavailable, wait);
         Problem { detail: Some(fault.reason().to_owned()), ..*problem }.into()
     }
 

@@ -23,7 +23,8 @@ const MANY_FILES_PERCENT: u64 = 80;
 pub(crate) struct Resources(Arc<SharedResources>);
 
 struct SharedResources {
-    directory: PathBuf,
+    /// The directory of the store's file. `None` for a store in a database.
+    directory: Option<PathBuf>,
     warned: Mutex<Scarce>,
 }
 
@@ -44,10 +45,12 @@ fn scarce(figures: &ResourceFigures) -> Scarce {
 }
 
 impl Resources {
-    /// Returns the resources of a process that has its store in the file `database`.
-    pub(crate) fn of(database: &Path) -> Self {
-        let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new(".")).to_owned();
+    /// Returns the resources of a process that has its store in that file, if it is in a file.
+    pub(crate) fn of(file: Option<&Path>) -> Self {
+        let directory = file.map(|file| {
+            let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            directory.unwrap_or(Path::new(".")).to_owned()
+        });
         Self(Arc::new(SharedResources { directory, warned: Mutex::default() }))
     }
 
@@ -74,7 +77,7 @@ impl Resources {
             fs::statvfs,
             process::{Resource, getrlimit},
         };
-        let disk = statvfs(&self.0.directory).ok();
+        let disk = self.0.directory.as_ref().and_then(|directory| statvfs(directory).ok());
         // The directory also lists the descriptor that reads it.
         let open = std::fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1));
         ResourceFigures {
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn figures_describe_this_process() {
         let files: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").expect("a file")).collect();
-        let figures = Resources::of(Path::new("regrow-ds.db")).read();
+        let figures = Resources::of(Some(Path::new("regrow-ds.db"))).read();
         assert!(figures.open_files.expect("a figure") >= files.len() as u64);
         assert!(figures.disk_free_bytes.is_some() && figures.max_open_files.is_some());
     }

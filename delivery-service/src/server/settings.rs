@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::proxies::Network;
+use super::{database::Database, proxies::Network};
 use crate::limits::Limits;
 
 /// All settings.
@@ -19,8 +19,11 @@ pub struct Settings {
     /// The address for operators' programs: `/metrics`, `/healthz` and `/readyz`, without TLS.
     /// Default `127.0.0.1:8766`.
     pub listen_operators: SocketAddr,
-    /// The file of the store. Default `regrow-ds.db` in the working directory.
-    pub database: PathBuf,
+    /// The store: a file, or the address of a PostgreSQL database, which begins with `postgres://`.
+    /// Default the file `regrow-ds.db` in the working directory.
+    pub database: Database,
+    /// The files for connections to a PostgreSQL database.
+    pub postgres: PostgresSettings,
     /// True if the server may listen without TLS on other addresses than loopback, behind a proxy
     /// that ends TLS. Session tokens go over that connection in the clear. Default false.
     pub plain_http_anywhere: bool,
@@ -46,6 +49,19 @@ pub struct Settings {
     pub limits: ServerLimits,
     /// The content and the format of the log.
     pub log: LogSettings,
+}
+
+/// The files for connections to a PostgreSQL database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresSettings {
+    /// The file with the password. Default: the login needs no password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The certificate authorities, in PEM, for the certificate of the database. Default: the
+    /// authorities that the platform trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<PathBuf>,
 }
 
 /// TLS.
@@ -189,7 +205,8 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8765)),
             listen_operators: SocketAddr::from(([127, 0, 0, 1], 8766)),
-            database: "regrow-ds.db".into(),
+            database: Database::from("regrow-ds.db"),
+            postgres: PostgresSettings::default(),
             plain_http_anywhere: false,
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),

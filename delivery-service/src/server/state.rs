@@ -130,7 +130,7 @@ impl Server {
             registration_policy: RegistrationPolicy::new(&settings.registration, &environment, &clock)?,
             rates: Rates::new(&limits, &environment),
             proxies: Proxies::new(&settings.trusted_proxies),
-            resources: Resources::of(&settings.database),
+            resources: Resources::of(settings.database.file()),
             limits,
             environment,
             clock,

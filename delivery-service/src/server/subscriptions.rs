@@ -95,6 +95,13 @@ impl Subscriptions {
         self.lock().subscribers.get(device).is_some_and(|subscriber| subscriber.streams > 0)
     }
 
+    /// Wakes all devices.
+    pub(crate) fn wake_all(&self) {
+        self.lock().subscribers.values().for_each(|subscriber| {
+            subscriber.wake.send_replace(());
+        });
+    }
+
     /// Registers a sleeping device: the server calls it when one of these groups has a new entry.
     pub(crate) fn sleep(&self, device: &DeviceId, groups: Vec<GroupId>) {
         let mut index = self.lock();

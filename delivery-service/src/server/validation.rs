@@ -7,11 +7,13 @@ use axum::http::uri::Authority;
 use tracing_subscriber::EnvFilter;
 
 use super::{
+    database::Database,
     memory::large_bytes,
     price::Price,
     settings::{RegistrationMode, Settings},
     sizes::{body_bytes, max_request_bytes},
 };
+use crate::store::postgres::{PostgresUrl, PostgresUrlError};
 
 /// The levels of the log, as the setting names them.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
@@ -48,6 +50,11 @@ pub fn check(settings: &Settings) -> Vec<InvalidSetting> {
                 .to_owned(),
             "Set the addresses of the proxies, or a network that contains only proxies",
         );
+    }
+    if let Database::Postgres(url) = &settings.database
+        && let Err(error) = PostgresUrl::parse(url)
+    {
+        database(&error, &mut say);
     }
     registration(settings, &mut say);
     for (key, value) in positive(settings) {
@@ -151,6 +158,19 @@ fn addresses(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'s
     if listen == listen_operators && listen.port() != 0 {
         say("listen_operators", format!("devices connect to {listen}"), "Set another port");
     }
+}
+
+/// Explains the fault of a database's address. The message does not repeat the address, because it
+/// may contain a password.
+fn database(error: &PostgresUrlError, say: &mut impl FnMut(&'static str, String, &'static str)) {
+    let remedy = match error {
+        PostgresUrlError::Password => "Leave it out, and name a file with it in `postgres.password_file`",
+        PostgresUrlError::Prefer => "Set `sslmode=require`, or `sslmode=disable` on a network that you trust",
+        PostgresUrlError::Missing(_) | PostgresUrlError::NoHostName | PostgresUrlError::Unreadable(_) => {
+            "Set an address such as `postgres://regrow@db.example/regrow`"
+        }
+    };
+    say("database", error.to_string(), remedy);
 }
 
 fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {

@@ -7,6 +7,7 @@
 
 mod parts;
 mod queue;
+mod running;
 mod store_thread;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(crate) use self::{
 };
 use self::{
     queue::{CompletedCall, QueueItem, QueuedCall},
+    running::RunningBatch,
     store_thread::StoreThread,
 };
 use super::{
@@ -70,6 +72,7 @@ pub(crate) struct Worker {
     readers: Arc<Semaphore>,
     shares: Arc<Shares<Principal>>,
     reads: Arc<Shares<Principal>>,
+    running: RunningBatch,
 }
 
 impl Worker {
@@ -81,19 +84,20 @@ impl Worker {
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = sync_channel(queue.max(1));
         let depth = Arc::new(AtomicUsize::new(0));
-        let thread = StoreThread::new(service, parts, Arc::clone(&depth));
+        let running = RunningBatch::default();
+        let thread = StoreThread::new(service, parts, Arc::clone(&depth), running.clone());
         let thread = thread::Builder::new().name("store".into()).spawn(move || thread.run(&receiver))?;
         let readers = Arc::new(Semaphore::new((queue / READERS_SHARE).max(1)));
         let shares = Arc::new(Shares::new(queue / PARTY_SHARE));
         let reads = Arc::new(Shares::new(READS_OF_PARTY));
-        Ok((Self { queue: sender, depth, readers, shares, reads }, thread))
+        Ok((Self { queue: sender, depth, readers, shares, reads, running }, thread))
     }
 
     /// Runs `work` on the store's thread, and returns its answer once all its changes are durable.
     ///
     /// The call runs even if the caller disconnects in the meantime.
     ///
-    /// Fails with [`Code::Unavailable`] if the queue is full. Fails with [`Code::TooManyRequests`]
+    /// Fails with [`Code::Unavailable`] if the queue is full, or if the store does not answer. Fails with [`Code::TooManyRequests`]
     /// if other calls of the same party hold its places for too long. Fails with [`Code::Internal`]
     /// if the store fails, and with the error of `work`.
     pub(crate) async fn call<T: Send + 'static>(
@@ -111,6 +115,9 @@ impl Worker {
         work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, RequestError> {
         let full = || RequestError::for_now(Code::Unavailable, FULL);
+        if self.running.is_stuck() {
+            return Err(full());
+        }
         let place = match context {
             Some(RequestContext { principal, .. }) => {
                 let place = timeout(SHARE_PATIENCE, self.shares.of(principal).acquire_owned()).await;

@@ -54,11 +54,12 @@ impl<S: Store> DeliveryService<S> {
         self.store().transaction(|tx| service_state::note_time(tx, now))
     }
 
-    /// Checks that the store is still where it was opened. See [`Store::examine`].
+    /// Checks that the store is still where it was opened, and still this process's. See
+    /// [`Store::examine`].
     ///
     /// # Errors
     ///
-    /// The store is not there any more.
+    /// The store is not there any more, or failed.
     pub fn examine(&self) -> Result<(), StoreError> {
         self.store().examine()
     }

@@ -1,13 +1,11 @@
 //! A store within a transaction, so that many calls become durable together.
 
-use std::{
-    collections::BTreeMap,
-    mem,
-    ops::{Bound, ControlFlow, Range},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::{Store, Table, Transaction, Visitor};
+use super::{
+    Store, Transaction,
+    changes::{Changed, Changes},
+};
 use crate::error::StoreError;
 
 /// The bytes of changed records that a batch may hold before it writes them. The bound is as large
@@ -46,12 +44,12 @@ impl Store for Batch<'_> {
         // A panic undoes its own part and no other. A caller that catches the panic finds the batch
         // as it was before the part.
         let result =
-            catch_unwind(AssertUnwindSafe(|| work(&mut BatchPart { whole: &mut **whole, changes: &mut *changes })));
+            catch_unwind(AssertUnwindSafe(|| work(&mut Changed { records: &mut **whole, changes: &mut *changes })));
         match &result {
             Ok(Ok(_)) => changes.keep(),
             _ => changes.undo(),
         }
-        if changes.bytes > *held_bytes {
+        if changes.bytes() > *held_bytes {
             // An error is not lost: `write` tries the rest again at the end, and fails then.
             let _ = changes.write(&mut **whole);
         }
@@ -59,141 +57,17 @@ impl Store for Batch<'_> {
     }
 }
 
-/// The changed records of a table, in the order of their keys. A deleted record is `None`.
-type ChangedRecords = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// The changes of a batch.
-#[derive(Default)]
-struct Changes {
-    records: BTreeMap<Table, ChangedRecords>,
-    /// The bytes of all changes, also of those that later ones have replaced.
-    bytes: usize,
-    /// The changes of the present part, in order.
-    part: Vec<PartChange>,
-}
-
-/// A change of the present part.
-struct PartChange {
-    table: Table,
-    key: Vec<u8>,
-    /// The record as an earlier change of the batch left it. `None` if there was no such change.
-    before: Option<Option<Vec<u8>>>,
-}
-
-impl Changes {
-    fn get(&self, table: Table, key: &[u8]) -> Option<&Option<Vec<u8>>> {
-        self.records.get(&table)?.get(key)
-    }
-
-    fn set(&mut self, table: Table, key: &[u8], value: Option<Vec<u8>>) {
-        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        let before = self.records.entry(table).or_default().insert(key.to_vec(), value);
-        self.part.push(PartChange { table, key: key.to_vec(), before });
-    }
-
-    /// Writes the changes. Forgets each change when it is written.
-    fn write(&mut self, whole: &mut dyn Transaction) -> Result<(), StoreError> {
-        self.bytes = 0;
-        while let Some(mut records) = self.records.first_entry() {
-            let table = *records.key();
-            while let Some(change) = records.get_mut().first_entry() {
-                match change.get() {
-                    Some(value) => whole.put(table, change.key(), value)?,
-                    None => whole.delete(table, change.key()).map(drop)?,
-                }
-                change.remove();
-            }
-            records.remove();
-        }
-        Ok(())
-    }
-
-    fn keep(&mut self) {
-        self.part.clear();
-    }
-
-    fn undo(&mut self) {
-        for PartChange { table, key, before } in mem::take(&mut self.part).into_iter().rev() {
-            let records = self.records.entry(table).or_default();
-            match before {
-                Some(value) => records.insert(key, value),
-                None => records.remove(&key),
-            };
-        }
-    }
-}
-
-/// A part of a batch.
-struct BatchPart<'b> {
-    whole: &'b mut dyn Transaction,
-    changes: &'b mut Changes,
-}
-
-impl Transaction for BatchPart<'_> {
-    fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.changes.get(table, key) {
-            Some(value) => Ok(value.clone()),
-            None => self.whole.get(table, key),
-        }
-    }
-
-    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.changes.set(table, key, Some(value.to_vec()));
-        Ok(())
-    }
-
-    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-        let is_there = match self.changes.get(table, key) {
-            Some(value) => value.is_some(),
-            None => self.whole.get(table, key)?.is_some(),
-        };
-        if is_there {
-            self.changes.set(table, key, None);
-        }
-        Ok(is_there)
-    }
-
-    fn scan(&mut self, table: Table, range: Range<&[u8]>, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
-        let (true, Some(records)) = (range.start <= range.end, self.changes.records.get(&table)) else {
-            return self.whole.scan(table, range, visit);
-        };
-        let bounds = (Bound::Included(range.start), Bound::Excluded(range.end));
-        let mut changed = records.range::<[u8], _>(bounds).peekable();
-        let mut has_ended = false;
-        self.whole.scan(table, range, &mut |key, value| {
-            let mut visited = ControlFlow::Continue(());
-            while visited.is_continue()
-                && let Some((key, value)) = changed.next_if(|(changed, _)| changed.as_slice() < key)
-            {
-                visited = visit_changed(key, value.as_deref(), visit)?;
-            }
-            if visited.is_continue() {
-                visited = match changed.next_if(|(changed, _)| changed.as_slice() == key) {
-                    Some((key, value)) => visit_changed(key, value.as_deref(), visit)?,
-                    None => visit(key, value)?,
-                };
-            }
-            has_ended = visited.is_break();
-            Ok(visited)
-        })?;
-        while !has_ended && let Some((key, value)) = changed.next() {
-            has_ended = visit_changed(key, value.as_deref(), visit)?.is_break();
-        }
-        Ok(())
-    }
-}
-
-/// Visits a changed record, unless it is deleted.
-fn visit_changed(key: &[u8], value: Option<&[u8]>, visit: &mut Visitor<'_>) -> Result<ControlFlow<()>, StoreError> {
-    value.map_or(Ok(ControlFlow::Continue(())), |value| visit(key, value))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use proptest::{collection::vec, prelude::*};
 
-    use super::{super::SqliteStore, *};
+    use super::{
+        super::{SqliteStore, Table},
+        *,
+    };
 
     const TABLES: [Table; 2] = [Table::Groups, Table::Log];
 

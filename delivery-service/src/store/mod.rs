@@ -12,14 +12,19 @@
 //! | `sqlite` | the store in an SQLite file or in memory |
 //! | `checkpoint` | the thread that moves the write-ahead log into the database |
 //! | `backup` | a copy of a store that is in use |
+//! | `postgres` | the store in a PostgreSQL database (feature `server`) |
 //! | `batch` | a store within a transaction of another store |
+//! | `changes` | the changes of a transaction in memory |
 //! | `sqlite_error` | SQLite's errors as [`StoreError`] |
 
 mod backup;
 mod batch;
+mod changes;
 mod checkpoint;
 pub(crate) mod identity;
 pub(crate) mod key;
+#[cfg(feature = "server")]
+pub mod postgres;
 mod sqlite;
 mod sqlite_error;
 pub(crate) mod table;
@@ -28,6 +33,10 @@ use std::ops::{ControlFlow, Range};
 
 pub use self::{backup::BackupError, batch::Batch, sqlite::SqliteStore, table::Table};
 use crate::error::StoreError;
+
+/// The format of keys and records, which every store notes beside them. It changes when a table, a
+/// key or a record does.
+const FORMAT: i64 = 6;
 
 /// A store whose records change in transactions. All changes of a transaction are kept, or none.
 ///
@@ -55,12 +64,14 @@ pub trait Store {
         Ok(0)
     }
 
-    /// Checks that the next process that opens the store will find the written records.
+    /// Checks that the store is still this process's, and that the next process that opens it will
+    /// find the written records.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Replaced`] if not.
-    fn examine(&self) -> Result<(), StoreError> {
+    /// [`StoreError::Replaced`] or [`StoreError::TakenOver`] if not. Otherwise the store's own
+    /// failure.
+    fn examine(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 

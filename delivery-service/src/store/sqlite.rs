@@ -17,14 +17,10 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtens
 
 use super::sqlite_error::{backend, file_error};
 use super::{
-    Store, Table, Transaction, Visitor,
+    FORMAT, Store, Table, Transaction, Visitor,
     checkpoint::{Checkpointer, checkpoint},
 };
 use crate::error::StoreError;
-
-/// The format of the file, in SQLite's `user_version`. It changes when a table, a key or a record
-/// does.
-const FORMAT: i64 = 6;
 
 /// The value of SQLite's `application_id`: `RgDS`. It identifies stores of this software. In files
 /// of other programs, `user_version` means something else.
@@ -388,7 +384,7 @@ impl Store for SqliteStore {
         self.data_version()
     }
 
-    fn examine(&self) -> Result<(), StoreError> {
+    fn examine(&mut self) -> Result<(), StoreError> {
         self.owner.as_ref().map_or(Ok(()), |owner| owner.files.are_in_place())
     }
 

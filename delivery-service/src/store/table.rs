@@ -3,6 +3,8 @@
 /// The tables, and the keys in each. The doc comment of a variant has the parts of the key before
 /// the colon, and the value after it. In a key, the length of a name precedes the name, and numbers
 /// are big-endian, so that keys sort by name and then by number.
+///
+/// A database can have the number of a table in place of its name. So a new table comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
     /// name: a record of the service itself, for example its signing key.
@@ -138,6 +140,11 @@ impl Table {
         Self::AdmissionDeadlines,
         Self::WakeUps,
     ];
+
+    /// Returns the table's number in a database that has all records in one table.
+    pub fn number(self) -> i16 {
+        self as i16
+    }
 
     /// Returns the table's name in the file: lower case, with underscores.
     pub fn name(self) -> &'static str {

@@ -5,9 +5,9 @@ use crate::common::*;
 use openmls::prelude::{KeyPackage, MlsMessageBodyIn, MlsMessageOut, ProtocolVersion};
 use openmls_rust_crypto::RustCrypto;
 use regrow_delivery_service::{
-    ClaimOutcome, DeliveryService, DeviceId,
+    ClaimOutcome, DeviceId,
     HandshakeMode::{Assisted, Opaque},
-    Limits, Outcome, RejectReason, Reply, ReportOutcome, SqliteStore, Timestamp,
+    Limits, Outcome, RejectReason, Reply, ReportOutcome, Timestamp,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -17,14 +17,14 @@ fn unclaimed(name: &str) -> Outcome {
 }
 
 /// Uploads `count` key packages and one last-resort key package of a device.
-fn stock(service: &DeliveryService<SqliteStore>, client: &Client, count: usize) {
+fn stock(service: &TestService, client: &Client, count: usize) {
     register(service, &client.id);
     let key_packages: Vec<_> = (0..count).map(|_| client.upload(0, u64::MAX, false)).collect();
     let last_resort = client.upload(0, u64::MAX, true);
     service.upload_key_packages(&client.id, &key_packages, Some(&last_resort), NOW).unwrap();
 }
 
-fn claim(service: &DeliveryService<SqliteStore>, target: &DeviceId, claimer: &DeviceId) -> ClaimOutcome {
+fn claim(service: &TestService, target: &DeviceId, claimer: &DeviceId) -> ClaimOutcome {
     service.claim_key_package(target, claimer, NOW).unwrap()
 }
 
@@ -167,7 +167,7 @@ fn strangers_do_not_use_up_a_devices_key_packages() {
 
 /// Claims a key package of the device and adds the device with it. Removes the device again if
 /// `removes` is true. Returns true if the key package was a last-resort one.
-fn add(service: &DeliveryService<SqliteStore>, by: &mut Member, device: &DeviceId, removes: bool) -> bool {
+fn add(service: &TestService, by: &mut Member, device: &DeviceId, removes: bool) -> bool {
     let ClaimOutcome::Claimed(claimed) = claim(service, device, &by.id()) else { panic!("nothing is handed out") };
     let MlsMessageBodyIn::KeyPackage(key_package) = parse(&claimed.bytes) else { panic!("not a key package") };
     let key_package = key_package.validate(&RustCrypto::default(), ProtocolVersion::Mls10).unwrap();

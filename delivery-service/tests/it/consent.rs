@@ -4,27 +4,21 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    ClaimOutcome, Cursor, DeliveryKind, DeliveryService, DeviceId, HandshakeMode,
+    ClaimOutcome, Cursor, DeliveryKind, DeviceId, HandshakeMode,
     HandshakeMode::{Assisted, Opaque},
-    Limits, Outcome, RejectReason, Reply, SqliteStore, UserId,
+    Limits, Outcome, RejectReason, Reply, UserId,
 };
 
 const DAY: u64 = 24 * 60 * 60;
 
 /// A service that allows each device one group.
-fn one_group_service() -> DeliveryService<SqliteStore> {
+fn one_group_service() -> TestService {
     service_with(Limits { max_groups_per_device: 1, ..Limits::default() })
 }
 
 /// Creates a group on a user's phone and adds another device to it. Returns the outcome of the
 /// addition.
-fn add_in(
-    service: &DeliveryService<SqliteStore>,
-    by: &str,
-    name: &str,
-    joiner: &Client,
-    mode: HandshakeMode,
-) -> Outcome {
+fn add_in(service: &TestService, by: &str, name: &str, joiner: &Client, mode: HandshakeMode) -> Outcome {
     let mut creator = Client::new(by).create_unregistered(&group(name), mode);
     let outcome = service.create_group(&group(name), &creator.id(), mode, &creator.group_info(), NOW).unwrap();
     assert!(accepted(&outcome).is_some(), "{outcome:?}");
@@ -33,11 +27,11 @@ fn add_in(
     service.submit_commit(&commit, NOW).unwrap()
 }
 
-fn is_added(service: &DeliveryService<SqliteStore>, by: &str, name: &str, joiner: &Client) -> bool {
+fn is_added(service: &TestService, by: &str, name: &str, joiner: &Client) -> bool {
     accepted(&add_in(service, by, name, joiner, Opaque)).is_some()
 }
 
-fn creates(service: &DeliveryService<SqliteStore>, client: Client, name: &str) -> Outcome {
+fn creates(service: &TestService, client: Client, name: &str) -> Outcome {
     let alone = client.create_unregistered(&group(name), Assisted);
     service.create_group(&group(name), &alone.id(), Assisted, &alone.group_info(), NOW).unwrap()
 }

@@ -7,15 +7,15 @@ use std::sync::LazyLock;
 use crate::common::*;
 use proptest::{prelude::*, test_runner::RngSeed};
 use regrow_delivery_service::{
-    CommitSubmission, DeliveryService, GroupId,
+    CommitSubmission, GroupId,
     HandshakeMode::{self, Assisted, Opaque},
-    Limits, Outcome, RejectReason, RosterChange, SqliteStore,
+    Outcome, RejectReason, RosterChange,
 };
 use regrow_protocol::mls;
 
 /// A group in epoch 1, and one valid message of every kind that has not been submitted.
 struct Scene {
-    service: DeliveryService<SqliteStore>,
+    service: TestService,
     samples: Vec<Vec<u8>>,
     commit: CommitSubmission,
 }
@@ -26,8 +26,7 @@ static OPAQUE: LazyLock<Scene> = LazyLock::new(|| Scene::new(Opaque));
 
 impl Scene {
     fn new(mode: HandshakeMode) -> Self {
-        let service =
-            DeliveryService::open(SqliteStore::in_memory().unwrap(), Limits::default(), service_key()).unwrap();
+        let service = service();
         let mut members = group_of(&service, mode, &["alice", "bob"]);
         let message = members[0].send("hello");
         let proposal = members[1].propose_to_update(None);

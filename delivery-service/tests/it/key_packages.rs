@@ -4,20 +4,20 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    ClaimOutcome, ClaimedKeyPackage, DeliveryService, DeviceId,
+    ClaimOutcome, ClaimedKeyPackage, DeviceId,
     HandshakeMode::{Assisted, Opaque},
-    KeyPackageCount, KeyPackageFault, Limits, RefusedKeyPackage, RejectReason, SqliteStore, Timestamp,
+    KeyPackageCount, KeyPackageFault, Limits, RefusedKeyPackage, RejectReason, Timestamp,
 };
 use regrow_protocol::profile::UsePeriod;
 
 const FOREVER: u64 = u64::MAX;
 
-fn claim(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Option<Vec<u8>> {
+fn claim(service: &TestService, device: &DeviceId) -> Option<Vec<u8>> {
     claim_at(service, device, NOW).map(|claimed| claimed.bytes)
 }
 
 /// Claims a key package for a device that has no other claim.
-fn claim_at(service: &DeliveryService<SqliteStore>, target: &DeviceId, now: Timestamp) -> Option<ClaimedKeyPackage> {
+fn claim_at(service: &TestService, target: &DeviceId, now: Timestamp) -> Option<ClaimedKeyPackage> {
     match service.claim_key_package(target, &device("alice"), now).unwrap() {
         ClaimOutcome::Claimed(claimed) => Some(claimed),
         ClaimOutcome::NoneLeft => None,

@@ -9,31 +9,31 @@ use crate::common::*;
 use crate::http::{World, room_path};
 use axum::http::StatusCode;
 use regrow_delivery_service::{
-    Cursor, DeliveryService, Epoch,
+    Cursor, Epoch,
     HandshakeMode::{Assisted, Opaque},
-    Limits, RejectReason, Sequence, SqliteStore, Store as _, StoreError,
+    RejectReason, Sequence, SqliteStore, Store as _, StoreError,
     api::{self, Code},
     store::Table,
 };
 
 /// Creates a group of Alice, whose client sends no trees. She adds Bob. Bob has not joined yet.
-fn invite_bob(service: &DeliveryService<SqliteStore>) -> (Member, Client) {
+fn invite_bob(service: &TestService) -> (Member, Client) {
     let (mut alice, bob) = (Client::new("alice").without_trees().create(service, Assisted), Client::new("bob"));
     accept(service, &alice.commit(&[bob.claimed_by(service, &device("alice"))], &[]));
     alice.confirm();
     (alice, bob)
 }
 
-fn update(service: &DeliveryService<SqliteStore>, member: &mut Member) {
+fn update(service: &TestService, member: &mut Member) {
     accept(service, &member.update());
     member.confirm();
 }
 
-fn welcome_tree(service: &DeliveryService<SqliteStore>, device: &str, epoch: u64) -> Option<Vec<u8>> {
+fn welcome_tree(service: &TestService, device: &str, epoch: u64) -> Option<Vec<u8>> {
     service.welcome_tree(&room(), &crate::common::device(device), Epoch(epoch)).unwrap()
 }
 
-fn tree(service: &DeliveryService<SqliteStore>, epoch: u64) -> Option<Vec<u8>> {
+fn tree(service: &TestService, epoch: u64) -> Option<Vec<u8>> {
     service.ratchet_tree(&room(), Epoch(epoch)).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn tree(service: &DeliveryService<SqliteStore>, epoch: u64) -> Option<Vec<u8>> {
 fn a_late_joiner_gets_the_tree_of_its_welcome() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ds.sqlite");
-    let open = || DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
+    let open = || service_over(SqliteStore::open(&path).unwrap());
     let service = open();
     let (mut alice, bob) = invite_bob(&service);
     for _ in 0..3 {
@@ -92,7 +92,7 @@ fn an_unneeded_tree_is_deleted() {
         counted.unwrap();
         kept
     };
-    let service = DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
+    let service = service_over(SqliteStore::open(&path).unwrap());
     let (mut alice, bob) = invite_bob(&service);
     update(&service, &mut alice);
     assert_eq!(kept(), 1, "only the tree of the commit that adds Bob is stored");

@@ -19,7 +19,7 @@ fn receipt(outcome: Outcome) -> Receipt {
 
 /// Checks that the deliveries form a hash chain that begins at `before`, and that each has a valid
 /// receipt.
-fn assert_chained(service: &DeliveryService<SqliteStore>, before: ChainHash, deliveries: &[Delivery]) {
+fn assert_chained(service: &TestService, before: ChainHash, deliveries: &[Delivery]) {
     let mut head = before;
     for delivery in deliveries {
         assert_eq!(delivery.receipt.verify(&service.public_key()), Ok(()));
@@ -91,7 +91,7 @@ fn a_store_keeps_its_key_and_its_chains() {
     let directory = tempfile::tempdir().unwrap();
     let open = |seed: u8| {
         let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
-        DeliveryService::open(store, Limits::default(), ServiceKey::from_seed(&[seed; 32])).unwrap()
+        DeliveryService::open(store.into(), Limits::default(), ServiceKey::from_seed(&[seed; 32])).unwrap()
     };
     let key = open(1).public_key();
     let mut members = group_of(&open(2), Assisted, &NAMES);

@@ -5,7 +5,7 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    CommitSubmission, DeliveryService,
+    CommitSubmission,
     HandshakeMode::{self, Assisted, Opaque},
     Limits, Outcome, RejectReason, SqliteStore,
 };
@@ -13,7 +13,7 @@ use regrow_delivery_service::{
 const MODES: [HandshakeMode; 2] = [Assisted, Opaque];
 
 /// Submits a commit that adds and removes devices. The service must accept it.
-fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Client], remove: &[&str]) {
+fn commit(service: &TestService, by: &mut Member, add: &[&Client], remove: &[&str]) {
     let added: Vec<_> = add.iter().map(|client| client.claimed_by(service, &by.id())).collect();
     let removed: Vec<_> = remove.iter().map(|name| device(name)).collect();
     let submission = by.commit(&added, &removed.iter().collect::<Vec<_>>());
@@ -22,11 +22,11 @@ fn commit(service: &DeliveryService<SqliteStore>, by: &mut Member, add: &[&Clien
 }
 
 /// An external commit of a device without a leaf.
-fn external(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> (Member, CommitSubmission) {
+fn external(service: &TestService, name: &str, mode: HandshakeMode) -> (Member, CommitSubmission) {
     Client::new(name).join_externally(&service.group_info(&room()).unwrap().unwrap(), mode)
 }
 
-fn join_outcome(service: &DeliveryService<SqliteStore>, name: &str, mode: HandshakeMode) -> Outcome {
+fn join_outcome(service: &TestService, name: &str, mode: HandshakeMode) -> Outcome {
     service.submit_commit(&external(service, name, mode).1, NOW).unwrap()
 }
 
@@ -160,14 +160,7 @@ fn a_group_with_too_many_removals_allows_no_external_join() {
 #[test]
 fn removals_are_remembered_in_the_store() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || {
-        DeliveryService::open(
-            SqliteStore::open(directory.path().join("ds.sqlite")).unwrap(),
-            Limits::default(),
-            service_key(),
-        )
-        .unwrap()
-    };
+    let open = || service_over(SqliteStore::open(directory.path().join("ds.sqlite")).unwrap());
     let service = open();
     let mut members = group_of(&service, Assisted, &["alice", "bob"]);
     commit(&service, &mut members[0], &[], &["bob"]);

@@ -4,14 +4,14 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    CommitSubmission, Cursor, DeliveryKind, DeliveryService, Epoch,
+    CommitSubmission, Cursor, DeliveryKind, Epoch,
     HandshakeMode::{self, Assisted, Opaque},
     Limits, RejectReason, ReportOutcome, RosterChange, Sequence, SqliteStore,
 };
 
 const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
-fn report(service: &DeliveryService<SqliteStore>, by: &str, sequence: Sequence) -> ReportOutcome {
+fn report(service: &TestService, by: &str, sequence: Sequence) -> ReportOutcome {
     service.report_commit(&room(), &device(by), sequence, NOW).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn refused(reason: RejectReason) -> ReportOutcome {
 
 /// Reports the commit in the name of these members, which must roll it back. Returns the sequence
 /// of the rollback entry.
-fn roll_back(service: &DeliveryService<SqliteStore>, by: &[&str], sequence: Sequence) -> Sequence {
+fn roll_back(service: &TestService, by: &[&str], sequence: Sequence) -> Sequence {
     let outcomes: Vec<_> = by.iter().map(|name| report(service, name, sequence)).collect();
     match outcomes.last() {
         Some(ReportOutcome::RolledBack(receipt)) => receipt.sequence,
@@ -34,7 +34,7 @@ fn roll_back(service: &DeliveryService<SqliteStore>, by: &[&str], sequence: Sequ
 }
 
 /// A group whose last commit is by Alice. It adds Frank and removes Erin.
-fn commit_in_question(mode: HandshakeMode) -> (DeliveryService<SqliteStore>, Vec<Member>, Client, CommitSubmission) {
+fn commit_in_question(mode: HandshakeMode) -> (TestService, Vec<Member>, Client, CommitSubmission) {
     let service = service();
     let mut members = group_of(&service, mode, &NAMES);
     let frank = Client::new("frank");
@@ -178,7 +178,7 @@ fn a_rollback_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         let store = SqliteStore::open(directory.path().join("ds.sqlite")).unwrap();
-        DeliveryService::open(store, Limits::default(), service_key()).unwrap()
+        service_over(store)
     };
     let mut members = group_of(&open(), Assisted, &NAMES);
     accept(&open(), &members[0].update());

@@ -10,6 +10,7 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
+use crate::common::postgres::Cluster;
 use crate::http::Key;
 use crate::test_directory::TestDirectory;
 use regrow_delivery_service::{
@@ -114,6 +115,18 @@ impl ServerProcess {
         let response = self.post("/v1/sessions", &device.session(&key, &challenge)).await;
         let session: api::Session = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         session.token
+    }
+
+    /// The status and the body of `/readyz`.
+    async fn ready(&self) -> (u16, String) {
+        let response = client().get(format!("http://{}/readyz", self.operators)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Opens a stream.
+    async fn stream(&self, token: &str) -> reqwest::Response {
+        let request = client().get(format!("http://{}/v1/stream", self.devices)).bearer_auth(token);
+        request.send().await.unwrap()
     }
 
     async fn get(&self, path: &str, token: &str) -> u16 {
@@ -336,6 +349,79 @@ fn check_runs_beside_a_server_and_finds_damage() {
         .execute("INSERT INTO members (key, value) VALUES (x'01', x'')", [])
         .unwrap();
     assert_eq!(directory.run(&["check"]).ends(1).out(), "members 01: cannot be understood\n1 finding\n");
+}
+
+#[tokio::test]
+async fn a_server_and_commands_share_a_database() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (address, directory) = (cluster.schema(), TestDirectory::new());
+    let url = address.url();
+    let on = |arguments: &[&str]| directory.run(&[arguments, &["--database", &url]].concat());
+    assert!(on(&["check"]).ends(2).error().contains("the database has no store. "));
+    let server = directory.serve(&["--database", &url, "--registration", "token"]);
+    let alice = Key::new("alice", "phone");
+    let token = on(&["invite"]).ends(0).out();
+    assert_eq!(server.register(&alice, token.trim()).await, 201);
+    let session = server.session(&alice).await;
+    assert_eq!(server.get("/v1/key-packages", &session).await, 200);
+    assert_eq!(on(&["users"]).ends(0).out(), "alice: 1 devices, and 0 that were removed\n");
+    assert_eq!(on(&["check"]).ends(0).out(), "nothing found\n");
+    assert!(on(&["backup", "copy.db"]).ends(2).error().contains("pg_dump"));
+    on(&["remove-device", "alice", "phone"]).ends(0);
+    assert_eq!(server.get("/v1/key-packages", &session).await, 401);
+    assert_eq!(server.ready().await, (200, "ready\n".to_owned()));
+    assert!(!directory.store_path().exists());
+    assert!(server.end().success());
+    let wrong = url.replace(&cluster.port().to_string(), "1");
+    let failed = directory.run(&["check", "--database", &wrong]);
+    assert!(failed.ends(3).error().contains("the database cannot be used now"), "{}", failed.error());
+}
+
+#[tokio::test]
+async fn a_server_that_was_stopped_meanwhile_serves_nothing() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (address, directories) = (cluster.schema(), [TestDirectory::new(), TestDirectory::new()]);
+    let url = address.url();
+    let serve = |directory: &TestDirectory| directory.serve(&["--database", &url]);
+    let first = serve(&directories[0]);
+    let (alice, key) = (Key::new("alice", "phone"), first.key().await);
+    assert_eq!(first.register(&alice, "").await, 201);
+    let session = first.session(&alice).await;
+    let mut stream = first.stream(&session).await;
+    first.signal("-STOP");
+    let second = serve(&directories[1]);
+    assert_eq!(second.key().await, key);
+    assert_eq!(second.get("/v1/key-packages", &session).await, 200);
+    assert_eq!(second.register(&Key::new("bob", "phone"), "").await, 201);
+
+    first.signal("-CONT");
+    assert_eq!(first.get("/v1/key-packages", &session).await, 503);
+    assert_eq!(first.register(&Key::new("carol", "phone"), "").await, 503);
+    while stream.chunk().await.unwrap().is_some() {}
+    assert_eq!(first.ready().await, (503, "another server has taken the store\n".to_owned()));
+    assert_eq!(second.ready().await.0, 200);
+    assert!(first.end().success());
+    let users = directories[0].run(&["users", "--database", &url]).ends(0).out();
+    assert_eq!(users.lines().count(), 2, "{users}");
+}
+
+#[tokio::test]
+async fn a_server_waits_for_its_database() {
+    let Some(mut cluster) = Cluster::start(&[]) else { return };
+    let (address, directory) = (cluster.schema(), TestDirectory::new());
+    let server = directory.serve(&["--database", &address.url()]);
+    let alice = Key::new("alice", "phone");
+    assert_eq!(server.register(&alice, "").await, 201);
+    let session = server.session(&alice).await;
+    cluster.kill();
+    assert_eq!(server.get("/v1/key-packages", &session).await, 503);
+    assert_eq!(server.ready().await, (503, "the database cannot be used now\n".to_owned()));
+    cluster.run();
+    while server.ready().await.0 != 200 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.get("/v1/key-packages", &session).await, 200);
+    assert!(server.end().success());
 }
 
 #[test]

@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "server")]
 
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use regrow_delivery_service::server::{
     config::{Config, ConfigError, Flag, Sources},
@@ -64,7 +68,7 @@ fn flags_override_the_environment_which_overrides_the_file() {
     let flag = Flag { name: "--database", key: "database", value: "flag".into() };
     let (config, file) = load(text, &environment, &[flag]).unwrap();
     let Settings { database, limits, .. } = &config.settings;
-    assert_eq!((database.to_str().unwrap(), limits.queue, limits.streams), ("flag", 2, 1));
+    assert_eq!((database.to_string().as_str(), limits.queue, limits.streams), ("flag", 2, 1));
     assert_eq!(config.origin("database"), "flag --database");
     assert_eq!(config.origin("limits.queue"), "environment variable REGROW_DS_LIMITS__QUEUE");
     assert_eq!(config.origin("limits.ordering.max_body_bytes"), file);
@@ -74,7 +78,7 @@ fn flags_override_the_environment_which_overrides_the_file() {
 #[test]
 fn a_name_may_look_like_a_number() {
     let (config, _) = load("", &[("REGROW_DS_DATABASE", "2026")], &[]).unwrap();
-    assert_eq!(config.settings.database.to_str(), Some("2026"));
+    assert_eq!(config.settings.database.file(), Some(Path::new("2026")));
 }
 
 #[test]
@@ -221,11 +225,15 @@ fn invalid_values_are_refused_with_a_remedy() {
 fn a_password_in_an_address_is_refused_and_not_printed() {
     let found = error("registration = { mode = 'jwt', issuer = 'i', audience = 'a', jwks = 'https://u:hunter2@k/' }");
     assert!(found.contains("`registration.jwks`") && !found.contains("hunter2"), "{found}");
+    for address in ["postgres://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2", "postgres://u:hunter2@h:x/d"] {
+        let found = error(&format!("database = '{address}'"));
+        assert!(found.contains("`database`") && !found.contains("hunter2"), "{found}");
+    }
 }
 
 #[test]
 fn printed_settings_can_be_loaded_again() {
-    let text = "listen = '127.0.0.1:1'\n[tls]\ncertificate = 'c'\nkey = 'k'\n[log]\nformat = 'json'";
+    let text = "listen = '127.0.0.1:1'\ndatabase = 'postgres://u@h/d'\n[postgres]\npassword_file = 'p'\n[tls]\ncertificate = 'c'\nkey = 'k'\n[log]\nformat = 'json'";
     let (config, file) = load(text, &[("REGROW_DS_LIMITS__QUEUE", "2")], &[]).unwrap();
     let printed = config.to_string();
     let (again, _) = load(&printed, &[], &[]).unwrap();
@@ -242,7 +250,8 @@ fn printed_settings_can_be_loaded_again() {
 
 #[test]
 fn every_setting_is_printed() {
-    let printed = load("tls = { certificate = 'c', key = 'k' }", &[], &[]).unwrap().0.to_string();
+    let text = "tls = { certificate = 'c', key = 'k' }\npostgres = { password_file = 'p', authorities = 'a' }";
+    let printed = load(text, &[], &[]).unwrap().0.to_string();
     let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities", "jwks_refresh_seconds"]
         .map(|key| format!("registration.{key}"));
     for key in keys::all().iter().filter(|key| !of_jwt.contains(key)) {

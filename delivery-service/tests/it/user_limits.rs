@@ -3,9 +3,9 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    CommitSubmission, Cursor, DeliveryService, DeviceId, DeviceKey,
+    CommitSubmission, Cursor, DeviceId, DeviceKey,
     HandshakeMode::{Assisted, Opaque},
-    Limits, Registration, RejectReason, Reply, SqliteStore,
+    Limits, Registration, RejectReason, Reply,
 };
 
 fn bobs(device: &str) -> DeviceId {
@@ -90,7 +90,7 @@ fn a_removed_device_makes_room_for_one_device() {
 
 #[test]
 fn group_infos_count_for_their_sender_until_the_group_ends() {
-    let create = |service: &DeliveryService<SqliteStore>, name: &str| {
+    let create = |service: &TestService, name: &str| {
         let group_info = Client::new("bob").create_unregistered(&group(name), Opaque).group_info();
         (group_info.len() as u64, service.create_group(&group(name), &device("bob"), Opaque, &group_info, NOW).unwrap())
     };

@@ -4,17 +4,17 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    Attempt, CheckedHandshake, CommitSubmission, DeliveryService, Epoch,
+    Attempt, CheckedHandshake, CommitSubmission, Epoch,
     HandshakeMode::{Assisted, Opaque},
     Outcome, RejectReason, Sequence, SqliteStore,
 };
 
-fn has_good_verdict(service: &DeliveryService<SqliteStore>, commit: &CommitSubmission) -> bool {
+fn has_good_verdict(service: &TestService, commit: &CommitSubmission) -> bool {
     service.checker().check_commit(commit.clone()).has_good_verdict()
 }
 
 /// Orders a handshake. Returns the outcome and the number of verifications that were necessary.
-fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake) -> (Outcome, usize) {
+fn order(service: &TestService, mut handshake: CheckedHandshake) -> (Outcome, usize) {
     for verifications in 0..3 {
         match service.order_checked(handshake, NOW).unwrap() {
             Attempt::Settled(outcome) => return (outcome, verifications),
@@ -29,11 +29,7 @@ fn order(service: &DeliveryService<SqliteStore>, mut handshake: CheckedHandshake
 
 /// Checks a commit, runs `meanwhile`, and orders the commit. Returns the outcome and the number of
 /// further verifications.
-fn submit_after(
-    service: &DeliveryService<SqliteStore>,
-    commit: &CommitSubmission,
-    meanwhile: impl FnOnce(),
-) -> (Outcome, usize) {
+fn submit_after(service: &TestService, commit: &CommitSubmission, meanwhile: impl FnOnce()) -> (Outcome, usize) {
     let checked = service.checker().check_commit(commit.clone());
     assert!(checked.has_good_verdict());
     meanwhile();
@@ -144,7 +140,7 @@ fn a_group_that_is_not_in_memory_is_loaded_first() {
     let path = directory.path().join("ds.sqlite");
     let open = || {
         let store = SqliteStore::open(&path).unwrap();
-        DeliveryService::open(store, Default::default(), service_key()).unwrap()
+        service_over(store)
     };
     let service = open();
     let mut alice = Client::new("alice").create(&service, Assisted);
@@ -187,12 +183,7 @@ fn verifications_run_while_commits_are_ordered() {
 
 /// Checks a proposal, runs `meanwhile`, and orders the proposal. Returns the outcome and the number
 /// of further verifications.
-fn propose_after(
-    service: &DeliveryService<SqliteStore>,
-    sender: &str,
-    proposal: &[u8],
-    meanwhile: impl FnOnce(),
-) -> (Outcome, usize) {
+fn propose_after(service: &TestService, sender: &str, proposal: &[u8], meanwhile: impl FnOnce()) -> (Outcome, usize) {
     let checked = service.checker().check_proposal(room(), device(sender), proposal.to_vec());
     assert!(checked.has_good_verdict());
     meanwhile();
@@ -302,7 +293,7 @@ fn a_new_group_with_two_members_is_refused_before_verification() {
     // identifier.
     let epoch = 8 + 1 + room().as_bytes().len();
     of_two[epoch..epoch + 8].fill(0);
-    let new = DeliveryService::open(SqliteStore::in_memory().unwrap(), Default::default(), service_key()).unwrap();
+    let new = crate::common::service();
     let outcome = new.create_group(&room(), &device("alice"), Assisted, &of_two, NOW).unwrap();
     assert_eq!(
         outcome,

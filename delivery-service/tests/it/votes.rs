@@ -4,14 +4,14 @@
 
 use crate::common::*;
 use regrow_delivery_service::{
-    DeliveryKind, DeliveryService, DeviceId,
+    DeliveryKind, DeviceId,
     HandshakeMode::{Assisted, Opaque},
-    RejectReason, ReportOutcome, Sequence, SqliteStore, Timestamp,
+    RejectReason, ReportOutcome, Sequence, Timestamp,
 };
 
 const DAY: u64 = 24 * 60 * 60;
 
-fn report(service: &DeliveryService<SqliteStore>, by: &DeviceId, sequence: Sequence) -> ReportOutcome {
+fn report(service: &TestService, by: &DeviceId, sequence: Sequence) -> ReportOutcome {
     service.report_commit(&room(), by, sequence, NOW).unwrap()
 }
 
@@ -21,13 +21,7 @@ fn refused() -> ReportOutcome {
 
 /// Commits the addition of these devices. The service must accept the commit, and all members
 /// process it.
-fn commit(
-    service: &DeliveryService<SqliteStore>,
-    members: &mut [Member],
-    by: usize,
-    add: &[&Client],
-    now: Timestamp,
-) -> Sequence {
+fn commit(service: &TestService, members: &mut [Member], by: usize, add: &[&Client], now: Timestamp) -> Sequence {
     let claimer = members[by].id();
     let key_packages: Vec<_> = add.iter().map(|client| client.claimed_by(service, &claimer)).collect();
     let submission = members[by].commit(&key_packages, &[]);

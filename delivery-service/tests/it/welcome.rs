@@ -6,14 +6,14 @@ use std::ops::ControlFlow;
 use crate::common::*;
 use openmls::prelude::MlsMessageBodyIn;
 use regrow_delivery_service::{
-    Cursor, DeliveryKind, DeliveryService, DeviceId,
+    Cursor, DeliveryKind, DeviceId,
     HandshakeMode::{self, Assisted, Opaque},
-    Limits, RejectReason, SqliteStore, Store as _, StoreError,
+    RejectReason, SqliteStore, Store as _, StoreError,
     store::Table,
 };
 
 /// Reads the device's part of its welcome.
-fn welcome(service: &DeliveryService<SqliteStore>, device: &DeviceId) -> Vec<u8> {
+fn welcome(service: &TestService, device: &DeviceId) -> Vec<u8> {
     let first = stream(service, device).remove(0);
     assert_eq!(first.kind, DeliveryKind::Welcome);
     first.bytes
@@ -27,7 +27,7 @@ fn secrets(welcome: &[u8]) -> usize {
 }
 
 /// Creates a group of Alice, who adds all joiners in one commit.
-fn add_all(service: &DeliveryService<SqliteStore>, mode: HandshakeMode, joiners: &[Client]) {
+fn add_all(service: &TestService, mode: HandshakeMode, joiners: &[Client]) {
     let mut alice = Client::new("alice").create(service, mode);
     let key_packages: Vec<_> = joiners.iter().map(|joiner| joiner.claimed_by(service, &alice.id())).collect();
     accept(service, &alice.commit(&key_packages, &[]));
@@ -89,8 +89,7 @@ fn a_welcome_is_deleted_after_everyone_has_read_it() {
     let path = directory.path().join("ds.sqlite");
     let joiners = joiners(5);
     {
-        let service =
-            DeliveryService::open(SqliteStore::open(&path).unwrap(), Limits::default(), service_key()).unwrap();
+        let service = service_over(SqliteStore::open(&path).unwrap());
         add_all(&service, Assisted, &joiners);
         for device in joiners.iter().map(|joiner| joiner.id.clone()).chain([device("alice")]) {
             service.acknowledge(&device, Cursor(u64::MAX)).unwrap();

@@ -1,6 +1,7 @@
 //! The thread that owns the service: it runs the calls of the queue in batches, and the upkeep.
 
 use std::{
+    collections::BTreeSet,
     iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -14,14 +15,15 @@ use std::{
 use super::{
     parts::WorkerParts,
     queue::{CompletedCall, QueueItem, QueuedCall},
+    running::RunningBatch,
 };
 use crate::{
     api::Code,
     error::StoreError,
-    names::Timestamp,
+    names::{DeviceId, GroupId, Timestamp},
     ordering::expiry::Expired,
-    server::{clock_guard::STORE_EVERY, health::StoreFault, refusal::RequestError},
-    service::DeliveryService,
+    server::{clock_guard::STORE_EVERY, health::StoreFault, refusal::RequestError, subscriptions::SubscriptionChange},
+    service::{DeliveryService, Effect},
     store::Store,
 };
 
@@ -46,12 +48,18 @@ pub(super) struct StoreThread<S> {
     /// The version of the changes of other processes at which the thread loaded the sessions.
     others_version: i64,
     depth: Arc<AtomicUsize>,
+    running: RunningBatch,
 }
 
 impl<S: Store> StoreThread<S> {
-    pub(super) fn new(service: DeliveryService<S>, parts: WorkerParts, depth: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        service: DeliveryService<S>,
+        parts: WorkerParts,
+        depth: Arc<AtomicUsize>,
+        running: RunningBatch,
+    ) -> Self {
         let others_version = service.others_version().unwrap_or(0);
-        Self { service, parts, time_stored: None, others_version, depth }
+        Self { service, parts, time_stored: None, others_version, depth, running }
     }
 
     pub(super) fn run(mut self, queue: &Receiver<QueueItem>) {
@@ -99,6 +107,7 @@ impl<S: Store> StoreThread<S> {
     /// Runs calls in one transaction, and answers them.
     fn run_batch(&mut self, calls: Vec<QueuedCall>) {
         let (count, begun) = (calls.len(), Instant::now());
+        self.running.begins(begun);
         let mut done = Vec::with_capacity(count);
         let batch = catch_unwind(AssertUnwindSafe(|| {
             self.service.batch(|service| done.extend(calls.into_iter().map(|call| (call.run)(service))))
@@ -121,14 +130,32 @@ impl<S: Store> StoreThread<S> {
             }
             answers.push(answer);
         }
-        let woken = self.parts.subscriptions.apply(changes, |group, device| {
-            // If in doubt, the thread wakes the device: a needless wake-up costs one read, but a
-            // missing one would leave the device waiting.
-            self.service.reads(group, device).unwrap_or(true)
-        });
+        let woken = self.notify(changes);
         woken.iter().for_each(|device| self.parts.wake_ups.wake(device));
         answers.into_iter().for_each(|answer| answer(durable.clone()));
         self.depth.fetch_sub(count, Ordering::Relaxed);
+        self.running.ends();
+    }
+
+    /// Wakes the subscribers that durable changes concern. Returns the devices that the server has
+    /// to call.
+    fn notify(&self, changes: Vec<SubscriptionChange>) -> BTreeSet<DeviceId> {
+        let subscriptions = &self.parts.subscriptions;
+        // If in doubt, the thread wakes the device: a needless wake-up costs one read, but a missing
+        // one would leave the device waiting.
+        if !changes.iter().any(|change| matches!(change, SubscriptionChange::Effect(Effect::Readers(..)))) {
+            return subscriptions.apply(changes, |_, _| true);
+        }
+        // One transaction answers all questions.
+        let (mut changes, mut woken) = (Some(changes), BTreeSet::new());
+        let answered = self.service.batch(|service| {
+            let reads = |group: &GroupId, device: &DeviceId| service.reads(group, device).unwrap_or(true);
+            woken = subscriptions.apply(changes.take().unwrap_or_default(), reads);
+        });
+        match (answered, changes) {
+            (Err(_), Some(changes)) => subscriptions.apply(changes, |_, _| true),
+            _ => woken,
+        }
     }
 
     /// Notes whether the store takes writes.
@@ -136,7 +163,13 @@ impl<S: Store> StoreThread<S> {
         let fault = result.err().map(StoreFault::of);
         if self.parts.health.note(fault) {
             match fault {
-                Some(fault) => tracing::error!(reason = fault.reason(), "the server is not ready"),
+                Some(fault) => {
+                    tracing::error!(reason = fault.reason(), "the server is not ready");
+                    if fault.lasts() {
+                        // The streams read, fail, and end. Their devices connect to another server.
+                        self.parts.subscriptions.wake_all();
+                    }
+                }
                 None => tracing::info!("the store takes writes again"),
             }
         }
@@ -153,9 +186,16 @@ impl<S: Store> StoreThread<S> {
         examined.is_ok()
     }
 
+    fn upkeep(&mut self) -> bool {
+        self.running.begins(Instant::now());
+        let more = self.maintain();
+        self.running.ends();
+        more
+    }
+
     /// Loads the changes of other processes, and deletes some of the expired records. Returns true
     /// if there may be more.
-    fn upkeep(&mut self) -> bool {
+    fn maintain(&mut self) -> bool {
         if !self.examine() {
             return false;
         }

@@ -2,12 +2,15 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 mod mls;
+#[cfg(unix)]
+pub mod postgres;
 
 use std::collections::BTreeSet;
 
 use regrow_delivery_service::{
     CommitSubmission, Cursor, Delivery, DeliveryKind, DeliveryService, DeviceId, DeviceKey, Epoch, GroupId,
     HandshakeMode, Limits, Outcome, RejectReason, Reply, Sequence, ServiceKey, SqliteStore, Store, Timestamp,
+    server::database::ServerStore,
 };
 
 pub use self::mls::*;
@@ -49,12 +52,30 @@ pub fn accepted(outcome: &Outcome) -> Option<(Sequence, Epoch)> {
     }
 }
 
-pub fn service() -> DeliveryService<SqliteStore> {
+/// A service over the store of [`service`].
+pub type TestService = DeliveryService<ServerStore>;
+
+pub fn service() -> TestService {
     service_with(Limits::default())
 }
 
-pub fn service_with(limits: Limits) -> DeliveryService<SqliteStore> {
-    DeliveryService::open(SqliteStore::in_memory().unwrap(), limits, service_key()).unwrap()
+pub fn service_with(limits: Limits) -> TestService {
+    DeliveryService::open(store(), limits, service_key()).unwrap()
+}
+
+/// A new SQLite store in memory, or a new PostgreSQL store if the test that has started this
+/// process says so.
+pub fn store() -> ServerStore {
+    #[cfg(unix)]
+    if std::env::var_os(postgres::DATABASE).is_some() {
+        return postgres::Cluster::shared().unwrap().schema().open().into();
+    }
+    SqliteStore::in_memory().unwrap().into()
+}
+
+/// A service over this store.
+pub fn service_over(store: impl Into<ServerStore>) -> TestService {
+    DeliveryService::open(store.into(), Limits::default(), service_key()).unwrap()
 }
 
 /// Creates a group of these devices in epoch 1. The first device creates the group and adds the

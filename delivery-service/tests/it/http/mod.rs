@@ -22,7 +22,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use http_body_util::BodyExt as _;
 use openmls::prelude::{KeyPackage, MlsMessageOut};
 use regrow_delivery_service::{
-    CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, SqliteStore, Store,
+    CommitSubmission, DeviceId, HandshakeMode, ServicePublicKey, Store,
     api::{self, Code, Delivery, Problem, proof},
     server::{Environment, Server, router, settings::Settings},
 };
@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
-use crate::common::{Client, Member, NOW};
+use crate::common::{Client, Member, NOW, store};
 
 /// A server without a network, and its clocks, which only the test moves.
 pub struct World {
@@ -66,7 +66,7 @@ impl World {
 
     /// A server with changed settings. The rate limits are very high unless `change` lowers them.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::over(SqliteStore::in_memory().unwrap(), change).await
+        Self::over(store(), change).await
     }
 
     pub async fn over<S: Store + Send + 'static>(store: S, change: impl FnOnce(&mut Settings)) -> Self {

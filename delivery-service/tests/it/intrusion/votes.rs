@@ -1,11 +1,9 @@
 //! Reports that try to roll back the decisions of others.
 
 use crate::common::*;
-use regrow_delivery_service::{
-    DeliveryService, DeviceId, HandshakeMode::Assisted, RejectReason, ReportOutcome, Sequence, SqliteStore,
-};
+use regrow_delivery_service::{DeviceId, HandshakeMode::Assisted, RejectReason, ReportOutcome, Sequence};
 
-fn report(service: &DeliveryService<SqliteStore>, by: &DeviceId, sequence: Sequence) -> ReportOutcome {
+fn report(service: &TestService, by: &DeviceId, sequence: Sequence) -> ReportOutcome {
     service.report_commit(&room(), by, sequence, NOW).unwrap()
 }
 
