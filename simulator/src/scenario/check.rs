@@ -4,6 +4,7 @@
 //! The check refuses only certain errors. It does not decide if a member is in the group when it
 //! acts, because a scenario may expect such a step to fail.
 
+mod expect;
 mod policy;
 mod service;
 mod users;
@@ -13,10 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     expand::StepSource,
     fields::{At, FileReader, nearest, shown},
-    format::{
-        Action, Ciphersuite, Delivery, Expect, Fidelity, Place, Placed, Proposal, Protocol, ReadingExpectation,
-        Scenario, Step,
-    },
+    format::{Action, Ciphersuite, Delivery, Fidelity, Place, Placed, Proposal, Protocol, Scenario, Step},
     name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
     users::Users,
@@ -450,7 +448,7 @@ impl Check<'_, '_, '_> {
 
     fn delivery(&mut self, place: &Place, action: &Action, what: &Delivery) {
         let id = format!("{}.id", action.name());
-        if self.sent(place, &id, &what.id).is_some() {
+        if self.is_sent(place, &id, &what.id) {
             match action {
                 Action::Hold(_) => {
                     self.held.insert(what.id.clone());
@@ -464,120 +462,19 @@ impl Check<'_, '_, '_> {
         self.members(place, &format!("{}.for", action.name()), what.to.as_deref().unwrap_or_default());
     }
 
-    /// The index of the step that sends the message, if there is one.
-    fn sent(&mut self, place: &Place, field: &str, id: &MessageId) -> Option<usize> {
-        let sent = self.messages.get(id).map(|defined| defined.index);
-        if sent.is_none() && self.complete.steps {
+    /// True if a step sends the message. Notes a problem if none does.
+    fn is_sent(&mut self, place: &Place, field: &str, id: &MessageId) -> bool {
+        let is_sent = self.messages.contains_key(id);
+        if !is_sent && self.complete.steps {
             self.note(place, field, |check| {
                 let near = nearest(id.as_str(), check.messages.keys().map(MessageId::as_str));
                 told("no message has the id", id.as_str(), near)
             });
         }
-        sent
+        is_sent
     }
 
-    fn expect(&mut self, index: usize, place: &Place, named_group: Option<&GroupName>, expect: &Expect) {
-        let (healed, heals_within) = match &expect.reading {
-            Some(ReadingExpectation::Thief { healed, heals_within, .. }) => (healed.is_some(), heals_within.is_some()),
-            _ => (false, false),
-        };
-        match named_group {
-            Some(_) => self.group(place, "expect", named_group),
-            None => {
-                for (asked, field) in [
-                    (expect.epoch.is_some(), "expect.epoch"),
-                    (expect.members.is_some(), "expect.members"),
-                    (expect.converged, "expect.converged"),
-                    (healed, "expect.healed"),
-                    (heals_within, "expect.heals_within"),
-                    (!expect.cut_off.is_empty(), "expect.cut_off"),
-                    (expect.due.is_some(), "expect.due"),
-                    (expect.data.is_some(), "expect.data"),
-                    (expect.verified.is_some(), "expect.verified"),
-                ] {
-                    if asked {
-                        self.group(place, field, None);
-                    }
-                }
-            }
-        }
-        self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
-        self.evidence(place, expect);
-        self.due(place, expect);
-        self.trust(place, expect);
-        if expect.fails.is_some() && self.complete.steps {
-            let why = match self.before {
-                Before::CanFail => None,
-                Before::Nothing => Some("there is no step before it"),
-                Before::CannotFail => Some("the step before it cannot fail"),
-                Before::Race => Some("a race has no single outcome: a member that loses it tries again"),
-            };
-            if let Some(why) = why {
-                self.note(place, "expect.fails", |_| why.to_owned());
-            }
-        }
-        let exactly = expect.exactly.as_deref().unwrap_or_default();
-        // An expectation that becomes true later can be about a later message.
-        let sent_before = if expect.bound.is_some() { usize::MAX } else { index };
-        match &expect.reading {
-            None => {}
-            Some(ReadingExpectation::Member { who, reads, cannot_read }) => {
-                self.members(place, "expect.who", who);
-                self.readable(sent_before, place, named_group, [reads, cannot_read, exactly]);
-            }
-            Some(ReadingExpectation::Thief { compromise, reads, cannot_read, accepted, detected, .. }) => {
-                self.taken(index, place, "expect.compromise", compromise);
-                self.readable(sent_before, place, named_group, [reads, cannot_read, exactly]);
-                for (asked, field) in [(accepted, "expect.accepted"), (detected, "expect.detected")] {
-                    if asked.is_some() && self.complete.steps && !self.impersonated.contains(compromise) {
-                        self.note(place, field, |_| {
-                            format!(
-                                "nobody has acted with `{}` yet: `impersonate` comes first",
-                                shown(compromise.as_str())
-                            )
-                        });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Checks the messages of an expectation: they have to be sent before it, in the group that it
-    /// names.
-    fn readable(&mut self, index: usize, place: &Place, group: Option<&GroupName>, lists: [&[MessageId]; 3]) {
-        let fields = ["expect.reads", "expect.cannot_read", "expect.exactly"];
-        for (field, ids) in fields.into_iter().zip(lists) {
-            for (number, id) in ids.iter().enumerate() {
-                let is_sent_before = self.messages.get(id).is_some_and(|sent| sent.index <= index);
-                let is_handshake = self.handshakes.contains(id);
-                let sent_in = self.messages.get(id).map(|sent| sent.group.clone());
-                let elsewhere = sent_in.filter(|sent_in| group.is_some_and(|group| group != sent_in));
-                if is_sent_before && !is_handshake && elsewhere.is_none() {
-                    continue;
-                }
-                let field = self.element(place, field, number, ids.len());
-                if let Some(sent_in) = elsewhere.filter(|_| !is_handshake) {
-                    self.note(place, &field, |_| {
-                        format!("`{}` is sent in the group `{}`", shown(id.as_str()), shown(sent_in.as_str()))
-                    });
-                    continue;
-                }
-                if is_handshake {
-                    self.note(place, &field, |_| {
-                        format!("`{}` is a handshake; only messages can be read", shown(id.as_str()))
-                    });
-                    continue;
-                }
-                if self.sent(place, &field, id).is_some_and(|sent| sent > index) {
-                    self.note(place, &field, |check| {
-                        let when = check.messages.get(id).map(|at| at.place.to_string()).unwrap_or_default();
-                        format!("`{}` is sent later, in {when}", shown(id.as_str()))
-                    });
-                }
-            }
-        }
-    }
-
+    /// Checks that the theft happens before the step.
     fn taken(&mut self, index: usize, place: &Place, field: &str, id: &CompromiseId) {
         match self.compromises.get(id) {
             None if self.complete.steps => self.note(place, field, |check| {

@@ -23,7 +23,7 @@ use crate::trace::Replay;
 
 /// The length of the longest name of a member or a group, in bytes. An identity has room for it
 /// beside the name of the device, and an identifier of a group beside the suffix of a run.
-pub(super) const MAX_USER_BYTES: usize = 200;
+pub(super) const MAX_IDENTIFIER_BYTES: usize = 200;
 
 /// The largest number of members in a scenario. A run makes a real device for each of them, and its
 /// memory and time end far below this number. Generated histories without devices reach it.

@@ -7,7 +7,7 @@ use regrow_engine::{DeviceId, UserId};
 use super::{
     fields::shown,
     name::{MemberName, UserName},
-    parse::MAX_USER_BYTES,
+    parse::MAX_IDENTIFIER_BYTES,
 };
 
 /// The devices of each user that has devices with names, in the order of the members.
@@ -42,8 +42,8 @@ pub(crate) fn devices_of<'s>(members: &'s [MemberName], user: &UserName) -> impl
 
 /// The problem with a name that is not the name of a user or of a device.
 pub(crate) fn problem_of(name: &str) -> Option<String> {
-    if name.len() > MAX_USER_BYTES {
-        return Some(format!("the name of a member has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
+    if name.len() > MAX_IDENTIFIER_BYTES {
+        return Some(format!("the name of a member has at most {MAX_IDENTIFIER_BYTES} bytes, found {}", name.len()));
     }
     let member = MemberName::new(name);
     let user = member.user();

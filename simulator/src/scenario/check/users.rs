@@ -23,7 +23,7 @@ impl Check<'_, '_, '_> {
                 let user = MemberName::new(who.as_str()).user().to_owned();
                 return format!("`{}` is a device; name its user `{}`", shown(who.as_str()), shown(&user));
             }
-            let alone = check.members.iter().copied().filter(|name| !name.contains('/'));
+            let alone = check.members.iter().copied().filter(|name| MemberName::new(*name).device().is_none());
             let near = nearest(who.as_str(), check.users.names().chain(alone));
             told("no user is called", who.as_str(), near)
         });

@@ -7,7 +7,7 @@ use super::{
     super::{
         fields::{At, Fields, FileReader},
         name::{CompromiseId, GroupName, MemberName, MessageId, UserName},
-        parse::MAX_USER_BYTES,
+        parse::MAX_IDENTIFIER_BYTES,
         word::Word,
     },
     Kind, Object, Presence, Rule,
@@ -152,8 +152,11 @@ impl<'a> Described<'a> {
     pub(crate) fn group(&self, reader: &mut FileReader<'a>) -> Option<GroupName> {
         let at = self.get("group")?;
         let name = reader.name(&at)?;
-        if name.len() > MAX_USER_BYTES {
-            reader.note(&at, format!("the name of a group has at most {MAX_USER_BYTES} bytes, found {}", name.len()));
+        if name.len() > MAX_IDENTIFIER_BYTES {
+            reader.note(
+                &at,
+                format!("the name of a group has at most {MAX_IDENTIFIER_BYTES} bytes, found {}", name.len()),
+            );
             return None;
         }
         Some(GroupName::new(name))
