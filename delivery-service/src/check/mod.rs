@@ -4,7 +4,8 @@
 //! has written has no findings. A finding comes from a damaged disk, from a manual change of the
 //! file, or from a defect of this software. The check repairs nothing: restore a backup instead.
 //!
-//! [`SqliteStore::check`] runs the check, and the PostgreSQL store has the same method. Each file here checks the tables of one subject.
+//! [`SqliteStore::check`] runs the check, and the PostgreSQL store has the same method. Each file
+//! here checks the tables of one subject.
 
 mod admission;
 mod claims;

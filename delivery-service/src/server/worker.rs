@@ -97,9 +97,9 @@ impl Worker {
     ///
     /// The call runs even if the caller disconnects in the meantime.
     ///
-    /// Fails with [`Code::Unavailable`] if the queue is full, or if the store does not answer. Fails with [`Code::TooManyRequests`]
-    /// if other calls of the same party hold its places for too long. Fails with [`Code::Internal`]
-    /// if the store fails, and with the error of `work`.
+    /// Fails with [`Code::Unavailable`] if the queue is full, or if the store does not answer. Fails
+    /// with [`Code::TooManyRequests`] if other calls of the same party hold its places for too long.
+    /// Fails with [`Code::Internal`] if the store fails, and with the error of `work`.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Service<'_>, &mut AfterCommit) -> Result<T, RequestError> + Send + 'static,

@@ -20,7 +20,8 @@ pub(super) struct Contender {
 }
 
 impl World<'_> {
-    /// Has all contenders prepare in the present epochs of their groups, and then submit in an order from the seed.
+    /// Has all contenders prepare in the present epochs of their groups, and then submit in an order
+    /// from the seed.
     pub(super) fn race(&mut self, contenders: &[Placed<Action>]) -> Result<(), StepFailure> {
         let mut prepared = Vec::with_capacity(contenders.len());
         for Placed { item: action, .. } in contenders {

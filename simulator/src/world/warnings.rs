@@ -4,16 +4,18 @@
 //! The rules are:
 //!
 //! - The scenario has an `expect`.
-//! - Each message of others that a thief can read at the end is in the `reads` or `exactly` of an `expect` about this
-//!   thief.
+//! - Each message of others that a thief can read at the end is in the `reads` or `exactly` of an
+//!   `expect` about this thief.
 //! - The group has healed from each theft at the end, or an `expect` with `healed` false says that it
 //!   has not.
 //! - No message and no handshake is held at the end.
-//! - Every clause of every `expect` can fail. These clauses cannot: an empty list of
-//!   members or messages, if nothing else is asked of the reader; `reads` for the senders of the
-//!   messages, without a `cannot_read` beside it; `exactly` before the first message; `cannot_read` for devices that have never been in the group, or for messages that were
-//!   not sent; `converged` with fewer than two online members. A clause inside a `repeat` cannot fail
-//!   if it cannot fail in any turn.
+//! - Every clause of every `expect` can fail. A clause inside a `repeat` cannot fail if it cannot fail
+//!   in any turn. These clauses cannot fail:
+//!   - an empty list of members or messages, if nothing else is asked of the reader;
+//!   - `reads` for the senders of the messages, without a `cannot_read` beside it;
+//!   - `exactly` before the first message;
+//!   - `cannot_read` for devices that have never been in the group, or for messages that were not sent;
+//!   - `converged` with fewer than two online members.
 //! - The transcript does not depend on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! Scenarios with several groups, and with users that have several devices.
 
-use crate::common::{Run, published, run, run_on_threads, run_with_seed, scenario, scenario_with, stem};
+use crate::common::{Run, assert_published_pass, run, scenario, scenario_with};
 use regrow_simulator::{
     report::{Warning, WarningKind},
     scenario::read,
@@ -41,7 +41,13 @@ fn fails(more: &[Value]) -> (String, String) {
 /// The field and the text of the only problem of a file with these steps.
 #[track_caller]
 fn problem(steps: &[Value]) -> (String, String) {
-    let text = json!({ "regrow": 1, "name": "n", "members": MEMBERS, "steps": steps }).to_string();
+    problem_with(json!(MEMBERS), steps)
+}
+
+/// The field and the text of the only problem of a file with these members and steps.
+#[track_caller]
+fn problem_with(members: Value, steps: &[Value]) -> (String, String) {
+    let text = json!({ "regrow": 1, "name": "n", "members": members, "steps": steps }).to_string();
     let problems = read(&text).unwrap_err();
     let [problem] = problems.as_slice() else { panic!("{problems:?}") };
     (problem.field.clone(), problem.problem.clone())
@@ -57,15 +63,8 @@ fn send(by: &str, id: &str, group: &str) -> Value {
 
 #[test]
 fn published_scenarios_pass_without_warnings_and_are_reproducible() {
-    let files = published("groups");
-    assert!(files.len() >= 9);
-    for (path, scenario) in files {
-        let first = run(&scenario);
-        first.assert_passed(&stem(&path));
-        assert_eq!(first.outcome.warnings, [], "{path:?}");
-        assert_eq!(run_on_threads(4, &scenario).hash, first.hash, "{path:?}");
-        run_with_seed(&scenario, 77).assert_passed(&stem(&path));
-        assert!(scenario.about.is_some_and(|about| about.ends_with('.')), "{path:?}");
+    for (path, run) in assert_published_pass("groups", 9) {
+        assert_eq!(run.outcome.warnings, [], "{path:?}");
     }
 }
 
@@ -517,13 +516,7 @@ fn service_that_cannot_write_removes_no_lost_device() {
 
 #[test]
 fn mistakes_with_users_are_told_with_a_remedy() {
-    let told = |members: Value, step: Value| {
-        let steps = json!([{ "create": { "by": "bob" } }, step]);
-        let text = json!({ "regrow": 1, "name": "n", "members": members, "steps": steps }).to_string();
-        let problems = read(&text).unwrap_err();
-        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
-        (problem.field.clone(), problem.problem.clone())
-    };
+    let told = |members: Value, step: Value| problem_with(members, &[json!({ "create": { "by": "bob" } }), step]);
     let members = || json!(DEVICES);
     for (step, field, problem) in [
         (

@@ -3,7 +3,7 @@
 use regrow_simulator::scenario::{Scenario, read};
 use serde_json::{Value, json};
 
-use crate::common::{published, run, scenario_with, stem};
+use crate::common::{assert_published_pass, published, run, scenario_with, stem};
 
 /// A scenario of alice, bob and carol with these policies of members.
 #[track_caller]
@@ -27,13 +27,7 @@ fn assert_fails(scenario: &Scenario, expected: &str, seen: &str) {
 
 #[test]
 fn published_scenarios_pass_and_say_why_they_matter() {
-    let (policies, devices) = (published("policy"), published("devices"));
-    assert!(policies.len() >= 6 && devices.len() >= 6);
-    for (path, scenario) in policies.into_iter().chain(devices) {
-        let about = scenario.about.as_deref().unwrap_or_default();
-        assert!(about.ends_with('.') && about.contains(' '), "{path:?}: {about:?}");
-        let run = run(&scenario);
-        run.assert_passed(&stem(&path));
+    for (path, run) in assert_published_pass("policy", 6).into_iter().chain(assert_published_pass("devices", 7)) {
         assert_eq!(run.outcome.warnings, [], "{path:?}");
     }
 }

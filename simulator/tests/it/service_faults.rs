@@ -1,6 +1,6 @@
 //! A delivery service that fails or lies: members lose nothing, and find each lie.
 
-use crate::common::{published, run, run_on_threads, run_with_seed, scenario, scenario_with, stem, told};
+use crate::common::{assert_published_pass, run, scenario, scenario_with, told};
 use regrow_simulator::{
     report::{Failure, RunOptions, Transcript},
     scenario::{FailCode, read},
@@ -36,15 +36,7 @@ fn assert_fails(steps: &[Value], expected: &str, seen: &str) {
 
 #[test]
 fn published_scenarios_pass_with_any_seed_and_are_reproducible() {
-    let files = published("service");
-    assert!(files.len() >= 14);
-    for (path, scenario) in files {
-        let first = run(&scenario);
-        first.assert_passed(&stem(&path));
-        assert_eq!(run_on_threads(4, &scenario).hash, first.hash, "{path:?}");
-        run_with_seed(&scenario, 77).assert_passed(&stem(&path));
-        assert!(scenario.about.is_some_and(|about| about.ends_with('.')), "{path:?}");
-    }
+    assert_published_pass("service", 14);
 }
 
 /// Each step that submits something, interrupted at each point.

@@ -1,6 +1,6 @@
 //! Expectations that become true within a bound: `within` and `eventually`.
 
-use crate::common::{published, run, run_on_threads, run_with_seed, scenario, stem, told};
+use crate::common::{assert_published_pass, run, scenario, told};
 use regrow_simulator::scenario::{read, write};
 use serde_json::{Value, json};
 
@@ -37,15 +37,7 @@ fn one(step: &str, expected: &str, seen: &str) -> Vec<(String, String, String)> 
 
 #[test]
 fn published_scenarios_pass_with_any_seed_and_are_reproducible() {
-    let files = published("timed");
-    assert!(files.len() >= 3);
-    for (path, scenario) in files {
-        let first = run(&scenario);
-        first.assert_passed(&stem(&path));
-        assert_eq!(run_on_threads(4, &scenario).hash, first.hash, "{path:?}");
-        run_with_seed(&scenario, 77).assert_passed(&stem(&path));
-        assert!(scenario.about.is_some_and(|about| about.ends_with('.')), "{path:?}");
-    }
+    assert_published_pass("timed", 3);
 }
 
 #[test]

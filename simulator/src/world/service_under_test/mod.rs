@@ -404,7 +404,8 @@ impl<'s> ServiceUnderTest<'s> {
         message.or_else(|| self.groups.get(group)?.handshakes.get(&sequence))
     }
 
-    /// True if the service may have deleted an entry of the group after this one, because its time is over.
+    /// True if the service may have deleted an entry of the group after this one, because its time is
+    /// over.
     pub(super) fn may_have_deleted_after(&self, group: &GroupId, sequence: u64) -> bool {
         let group = self.groups.get(group);
         group.is_some_and(|group| group.may_have_deleted_after(Sequence(sequence), self.expired_until))

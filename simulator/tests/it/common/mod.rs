@@ -117,6 +117,27 @@ pub fn published(folder: &str) -> Vec<(PathBuf, Scenario)> {
     files.into_iter().map(|path| (path.clone(), load(&path).unwrap())).collect()
 }
 
+/// Plays every scenario file in a folder below `scenarios`, of which there are at least `least`.
+///
+/// Each passes with its own seed and with another one, has the same transcript on several threads,
+/// and says in a sentence why a product cares.
+#[track_caller]
+pub fn assert_published_pass(folder: &str, least: usize) -> Vec<(PathBuf, Run)> {
+    let files = published(folder);
+    assert!(files.len() >= least, "{} files in {folder}", files.len());
+    let mut runs = Vec::new();
+    for (path, scenario) in files {
+        let first = run(&scenario);
+        first.assert_passed(&stem(&path));
+        assert_eq!(run_on_threads(4, &scenario).hash, first.hash, "{path:?}");
+        run_with_seed(&scenario, 77).assert_passed(&stem(&path));
+        let about = scenario.about.as_deref().unwrap_or_default();
+        assert!(about.ends_with('.') && about.contains(' '), "{path:?}: {about:?}");
+        runs.push((path, first));
+    }
+    runs
+}
+
 /// The actions of a step, without their places.
 pub fn actions(step: Step) -> Vec<Action> {
     match step {
