@@ -42,6 +42,12 @@ pub enum StoreError {
     /// Another server has taken the store, and owns it now.
     #[error("another server has taken the store")]
     TakenOver,
+    /// A node of a cluster owns the store.
+    #[error("the node at {node} of a cluster owns the store")]
+    OwnedByNode {
+        /// The address of the node for other nodes.
+        node: String,
+    },
     /// The database has an older state than this process has written: it was restored, or a standby
     /// without the last transactions has replaced it.
     #[error("the database has lost transactions that it had confirmed")]

@@ -138,6 +138,9 @@ pub(super) fn stopped_by_store(config: &Config, error: StoreError) -> Stopped {
         StoreError::Away(_) => {
             (Ending::Failed, format!("Make sure that the database runs and accepts this user ({path}, from: {origin})"))
         }
+        StoreError::OwnedByNode { .. } => {
+            (Ending::Failed, "Set `[cluster]` as on the other nodes, or stop all nodes".to_owned())
+        }
         StoreError::TakenOver => (Ending::Failed, "Only one server can have a database. Stop one of them".to_owned()),
         StoreError::Undetermined => (Ending::Failed, "Look if it has happened, and try again if not".to_owned()),
         StoreError::File { .. } => (Ending::Failed, "Make sure that the current user may write to it".to_owned()),

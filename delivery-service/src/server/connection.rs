@@ -49,6 +49,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// taken them. A connection costs at most this much beside the charged memory.
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
+/// The requests of a device's connection that may end before they have begun.
+const RESETS: usize = 20;
+
 /// The bytes of one answer that HTTP/2 buffers for a client whose window is shut.
 const SEND_BUFFER: usize = 32 * 1024;
 
@@ -59,7 +62,25 @@ const GRACE: Duration = Duration::from_millis(500);
 /// The pause between two checks of a connection while the server is stopping.
 const LOOK_AT_END: Duration = Duration::from_millis(50);
 
-pub(super) fn http(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
+/// The bytes that an HTTP/2 client may send before the server has taken them, and the requests that
+/// it may end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Windows {
+    /// The bytes of one body.
+    pub(super) stream: u32,
+    /// The bytes of all bodies of a connection.
+    pub(super) connection: u32,
+    /// The requests that the client has ended before the server has begun them. A client with more
+    /// loses its connection (CVE-2023-44487).
+    pub(super) resets: usize,
+}
+
+impl Windows {
+    /// The windows of devices.
+    pub(super) const OF_DEVICES: Self = Self { stream: STREAM_WINDOW, connection: CONNECTION_WINDOW, resets: RESETS };
+}
+
+pub(super) fn http(limits: &ServerLimits, windows: Windows) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     let ping = Duration::from_secs(limits.ping_seconds);
     let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(SMALLEST_BUFFER);
@@ -70,9 +91,10 @@ pub(super) fn http(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
         .max_buf_size(header_bytes);
     http.http2()
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(windows.resets)
         .max_concurrent_streams(limits.requests_per_connection)
         .max_header_list_size(limits.header_bytes)
         .keep_alive_interval(ping)

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::settings::Settings;
+use super::{metrics::Metrics, settings::Settings};
 use crate::{
     check::Finding,
     error::StoreError,
@@ -96,6 +96,14 @@ impl ServerStore {
         }
     }
 
+    /// Puts the times of a database into the metrics.
+    pub fn report_to(&mut self, metrics: &Metrics) {
+        if let Self::Postgres(store) = self {
+            let metrics = metrics.clone();
+            store.report_latency(move |kind, took| metrics.database(kind, took));
+        }
+    }
+
     /// Checks every record, and that the records agree with each other. In a file, checks also
     /// SQLite's structures. The check reads the store of one moment.
     ///
@@ -155,6 +163,13 @@ impl Store for ServerStore {
         match self {
             Self::Sqlite(store) => store.examine(),
             Self::Postgres(store) => store.examine(),
+        }
+    }
+
+    fn give_up(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.give_up(),
+            Self::Postgres(store) => store.give_up(),
         }
     }
 

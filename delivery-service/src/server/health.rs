@@ -3,7 +3,9 @@
 //! The worker notes each failure. While a fault exists, the worker tries a write with every upkeep.
 //! So the server becomes ready again by itself as soon as the disk takes writes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::error::StoreError;
 
@@ -54,20 +56,40 @@ impl StoreFault {
 }
 
 /// The present fault of the store, if there is one. Clones share it.
-#[derive(Clone, Default)]
-pub(crate) struct Health(Arc<Mutex<Option<StoreFault>>>);
+#[derive(Clone)]
+pub(crate) struct Health(Arc<watch::Sender<Option<StoreFault>>>);
+
+impl Default for Health {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
 
 impl Health {
     /// The present fault, if there is one.
     pub(crate) fn fault(&self) -> Option<StoreFault> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.borrow()
     }
 
     /// Notes the result of a write. Returns true if the fault has changed.
     pub(crate) fn note(&self, fault: Option<StoreFault>) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *known != fault;
-        *known = fault;
-        changed
+        self.0.send_if_modified(|known| {
+            let changed = *known != fault;
+            *known = fault;
+            changed
+        })
+    }
+
+    /// Waits for a fault that lasts until the server starts again, and returns it.
+    pub(crate) async fn lasting_fault(&self) -> StoreFault {
+        let mut faults = self.0.subscribe();
+        loop {
+            let fault = *faults.borrow_and_update();
+            match fault {
+                Some(fault) if fault.lasts() => return fault,
+                // The sender lives as long as this call.
+                _ => drop(faults.changed().await),
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use figment::value::{Dict, Value};
 
-use super::settings::{PostgresSettings, RegistrationMode, Settings, Tls};
+use super::settings::{ClusterSettings, PostgresSettings, RegistrationMode, Settings, Tls};
 
 /// The similarity, from 0 to 1, from which a name counts as a mistyped form of another name.
 const ALIKE: f64 = 0.85;
@@ -22,10 +22,18 @@ pub fn all() -> Vec<String> {
         jwks_refresh_seconds: 300,
     };
     let tls = Some(Tls { certificate: "".into(), key: "".into() });
+    let cluster = Some(ClusterSettings {
+        listen: Settings::default().listen,
+        advertise: Some(String::new()),
+        secret_file: "".into(),
+        lease_seconds: 5,
+        replace_settings: false,
+    });
     let postgres = PostgresSettings { password_file: Some("".into()), authorities: Some("".into()) };
     let mut keys: Vec<String> = Vec::new();
     for registration in [RegistrationMode::Open { anywhere: false }, jwt] {
-        let settings = Settings { registration, tls: tls.clone(), postgres: postgres.clone(), ..Settings::default() };
+        let (tls, postgres, cluster) = (tls.clone(), postgres.clone(), cluster.clone());
+        let settings = Settings { registration, tls, postgres, cluster, ..Settings::default() };
         for (key, _) in values(&settings) {
             if !keys.contains(&key) {
                 keys.push(key);
@@ -64,6 +72,7 @@ pub(super) fn is_text(key: &str) -> bool {
         // These settings have no default value: the names of files, and the settings of an issuer.
         return key.starts_with("tls.")
             || key.starts_with("postgres.")
+            || ["cluster.listen", "cluster.advertise", "cluster.secret_file"].contains(&key)
             || key.starts_with("registration.")
                 && !["registration.anywhere", "registration.jwks_refresh_seconds"].contains(&key);
     };

@@ -13,7 +13,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    connection::{Connect, http},
+    cluster::peers,
+    connection::{Connect, Windows, http},
     connection_limits::{ConnectionLimit, TooManyConnections},
     metrics::Metrics,
     proxies::{Network, Proxies},
@@ -32,6 +33,7 @@ pub struct Listener {
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: ServerLimits,
     proxies: Proxies,
+    windows: Windows,
 }
 
 impl Listener {
@@ -61,13 +63,27 @@ impl Listener {
     }
 
     fn over(socket: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, limits: &ServerLimits) -> Self {
-        Self { socket, tls, limits: limits.clone(), proxies: Proxies::default() }
+        let (limits, proxies) = (limits.clone(), Proxies::default());
+        Self { socket, tls, limits, proxies, windows: Windows::OF_DEVICES }
     }
 
     /// Sets the trusted proxies. The limit of connections of one address does not apply to them.
     #[must_use]
     pub fn behind(self, proxies: &[Network]) -> Self {
         Self { proxies: Proxies::new(proxies), ..self }
+    }
+
+    /// Prepares the listener for the connections of other nodes, which TLS admits. Each connection
+    /// carries requests of many clients.
+    #[must_use]
+    pub fn for_nodes(self) -> Self {
+        let mut limits = self.limits;
+        limits.requests_per_connection = peers::REQUESTS;
+        // One slow client must not end the requests of all. The other node ends its own.
+        limits.write_seconds = u64::MAX;
+        let (stream, connection) = (peers::STREAM_WINDOW, peers::CONNECTION_WINDOW);
+        let windows = Windows { stream, connection, resets: peers::REQUESTS as usize };
+        Self { limits, proxies: Proxies::new(&Network::everything()), windows, ..self }
     }
 
     /// The address of the listener. If the caller asked for port 0, it contains the port that the
@@ -83,11 +99,11 @@ impl Listener {
     /// `drain` to finish. Each request carries the address of its peer. Returns the number of
     /// connections that the server had to cut off.
     pub async fn serve(self, app: Router, metrics: Metrics, drain: Duration, shutdown: Shutdown) -> usize {
-        let Self { socket, tls, limits, proxies } = self;
+        let Self { socket, tls, limits, proxies, windows } = self;
         let connect = Connect {
             app,
             tls: tls.map(TlsAcceptor::from),
-            http: http(&limits),
+            http: http(&limits, windows),
             limits: limits.clone(),
             devices: ConnectionLimit::new(limits.connections_per_device),
             metrics,

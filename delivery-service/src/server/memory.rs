@@ -125,6 +125,14 @@ impl Memory {
         Charge::against(budgets, self.half_of_device, self.patience)
     }
 
+    /// Returns an empty charge for a request that another node carries out. That node charges the
+    /// caller.
+    pub(crate) fn charge_forwarded(&self, connection: Option<Arc<Semaphore>>) -> Charge {
+        let connection = connection.into_iter().map(|budget| Budget::of_caller(budget, CountedBytes::All));
+        let budgets = connection.chain([Budget::of_server(&self.large, CountedBytes::All)]).collect();
+        Charge::against(budgets, self.half_of_device, self.patience)
+    }
+
     /// The bytes that are charged at this moment.
     pub(crate) fn used(&self) -> usize {
         let budgets = [&self.small, &self.large, &self.strangers];

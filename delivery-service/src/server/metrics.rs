@@ -103,6 +103,17 @@ pub enum WakeUpLabel {
     Dropped,
 }
 
+/// The outcome of a request that a node has forwarded to the owner of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardLabel {
+    /// The owner has answered.
+    Answered,
+    /// No owner was there in time.
+    NoOwner,
+    /// The connection was lost after the request had left.
+    Lost,
+}
+
 /// The class of an HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusClass(&'static str);
@@ -157,6 +168,12 @@ struct Meters {
     clock_jumps: Counter,
     requests: Requests,
     request_seconds: Histograms,
+    owner: Gauge,
+    term: Gauge,
+    takeovers: Counter,
+    forwarded: Kinds,
+    forward_seconds: Histogram,
+    database_seconds: Histograms,
 }
 
 impl Default for Meters {
@@ -190,6 +207,12 @@ impl Default for Meters {
             clock_jumps: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
+            owner: Gauge::default(),
+            term: Gauge::default(),
+            takeovers: Counter::default(),
+            forwarded: Family::default(),
+            forward_seconds: Histogram::new(seconds()),
+            database_seconds: Family::new_with_constructor(|| Histogram::new(seconds())),
             registry: Registry::with_prefix(PREFIX),
         }
     }
@@ -242,6 +265,15 @@ impl Default for Metrics {
         r.register("clock_jumps", "Jumps of the wall clock", counts.clock_jumps.clone());
         r.register("requests", "Requests, by method, route and class of status", counts.requests.clone());
         r.register("request_seconds", "Time to the answer's headers, by route", counts.request_seconds.clone());
+        r.register("cluster_owner", "1 while this node owns the store", counts.owner.clone());
+        r.register("cluster_term", "The last term that this node knows", counts.term.clone());
+        r.register("cluster_takeovers", "Times that this node has taken the store", counts.takeovers.clone());
+        let help = "Requests that this node has forwarded to the owner, by outcome";
+        r.register("cluster_forwarded", help, counts.forwarded.clone());
+        let help = "Time to the headers of a forwarded answer";
+        r.register("cluster_forward_seconds", help, counts.forward_seconds.clone());
+        let help = "Time of an exchange with the database, by kind";
+        r.register("database_seconds", help, counts.database_seconds.clone());
         Self(Arc::new(counts))
     }
 }
@@ -394,6 +426,33 @@ impl Metrics {
     /// Counts a jump of the wall clock.
     pub fn clock_jumped(&self) {
         self.0.clock_jumps.inc();
+    }
+
+    /// Sets whether this node owns the store, and the last term that it knows.
+    pub fn cluster(&self, owns: bool, term: i64) {
+        self.0.owner.set(i64::from(owns));
+        self.0.term.set(term);
+    }
+
+    /// Counts a store that this node has taken.
+    pub fn took_store(&self) {
+        self.0.takeovers.inc();
+    }
+
+    /// Counts a forwarded request, with the time to the headers of its answer.
+    pub fn forwarded(&self, outcome: ForwardLabel, took: Duration) {
+        let outcome = match outcome {
+            ForwardLabel::Answered => "answered",
+            ForwardLabel::NoOwner => "no_owner",
+            ForwardLabel::Lost => "lost",
+        };
+        self.0.forwarded.get_or_create_owned(&[("outcome", outcome)]).inc();
+        self.0.forward_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts an exchange with the database.
+    pub fn database(&self, kind: &'static str, took: Duration) {
+        self.0.database_seconds.get_or_create(&[("kind", kind.to_owned())]).observe(took.as_secs_f64());
     }
 
     /// Counts an answered request. `route` is a template, never a path.

@@ -22,6 +22,7 @@
 //! | `state` | the state of the server, its start and its stop |
 //! | `environment`, `clock_guard` | clocks and randomness; the guard against clock jumps |
 //! | `database` | the store that the settings name |
+//! | `cluster` | several nodes over one database |
 //! | `worker` | the thread that owns the service, and the queue in front of it |
 //! | `subscriptions`, `reader` | open streams, the groups that they read, and their pages |
 //! | `wake_up` | calls to the addresses of sleeping devices |
@@ -39,6 +40,7 @@ mod caller;
 mod challenges;
 mod checks;
 mod clock_guard;
+pub mod cluster;
 pub mod config;
 mod connection;
 mod connection_limits;

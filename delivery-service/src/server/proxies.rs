@@ -7,13 +7,13 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
     sync::Arc,
 };
 
 use axum::http::{HeaderMap, HeaderName, header};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,6 +29,12 @@ pub struct Network(IpNet);
 pub struct InvalidNetwork(String);
 
 impl Network {
+    /// The networks that contain all addresses together.
+    pub(crate) fn everything() -> [Self; 2] {
+        let v4 = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+        [Self(v4.into()), Self(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into())]
+    }
+
     /// True if the network contains every address.
     pub fn is_everything(self) -> bool {
         self.0.prefix_len() == 0

@@ -2,7 +2,8 @@
 //!
 //! At shutdown the server accepts no more connections, ends the streams, and answers the running
 //! requests. After the last answer, or when the time is up, the worker makes its calls durable and
-//! closes the store.
+//! closes the store. A node of a cluster first gives up the store, and forwards requests until its
+//! own end.
 
 use std::{
     io,
@@ -11,14 +12,17 @@ use std::{
     time::Duration,
 };
 
-use axum::middleware;
+use axum::{Router, middleware};
+use tokio::task::JoinHandle;
 
 use super::{
     Server,
+    cluster::{self, ClusterSecret, Node, SecretError},
     listener::Listener,
     log,
     metrics::Metrics,
-    operators, router,
+    operators::{self, Watched},
+    router,
     settings::Settings,
     shutdown::{HangUp, Shutdown},
     tls::{self, Certificate, TlsError},
@@ -33,6 +37,8 @@ pub struct Addresses {
     pub tls: bool,
     /// The address for operators' programs.
     pub operators: SocketAddr,
+    /// The address for the other nodes of the cluster, if there is one.
+    pub nodes: Option<SocketAddr>,
 }
 
 /// The reason why the server does not serve.
@@ -52,6 +58,9 @@ pub enum ServeError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The secret of the nodes cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The system does not allow the process to listen to signals.
     #[error("cannot listen to signals: {0}")]
     Signals(#[source] io::Error),
@@ -73,6 +82,7 @@ pub struct Sockets {
 pub struct Listening {
     devices: Listener,
     operators: Listener,
+    nodes: Option<Listener>,
     certificate: Option<Arc<Certificate>>,
     hang_up: HangUp,
     addresses: Addresses,
@@ -103,9 +113,19 @@ impl Listening {
         let (setting, address) = ("listen_operators", settings.listen_operators);
         let (operators, operators_at) =
             ListenAddress { setting, address, socket: sockets.operators }.take(None, settings).await?;
-        let addresses = Addresses { devices: devices_at, tls: certificate.is_some(), operators: operators_at };
+        let (nodes, nodes_at) = match &settings.cluster {
+            Some(cluster) => {
+                let tls = ClusterSecret::read(&cluster.secret_file)?.server_config()?;
+                let (setting, address) = ("cluster.listen", cluster.listen);
+                let (nodes, at) = ListenAddress { setting, address, socket: None }.take(Some(tls), settings).await?;
+                (Some(nodes.for_nodes()), Some(at))
+            }
+            None => (None, None),
+        };
+        let tls = certificate.is_some();
+        let addresses = Addresses { devices: devices_at, tls, operators: operators_at, nodes: nodes_at };
         let drain = Duration::from_secs(settings.drain_seconds);
-        Ok(Self { devices, operators, certificate, hang_up, addresses, drain })
+        Ok(Self { devices, operators, nodes, certificate, hang_up, addresses, drain })
     }
 
     /// The addresses where the server listens.
@@ -115,18 +135,57 @@ impl Listening {
 
     /// Serves `server` until `shutdown` begins, and then stops the server.
     pub async fn run(self, server: Server, shutdown: Shutdown) {
-        let Self { devices, operators, certificate, mut hang_up, addresses: _, drain } = self;
-        let metrics = server.state().metrics().clone();
-        // The address for operators answers until the very end: `/readyz` tells that the server is
-        // stopping.
-        let operators_end = Shutdown::default();
-        let operators_task = tokio::spawn(operators.serve(
-            operators::router(server.state()),
-            // The metrics do not count these connections: they count only connections of devices.
-            Metrics::default(),
-            Duration::ZERO,
-            operators_end.clone(),
-        ));
+        let (state, metrics) = (server.state(), server.state().metrics().clone());
+        let end_streams = async {
+            shutdown.begun().await;
+            server.end_streams();
+        };
+        let operators = self.serve_devices(router(state.clone()), metrics, operators::router(state), shutdown.clone());
+        let (operators, ()) = tokio::join!(operators, end_streams);
+        server.stop().await;
+        operators.end().await;
+    }
+
+    /// Serves as a node until `shutdown` begins. Then the node gives up the store, and stops. `part`
+    /// is the task of [`Node::join`].
+    pub async fn run_node(mut self, node: Node, part: JoinHandle<()>, shutdown: Shutdown) {
+        let metrics = node.metrics().clone();
+        let (leaving, left) = (node.clone(), Shutdown::default());
+        let nodes = self.nodes.take().map(|nodes| {
+            // The metrics count only the connections of devices.
+            let inside = cluster::inside_router(node.clone());
+            tokio::spawn(nodes.serve(inside, Metrics::default(), self.drain, left.clone()))
+        });
+        // The addresses stay open until another node owns the store. Requests of the meantime go there.
+        let leave = async {
+            shutdown.begun().await;
+            leaving.leave();
+            let _ = part.await;
+            left.begin();
+        };
+        let watched = operators::router(Watched::Node(node.clone()));
+        let operators = self.serve_devices(cluster::router(node), metrics, watched, left.clone());
+        let (operators, ()) = tokio::join!(operators, leave);
+        if let Some(nodes) = nodes {
+            let _ = nodes.await;
+        }
+        operators.end().await;
+    }
+
+    /// Serves devices with `app` until `shutdown` begins and the running requests have ended. The
+    /// address for operators answers until the end: `/readyz` tells that the server is stopping.
+    async fn serve_devices(
+        self,
+        app: Router,
+        metrics: Metrics,
+        operators_app: Router,
+        shutdown: Shutdown,
+    ) -> OperatorsTask {
+        let Self { devices, operators, nodes: _, certificate, mut hang_up, addresses: _, drain } = self;
+        let end = Shutdown::default();
+        // The metrics do not count these connections: they count only connections of devices.
+        let serving = operators.serve(operators_app, Metrics::default(), Duration::ZERO, end.clone());
+        let operators = OperatorsTask { task: tokio::spawn(serving), end };
         let follow = async {
             match certificate {
                 Some(certificate) => certificate.follow(tls::LOOK_EVERY, &metrics, hang_up, shutdown.clone()).await,
@@ -138,20 +197,27 @@ impl Listening {
                 },
             }
         };
-        let end_streams = async {
-            shutdown.begun().await;
-            server.end_streams();
-        };
         // This layer is the outermost one, so that it sees the answers of all other layers.
-        let app = router(server.state()).layer(middleware::from_fn_with_state(metrics.clone(), log::follow));
+        let app = app.layer(middleware::from_fn_with_state(metrics.clone(), log::follow));
         let serve = devices.serve(app, metrics.clone(), drain, shutdown.clone());
-        let (cut_off, (), ()) = tokio::join!(serve, follow, end_streams);
+        let (cut_off, ()) = tokio::join!(serve, follow);
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "closed connections whose requests were not answered in time");
         }
-        server.stop().await;
-        operators_end.begin();
-        let _ = operators_task.await;
+        operators
+    }
+}
+
+/// The task that answers operators.
+struct OperatorsTask {
+    task: JoinHandle<usize>,
+    end: Shutdown,
+}
+
+impl OperatorsTask {
+    async fn end(self) {
+        self.end.begin();
+        let _ = self.task.await;
     }
 }
 

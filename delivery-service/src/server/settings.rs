@@ -24,6 +24,8 @@ pub struct Settings {
     pub database: Database,
     /// The files for connections to a PostgreSQL database.
     pub postgres: PostgresSettings,
+    /// The cluster that this server is a node of. Default: the server is alone.
+    pub cluster: Option<ClusterSettings>,
     /// True if the server may listen without TLS on other addresses than loopback, behind a proxy
     /// that ends TLS. Session tokens go over that connection in the clear. Default false.
     pub plain_http_anywhere: bool,
@@ -62,6 +64,32 @@ pub struct PostgresSettings {
     /// authorities that the platform trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorities: Option<PathBuf>,
+}
+
+/// A cluster: several servers, its nodes, over one PostgreSQL database.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    /// The address for the other nodes.
+    pub listen: SocketAddr,
+    /// The address under which the other nodes reach `listen`: a host and a port. Default `listen`
+    /// itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+    /// The file with the secret that all nodes share, and nobody else has.
+    pub secret_file: PathBuf,
+    /// Seconds after which another node takes the store if its owner gives no sign of life. Default
+    /// 5.
+    #[serde(default = "lease_seconds")]
+    pub lease_seconds: u64,
+    /// True if this node may join nodes with other settings. Its own settings hold from the time
+    /// at which it takes the store. Default false.
+    #[serde(default)]
+    pub replace_settings: bool,
+}
+
+fn lease_seconds() -> u64 {
+    5
 }
 
 /// TLS.
@@ -207,6 +235,7 @@ impl Default for Settings {
             listen_operators: SocketAddr::from(([127, 0, 0, 1], 8766)),
             database: Database::from("regrow-ds.db"),
             postgres: PostgresSettings::default(),
+            cluster: None,
             plain_http_anywhere: false,
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),

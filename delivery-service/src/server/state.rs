@@ -9,7 +9,7 @@ use super::{
     checks::Checks,
     clock_guard::ClockGuard,
     environment::{Environment, NoRandomness},
-    health::Health,
+    health::{Health, StoreFault},
     host::Hosts,
     jwt::IssuerError,
     memory::Memory,
@@ -82,11 +82,23 @@ impl Server {
         settings: &Settings,
         environment: Environment,
     ) -> Result<Self, StartError> {
+        Self::start_counting(store, settings, environment, Metrics::default())
+    }
+
+    /// Starts a server like [`start`](Self::start), which counts in metrics of the caller.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_counting<S: Store + Send + 'static>(
+        store: S,
+        settings: &Settings,
+        environment: Environment,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
         let limits = settings.limits.clone();
         let fresh_key = ServiceKey::from_seed(&environment.random()?);
         let service = DeliveryService::open(store, limits.ordering, fresh_key)?;
         let mark_key = service.mark_key(environment.random()?)?;
-        let metrics = Metrics::default();
         let confirm = Duration::from_secs(settings.clock_confirm_seconds);
         let clock = ClockGuard::new(environment.clone(), metrics.clone(), service.last_time()?, confirm);
         let sessions = Sessions::default();
@@ -212,6 +224,11 @@ impl State {
         let (hash, expires) = (token.hash(), self.now().plus(seconds));
         self.worker().call(move |service, _| Ok(service.invite(&hash, user.as_ref(), expires)?)).await?;
         Ok(token.write())
+    }
+
+    /// Waits for a fault of the store that lasts until the server starts again.
+    pub(crate) async fn lasting_fault(&self) -> StoreFault {
+        self.0.health.lasting_fault().await
     }
 
     /// The number of calls that wait for the store.

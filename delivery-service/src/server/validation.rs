@@ -10,13 +10,16 @@ use super::{
     database::Database,
     memory::large_bytes,
     price::Price,
-    settings::{RegistrationMode, Settings},
+    settings::{ClusterSettings, RegistrationMode, Settings},
     sizes::{body_bytes, max_request_bytes},
 };
 use crate::store::postgres::{PostgresUrl, PostgresUrlError};
 
 /// The levels of the log, as the setting names them.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+
+/// The shortest lease in seconds. An owner shows every second that it works.
+const SHORTEST_LEASE: u64 = 2;
 
 /// The memory of a request beside its body: its headers, its names, a page that it reads.
 const ROOM_BESIDE_BODY: usize = 256 * 1024;
@@ -56,6 +59,7 @@ pub fn check(settings: &Settings) -> Vec<InvalidSetting> {
     {
         database(&error, &mut say);
     }
+    cluster(settings, &mut say);
     registration(settings, &mut say);
     for (key, value) in positive(settings) {
         if value == 0 {
@@ -171,6 +175,42 @@ fn database(error: &PostgresUrlError, say: &mut impl FnMut(&'static str, String,
         }
     };
     say("database", error.to_string(), remedy);
+}
+
+fn cluster(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {
+    let Some(ClusterSettings { listen, advertise, lease_seconds, .. }) = &settings.cluster else {
+        return;
+    };
+    if let Database::File(path) = &settings.database {
+        say(
+            "database",
+            format!("the nodes of a cluster cannot share the file {}", path.display()),
+            "Set the address of a PostgreSQL database, or leave out `[cluster]`",
+        );
+    }
+    if *listen == settings.listen || *listen == settings.listen_operators {
+        say("cluster.listen", format!("{listen} is the address of other requests"), "Set another port");
+    }
+    match advertise {
+        None if listen.ip().is_unspecified() => say(
+            "cluster.advertise",
+            format!("other nodes cannot connect to {listen}"),
+            "Set the host and the port under which other nodes reach this one, such as `node1.example:8767`",
+        ),
+        Some(advertise) if !advertise.parse::<Authority>().is_ok_and(|node| node.port().is_some()) => say(
+            "cluster.advertise",
+            format!("`{advertise}` is no host with a port"),
+            "Set a host and a port such as `node1.example:8767`, without a scheme or a path",
+        ),
+        _ => {}
+    }
+    if *lease_seconds < SHORTEST_LEASE {
+        say(
+            "cluster.lease_seconds",
+            format!("{lease_seconds} is shorter than the pause between two signs of life"),
+            "Set at least 2",
+        );
+    }
 }
 
 fn registration(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'static str)) {

@@ -64,6 +64,15 @@ impl<S: Store> DeliveryService<S> {
         self.store().examine()
     }
 
+    /// Lets another process take the store at once. See [`Store::give_up`].
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn give_up(&self) -> Result<(), StoreError> {
+        self.store().give_up()
+    }
+
     /// Writes a record of a usual size and deletes it again, to see if the disk takes writes.
     ///
     /// # Errors

@@ -81,6 +81,15 @@ pub trait Store {
         Ok(())
     }
 
+    /// Lets another process take the store at once. The owner calls this at its end.
+    ///
+    /// # Errors
+    ///
+    /// The store failed. Then another process has to wait.
+    fn give_up(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Gives back a little of the space of deleted records, if there is much of it. Returns true if
     /// there is more.
     ///

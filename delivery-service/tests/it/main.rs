@@ -11,6 +11,7 @@ mod all_or_nothing;
 mod assisted;
 mod batch;
 mod claims;
+mod cluster;
 mod consent;
 mod device_lists;
 mod effects;

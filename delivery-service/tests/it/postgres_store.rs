@@ -267,7 +267,7 @@ fn stores_of_other_versions_are_left_alone() {
     let address = cluster.schema();
     assert!(matches!(PostgresStore::open_beside(address.address()), Err(StoreError::Empty)));
     drop(address.open());
-    for (change, back) in [("layout = 99", "layout = 1"), ("format = 99", "format = 6")] {
+    for (change, back) in [("layout = 99", "layout = 2"), ("format = 99", "format = 6")] {
         cluster.sql(&format!("UPDATE {}.regrow_store SET {change}", address.schema));
         for open in [PostgresStore::open, PostgresStore::open_beside] {
             assert!(matches!(open(address.address()), Err(StoreError::NewerFormat { found: 99, .. })));

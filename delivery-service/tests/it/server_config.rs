@@ -311,3 +311,27 @@ fn allowed_hosts_are_names_without_a_port() {
     }
     assert_eq!(of_file("allowed_hosts = ['a.example', '192.0.2.1', '[::1]']").allowed_hosts.len(), 3);
 }
+
+#[test]
+fn a_cluster_needs_a_database_and_addresses_for_nodes() {
+    let with = |rest: &str| {
+        let database = "database = 'postgres://regrow@127.0.0.1/regrow'";
+        format!("{database}\n[cluster]\nsecret_file = 'secret'\n{rest}")
+    };
+    let cluster = of_file(&with("listen = '127.0.0.1:8767'")).cluster.unwrap();
+    assert_eq!((cluster.lease_seconds, cluster.advertise, cluster.replace_settings), (5, None, false));
+    let (config, _) =
+        load(&with("listen = '0.0.0.0:8767'"), &[("REGROW_DS_CLUSTER__ADVERTISE", "ds-0:8767")], &[]).unwrap();
+    assert_eq!(config.settings.cluster.unwrap().advertise.as_deref(), Some("ds-0:8767"));
+
+    let found = error("[cluster]\nsecret_file = 'secret'\nlisten = '127.0.0.1:8767'");
+    assert!(found.contains("`database`: the nodes of a cluster cannot share the file regrow-ds.db"), "{found}");
+    let found = error(&with("listen = '0.0.0.0:8767'"));
+    assert!(found.contains("`cluster.advertise`: other nodes cannot connect to 0.0.0.0:8767"), "{found}");
+    let found = error(&with("listen = '127.0.0.1:8767'\nadvertise = 'node1'"));
+    assert!(found.contains("`cluster.advertise`: `node1` is no host with a port"), "{found}");
+    let found = error(&with("listen = '127.0.0.1:8765'"));
+    assert!(found.contains("`cluster.listen`: 127.0.0.1:8765 is the address of other requests"), "{found}");
+    let found = error(&with("listen = '127.0.0.1:8767'\nlease_seconds = 1"));
+    assert!(found.contains("`cluster.lease_seconds`: 1 is shorter than"), "{found}");
+}

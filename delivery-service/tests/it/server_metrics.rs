@@ -8,7 +8,7 @@ use crate::http::World;
 use regrow_delivery_service::{
     Expired,
     server::{
-        metrics::{ClaimLabel, Metrics, OutcomeLabel, StatusClass, SubmissionLabel, WakeUpLabel},
+        metrics::{ClaimLabel, ForwardLabel, Metrics, OutcomeLabel, StatusClass, SubmissionLabel, WakeUpLabel},
         resource_figures::ResourceFigures,
     },
 };
@@ -38,6 +38,10 @@ fn counted() -> Metrics {
     metrics.connection_stuck();
     metrics.memory(7);
     metrics.log_lines_lost(8);
+    metrics.cluster(true, 12);
+    metrics.took_store();
+    metrics.forwarded(ForwardLabel::Lost, Duration::from_millis(1));
+    metrics.database("commit", Duration::from_millis(1));
     metrics.resources(ResourceFigures { disk_free_bytes: Some(9), open_files: Some(10), max_open_files: Some(11) });
     metrics.request("GET", "/v1/service", StatusClass::of(axum::http::StatusCode::OK), Duration::from_millis(1));
     metrics
@@ -81,6 +85,12 @@ fn every_event_is_counted() {
         "regrow_ds_connections_stuck_total 1",
         "regrow_ds_memory_bytes 7",
         "regrow_ds_log_lines_lost_total 8",
+        "regrow_ds_cluster_owner 1",
+        "regrow_ds_cluster_term 12",
+        "regrow_ds_cluster_takeovers_total 1",
+        r#"regrow_ds_cluster_forwarded_total{outcome="lost"} 1"#,
+        "regrow_ds_cluster_forward_seconds_count 1",
+        r#"regrow_ds_database_seconds_count{kind="commit"} 1"#,
         r#"regrow_ds_requests_total{method="GET",route="/v1/service",status="2xx"} 1"#,
         r#"regrow_ds_request_seconds_count{route="/v1/service"} 1"#,
     ] {

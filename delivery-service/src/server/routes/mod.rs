@@ -81,6 +81,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     documented().into_openapi()
 }
 
+/// Returns the paths of all routes, as templates.
+pub(super) fn paths() -> Vec<String> {
+    openapi().paths.paths.into_keys().collect()
+}
+
 /// Returns the router for the requests of devices. The caller adds `ConnectInfo<SocketAddr>` to the
 /// extensions of each request, so that the server can distinguish addresses.
 pub fn router(state: State) -> Router {

@@ -102,6 +102,9 @@ impl<S: Store> StoreThread<S> {
                 upkeep_at = Instant::now() + if more { Duration::ZERO } else { UPKEEP_INTERVAL };
             }
         }
+        if let Err(error) = self.service.give_up() {
+            tracing::warn!(%error, "the next server has to wait for the store");
+        }
     }
 
     /// Runs calls in one transaction, and answers them.

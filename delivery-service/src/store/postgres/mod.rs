@@ -4,8 +4,8 @@
 //! first, and ends with a few statements that write all changes together with the commit. Between,
 //! it reads from the owner's cache. `docs/decisions/0077` has the reasons.
 //!
-//! The owner's record has the number of the owner's term. A server that starts takes the next term.
-//! A transaction of an earlier term changes nothing, however late it comes.
+//! The owner's record has the number of the owner's term. A server that takes the store begins the
+//! next term. A transaction of an earlier term changes nothing, however late it comes.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -13,13 +13,19 @@
 //! | `tls` | TLS to the database |
 //! | `session` | a connection, and the statements of a transaction |
 //! | `schema` | the tables, and their versions |
+//! | `owner` | the owner's record, and the owner's lease |
+//! | `candidate` | a server that does not own the store, and may take it |
 //! | `cache` | the records that the owner has in memory |
+//! | `latency` | the times that the database takes to answer |
 //! | `unfinished` | a store into which records are moved |
 //! | `database_error` | PostgreSQL's errors as [`StoreError`] |
 
 mod address;
 mod cache;
+mod candidate;
 mod database_error;
+mod latency;
+mod owner;
 mod schema;
 mod session;
 mod tls;
@@ -33,10 +39,13 @@ use std::{
 pub(crate) use self::unfinished::TableRecord;
 pub use self::{
     address::{PostgresAddress, PostgresUrl, PostgresUrlError},
+    candidate::{Candidate, LOOK_EVERY, Taking},
+    owner::{LeaseState, LeaseWatch, Owner, Ownership},
     unfinished::UnfinishedStore,
 };
 use self::{
     cache::{Cache, CachedRecords},
+    latency::Latency,
     session::{Committed, Connector, OwnerRecord, PreparedSession, SessionPages, Writer},
 };
 use super::{
@@ -54,6 +63,10 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 /// The first pause, and the longest, between two questions for the outcome of a commit.
 const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
+/// The time after which an owner shows that it works, if it has changed no record meanwhile. It is
+/// shorter than the pause between two calls of [`Store::examine`].
+const BEAT_AFTER: Duration = Duration::from_millis(500);
+
 /// A store in a PostgreSQL database, for the server that owns it or for a command beside the
 /// server.
 pub struct PostgresStore {
@@ -65,6 +78,9 @@ pub struct PostgresStore {
     role: Role,
     /// The number of other processes' transactions that the cache has seen.
     others: i64,
+    /// The time at which the owner has last changed its record.
+    beaten: Instant,
+    latency: Latency,
 }
 
 /// The right of a process to write.
@@ -82,27 +98,18 @@ enum Role {
 
 impl PostgresStore {
     /// Opens the store of the database, or creates it, and takes it from its present owner. That
-    /// server can write no more.
+    /// server can write no more. It is for a server without other nodes; [`Candidate`] is for nodes.
     ///
     /// # Errors
     ///
     /// - [`StoreError::Away`] if the database cannot be reached, or refuses the login.
     /// - [`StoreError::NewerFormat`] or [`StoreError::OlderFormat`] for a store of another version.
+    /// - [`StoreError::OwnedByNode`] if a node of a cluster owns the store. A node that does not
+    ///   work any more loses the store after its lease, and this function waits so long.
     /// - [`StoreError::Backend`] if the database refuses a statement, for example without a
     ///   privilege.
     pub fn open(address: PostgresAddress) -> Result<Self, StoreError> {
-        let connector = Connector::new(address)?;
-        let session = connector.connect()?;
-        schema::migrate(&session)?;
-        let session = session.prepare()?;
-        let OwnerRecord { term, batch, others } = session.begin()?;
-        let term = term.saturating_add(1);
-        match session.commit(&Changes::default(), Writer::NextOwner(term)) {
-            Committed::Durable => {}
-            Committed::Refused(error) => return Err(error),
-            Committed::Unknown(reason) => return Err(StoreError::Away(reason)),
-        }
-        Ok(Self::over(connector, session, Role::Owner { term, batch }, others))
+        Candidate::open(address)?.take_alone()
     }
 
     /// Opens an existing store beside its owner. It is for commands, which do one thing and end.
@@ -131,7 +138,22 @@ impl PostgresStore {
 
     fn over(connector: Connector, session: PreparedSession, role: Role, others: i64) -> Self {
         let cache = Cache::new(CACHE_BYTES);
-        Self { session: Some(session), connector, reconnect_at: None, cache, role, others }
+        let (beaten, latency) = (Instant::now(), Latency::default());
+        Self { session: Some(session), connector, reconnect_at: None, cache, role, others, beaten, latency }
+    }
+
+    /// Reports the time of each exchange with the database in a transaction, and its kind: `begin`,
+    /// `read` or `commit`.
+    pub fn report_latency(&mut self, observer: impl Fn(&'static str, Duration) + Send + Sync + 'static) {
+        self.latency = Latency::to(observer);
+    }
+
+    /// Returns the term in which this process owns the store, or `None` for a command.
+    pub fn term(&self) -> Option<i64> {
+        match self.role {
+            Role::Owner { term, .. } => Some(term),
+            Role::Beside => None,
+        }
     }
 
     /// Runs `work` on the store as it is now, without blocking writers. The changes of `work` are
@@ -144,19 +166,22 @@ impl PostgresStore {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        let latency = self.latency.clone();
         let session = self.session()?;
         session.begin_snapshot()?;
         let _end = RollBack(Some(session));
         let mut cache = Cache::new(CACHE_BYTES);
-        read(session, &mut cache, &mut Changes::default(), work)
+        read(session, &latency, &mut cache, &mut Changes::default(), work)
+    }
+
+    /// True if the connection is lost.
+    fn is_disconnected(&self) -> bool {
+        self.session.as_ref().is_none_or(PreparedSession::is_closed)
     }
 
     /// Returns the session, or connects anew.
     fn session(&mut self) -> Result<&PreparedSession, StoreError> {
-        if self.session.as_ref().is_some_and(PreparedSession::is_closed) {
-            self.session = None;
-        }
-        let session = match self.session.take() {
+        let session = match self.session.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
             None => self.connect()?,
         };
@@ -175,10 +200,12 @@ impl PostgresStore {
     /// Begins a transaction, and checks that this process may write.
     fn begin(&mut self) -> Result<(), StoreError> {
         let had_session = self.session.is_some();
+        let latency = self.latency.clone();
+        let begin = |session: &PreparedSession| latency.measure("begin", || session.begin());
         let session = self.session()?;
-        let owner = match session.begin() {
+        let owner = match begin(session) {
             // The connection was lost while nothing happened. A new one may do.
-            Err(_) if had_session && session.is_closed() => self.session()?.begin()?,
+            Err(_) if had_session && session.is_closed() => begin(self.session()?)?,
             owner => owner?,
         };
         let admitted = self.admit(owner);
@@ -221,7 +248,7 @@ impl PostgresStore {
             Role::Owner { batch, .. } => Writer::Owner(batch),
             Role::Beside => Writer::Other,
         };
-        match (session.commit(changes, writer), role) {
+        match (self.latency.measure("commit", || session.commit(changes, writer)), role) {
             (Committed::Durable, _) => {}
             (Committed::Refused(error), _) => return Err(error),
             (Committed::Unknown(_), Role::Beside) => return Err(StoreError::Undetermined),
@@ -231,10 +258,28 @@ impl PostgresStore {
             }
         }
         self.role = role;
+        self.beaten = Instant::now();
         for (table, key, value) in changes.iter() {
             self.cache.change(table, key, value);
         }
         Ok(())
+    }
+
+    /// Changes the owner's record, and no other, if this process owns the store.
+    fn change_record(&mut self, writer: Writer<'_>) -> Result<(), StoreError> {
+        self.begin()?;
+        let Some(session) = &self.session else {
+            return Err(StoreError::Away("there is no connection".to_owned()));
+        };
+        match self.latency.measure("commit", || session.commit(&Changes::default(), writer)) {
+            Committed::Durable => {
+                self.beaten = Instant::now();
+                Ok(())
+            }
+            Committed::Refused(error) => Err(error),
+            // A later change of the record makes up for a lost one.
+            Committed::Unknown(reason) => Err(StoreError::Away(reason)),
+        }
     }
 
     /// Finds out if the transaction with this number is durable, however long the database takes.
@@ -294,7 +339,7 @@ impl Store for PostgresStore {
         };
         // An error and a panic roll back as well.
         let end = RollBack(Some(session));
-        let result = read(session, &mut self.cache, &mut changes, work)?;
+        let result = read(session, &self.latency, &mut self.cache, &mut changes, work)?;
         if !changes.is_empty() {
             end.not_yet();
             self.commit(&changes)?;
@@ -306,20 +351,29 @@ impl Store for PostgresStore {
         Ok(self.others)
     }
 
-    /// Checks that the database answers, and that this process may still write.
+    /// Checks that the database answers, and that this process may still write. An owner shows
+    /// that it works.
     fn examine(&mut self) -> Result<(), StoreError> {
+        if self.term().is_some() && self.beaten.elapsed() >= BEAT_AFTER {
+            return self.change_record(Writer::Beat);
+        }
         self.transaction(|_| Ok(()))
+    }
+
+    fn give_up(&mut self) -> Result<(), StoreError> {
+        if self.term().is_some() { self.change_record(Writer::Leaver) } else { Ok(()) }
     }
 }
 
 /// Runs `work` on records and changes. Fails if a read has failed, even if `work` has not noticed.
 fn read<T, E: From<StoreError>>(
     session: &PreparedSession,
+    latency: &Latency,
     cache: &mut Cache,
     changes: &mut Changes,
     work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut pages = SessionPages::of(session);
+    let mut pages = SessionPages::of(session, latency);
     let mut records = CachedRecords { cache, pages: &mut pages };
     let result = work(&mut Changed { records: &mut records, changes })?;
     match pages.failed {

@@ -14,7 +14,11 @@ use crate::{error::StoreError, store::FORMAT};
 /// Layout 1: all records are in one table. The service's records are encrypted or short, so that
 /// compression would only cost time. A page has room for changed records, so that a change needs no
 /// new entry in the index.
-const MIGRATIONS: [&str; 1] = ["
+///
+/// Layout 2: the owner's record tells which server owns the store, and changes as long as that
+/// server works. There is one record for each shard; the store has one shard, number 0.
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE regrow_store (layout bigint NOT NULL, format bigint NOT NULL);
     CREATE TABLE regrow_owner (term bigint NOT NULL, batch bigint NOT NULL, others bigint NOT NULL)
         WITH (fillfactor = 50);
@@ -24,7 +28,12 @@ const MIGRATIONS: [&str; 1] = ["
     ) WITH (fillfactor = 85);
     ALTER TABLE regrow_records ALTER COLUMN value SET STORAGE EXTERNAL;
     INSERT INTO regrow_owner (term, batch, others) VALUES (0, 0, 0);
-    INSERT INTO regrow_store (layout, format) VALUES (0, 0);"];
+    INSERT INTO regrow_store (layout, format) VALUES (0, 0);",
+    "
+    ALTER TABLE regrow_owner ADD COLUMN shard smallint NOT NULL DEFAULT 0, ADD COLUMN beat bigint NOT NULL DEFAULT 0,
+        ADD COLUMN node text, ADD COLUMN lease_ms bigint NOT NULL DEFAULT 0, ADD COLUMN settings text NOT NULL DEFAULT '',
+        ADD PRIMARY KEY (shard);",
+];
 
 /// The format of a store whose records are still being moved into the database.
 const UNFINISHED: i64 = 0;

@@ -24,6 +24,8 @@ use super::{
     address::PostgresAddress,
     cache::{Page, Pages},
     database_error::{is_refusal, store_error},
+    latency::Latency,
+    owner::{Owner, Ownership},
 };
 use crate::{
     error::StoreError,
@@ -51,6 +53,12 @@ const SESSION_SETTINGS: &str = "
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
     SET jit = off";
+
+/// Shows that the owner still works. The change need not survive a crash of the database.
+const BEAT: &str = "SET LOCAL synchronous_commit = off; UPDATE regrow_owner SET beat = beat + 1 WHERE shard = 0";
+
+/// Gives up the store.
+const LEAVE: &str = "UPDATE regrow_owner SET node = NULL WHERE shard = 0";
 
 /// The most bytes of changes in one transaction. The protocol's own limit is twice as high.
 const MAX_CHANGED_BYTES: usize = 512 * 1024 * 1024;
@@ -145,7 +153,8 @@ impl Session {
         let Self { client, warned } = &self;
         let prepare = async {
             tokio::try_join!(
-                client.prepare("SELECT term, batch, others FROM regrow_owner FOR UPDATE"),
+                client.prepare("SELECT term, batch, others FROM regrow_owner WHERE shard = 0 FOR UPDATE"),
+                client.prepare("SELECT term, batch, beat, node, lease_ms, settings FROM regrow_owner WHERE shard = 0"),
                 client.prepare_typed(
                     "SELECT key, value FROM regrow_records
                          WHERE table_number = $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4",
@@ -163,15 +172,18 @@ impl Session {
                              AND regrow_records.key = deleted.key",
                     &[Type::INT2_ARRAY, Type::BYTEA_ARRAY],
                 ),
-                client.prepare("UPDATE regrow_owner SET term = $1"),
-                client.prepare("UPDATE regrow_owner SET batch = $1"),
-                client.prepare("UPDATE regrow_owner SET others = others + 1"),
+                client.prepare(
+                    "UPDATE regrow_owner SET term = $1, beat = beat + 1, node = $2, lease_ms = $3, settings = $4
+                         WHERE shard = 0"
+                ),
+                client.prepare("UPDATE regrow_owner SET batch = $1 WHERE shard = 0"),
+                client.prepare("UPDATE regrow_owner SET others = others + 1 WHERE shard = 0"),
             )
         };
-        let (lock, page, put, delete, count_term, count_batch, count_other) =
+        let (lock, look, page, put, delete, take, count_batch, count_other) =
             block_on(prepare).map_err(|error| store_error(&error))?;
         warned.store(false, Ordering::SeqCst);
-        Ok(PreparedSession { session: self, lock, page, put, delete, count_term, count_batch, count_other })
+        Ok(PreparedSession { session: self, lock, look, page, put, delete, take, count_batch, count_other })
     }
 }
 
@@ -179,15 +191,16 @@ impl Session {
 pub(super) struct PreparedSession {
     session: Session,
     lock: Statement,
+    look: Statement,
     page: Statement,
     put: Statement,
     delete: Statement,
-    count_term: Statement,
+    take: Statement,
     count_batch: Statement,
     count_other: Statement,
 }
 
-/// The record of the store's owner.
+/// The numbers in the owner's record that every transaction checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OwnerRecord {
     /// The number of times that a server has taken the store.
@@ -200,11 +213,15 @@ pub(super) struct OwnerRecord {
 
 /// The writer of a transaction, whose number the transaction leaves in the owner's record.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Writer {
+pub(super) enum Writer<'o> {
     /// A server that takes the store for this term.
-    NextOwner(i64),
+    NextOwner(i64, &'o Owner),
     /// The owner's transaction of this number.
     Owner(i64),
+    /// The owner, which shows that it still works.
+    Beat,
+    /// The owner, which gives up the store.
+    Leaver,
     /// A transaction of another process.
     Other,
 }
@@ -245,6 +262,12 @@ impl PreparedSession {
         })
     }
 
+    /// Reads the owner's record. Waits for no other transaction.
+    pub(super) fn look(&self) -> Result<Ownership, StoreError> {
+        let row = block_on(self.session.client.query_one(&self.look, &[])).map_err(|error| store_error(&error))?;
+        Ownership::of(&row).map_err(|error| store_error(&error))
+    }
+
     /// Begins a transaction that reads the store as it is now, and blocks nobody. It may take long.
     pub(super) fn begin_snapshot(&self) -> Result<(), StoreError> {
         const SCRIPT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -261,7 +284,7 @@ impl PreparedSession {
     }
 
     /// Writes the changes and commits. The statements go to the database together.
-    pub(super) fn commit(&self, changes: &Changes, writer: Writer) -> Committed {
+    pub(super) fn commit(&self, changes: &Changes, writer: Writer<'_>) -> Committed {
         let (mut put, mut deleted) = (ChangedColumns::default(), ChangedColumns::default());
         let mut bytes = 0;
         for (table, key, value) in changes.iter() {
@@ -292,8 +315,13 @@ impl PreparedSession {
                 },
                 async {
                     match writer {
-                        Writer::NextOwner(term) => client.execute(&self.count_term, &[&term]).await,
+                        Writer::NextOwner(term, Owner { node, lease, settings }) => {
+                            let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+                            client.execute(&self.take, &[&term, node, &lease, settings]).await
+                        }
                         Writer::Owner(number) => client.execute(&self.count_batch, &[&number]).await,
+                        Writer::Beat => client.batch_execute(BEAT).await.map(|()| 1),
+                        Writer::Leaver => client.batch_execute(LEAVE).await.map(|()| 1),
                         Writer::Other => client.execute(&self.count_other, &[]).await,
                     }
                 },
@@ -328,13 +356,14 @@ struct ChangedColumns<'c> {
 /// The records in a transaction of a session.
 pub(super) struct SessionPages<'s> {
     session: &'s PreparedSession,
+    latency: &'s Latency,
     /// The first error. After it, the database refuses all statements of the transaction.
     pub(super) failed: Option<StoreError>,
 }
 
 impl<'s> SessionPages<'s> {
-    pub(super) fn of(session: &'s PreparedSession) -> Self {
-        Self { session, failed: None }
+    pub(super) fn of(session: &'s PreparedSession, latency: &'s Latency) -> Self {
+        Self { session, latency, failed: None }
     }
 }
 
@@ -342,7 +371,8 @@ impl Pages for SessionPages<'_> {
     fn page(&mut self, table: Table, range: Range<&[u8]>, limit: usize) -> Result<Page, StoreError> {
         let PreparedSession { session, page, .. } = self.session;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = block_on(session.client.query(page, &[&table.number(), &range.start, &range.end, &limit]));
+        let query = || block_on(session.client.query(page, &[&table.number(), &range.start, &range.end, &limit]));
+        let rows = self.latency.measure("read", query);
         let records = rows.and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect());
         records.map_err(|error| {
             self.failed.get_or_insert_with(|| store_error(&error));
