@@ -250,7 +250,9 @@ fn printed_settings_can_be_loaded_again() {
 
 #[test]
 fn every_setting_is_printed() {
-    let text = "tls = { certificate = 'c', key = 'k' }\npostgres = { password_file = 'p', authorities = 'a' }";
+    let text = "database = 'postgres://u@h/d'\ntls = { certificate = 'c', key = 'k' }\n\
+        postgres = { password_file = 'p', authorities = 'a' }\n\
+        cluster = { listen = '127.0.0.1:1', advertise = 'a:1', secret_file = 's' }";
     let printed = load(text, &[], &[]).unwrap().0.to_string();
     let of_jwt = ["issuer", "audience", "jwks", "jwks_authorities", "jwks_refresh_seconds"]
         .map(|key| format!("registration.{key}"));

@@ -31,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::server::mac::mac;
 
-/// The shortest secret. Whoever reads the database can try secrets, because the key follows from
+/// The shortest secret. A reader of the database can try secrets, because the key follows from
 /// the secret alone.
 const SHORTEST: usize = 32;
 
