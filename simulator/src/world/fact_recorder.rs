@@ -228,8 +228,19 @@ impl FactRecorder {
     /// A device has erased its expired key packages. Others can still add it with one of them: the
     /// clock of the owner may be wrong, or theirs.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
+        self.key_packages_erased(of, |expires| expires <= now);
+    }
+
+    /// A device has erased all of its records.
+    pub(super) fn emptied(&mut self, of: usize) {
+        self.key_packages_erased(of, |_| true);
+        self.tell_all(&Fact::Forgot { who: DeviceNumber(of) });
+    }
+
+    /// A device has erased those of its key packages that expire at these times.
+    fn key_packages_erased(&mut self, of: usize, which: impl Fn(Timestamp) -> bool) {
         let known = self.key_packages.values_mut().filter(|known| known.of == of);
-        let gone = known.filter_map(|known| known.expires.take_if(|expires| *expires <= now).map(|_| known.id));
+        let gone = known.filter_map(|known| known.expires.take_if(|expires| which(*expires)).map(|_| known.id));
         for id in gone.collect::<Vec<_>>() {
             self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
         }

@@ -42,6 +42,8 @@ enum Published {
 pub(super) struct KeyPackageStock {
     /// The devices that may have too few key packages at the service.
     to_check: BTreeSet<usize>,
+    /// The devices that have erased the private keys of all their key packages at the service.
+    to_renew: BTreeSet<usize>,
 }
 
 impl KeyPackageStock {
@@ -53,6 +55,11 @@ impl KeyPackageStock {
     /// Has the stock of a device checked at the next [`replenish`](Self::replenish).
     pub(super) fn check(&mut self, device: usize) {
         self.to_check.insert(device);
+    }
+
+    /// Has all key packages of a device replaced at the next [`replenish`](Self::replenish).
+    pub(super) fn renew_later(&mut self, device: usize) {
+        self.to_renew.insert(device);
     }
 
     /// Takes a key package of each member from the service, in the name of the device `by`. The
@@ -106,7 +113,7 @@ impl KeyPackageStock {
     }
 
     /// Publishes key packages of the devices that have too few, because theirs were claimed or have
-    /// expired. An offline device waits.
+    /// expired, and of those that have to replace theirs. An offline device waits.
     pub(super) fn replenish(
         &mut self,
         service: &ServiceUnderTest<'_>,
@@ -114,6 +121,13 @@ impl KeyPackageStock {
         clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
+        for device in std::mem::take(&mut self.to_renew) {
+            let owner = &mut devices[device];
+            let publication = Publication::ReplaceAll(owner.policy.key_packages);
+            if !owner.is_connected() || self.publish(service, owner, publication, clock, recorder)? == Published::No {
+                self.to_renew.insert(device);
+            }
+        }
         for device in std::mem::take(&mut self.to_check) {
             if !devices[device].is_connected() {
                 self.to_check.insert(device);

@@ -1,0 +1,32 @@
+//! Checks the steps about backups: a backup is made before it is restored, to another device of its
+//! user.
+
+use super::{Check, not_before};
+use crate::scenario::{
+    fields::shown,
+    format::Place,
+    name::{BackupId, MemberName},
+};
+
+impl Check<'_, '_, '_> {
+    pub(super) fn restore(&mut self, index: usize, place: &Place, who: &MemberName, from: &BackupId) {
+        self.member(place, "restore.who", who);
+        let problem = not_before(index, &self.backups, from, "backup", "made");
+        if let Some(problem) = problem.filter(|_| self.complete.steps) {
+            self.note(place, "restore.from", |_| problem);
+            return;
+        }
+        let Some(of) = self.backed_up.get(from).cloned() else { return };
+        if of == *who {
+            self.note(place, "restore.who", |_| {
+                let (device, user) = (shown(who.as_str()), shown(who.user()));
+                format!("`{device}` made this backup itself; name another device of the user `{user}`")
+            });
+        } else if of.user() != who.user() {
+            self.note(place, "restore.who", |_| {
+                let (device, user) = (shown(who.as_str()), shown(of.user()));
+                format!("`{device}` is no device of the user `{user}`, whose backup this is; name another one")
+            });
+        }
+    }
+}
