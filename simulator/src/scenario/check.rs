@@ -18,7 +18,7 @@ use std::{
 use super::{
     expand::StepSource,
     fields::{At, FileReader, nearest, shown},
-    format::{Action, Ciphersuite, Delivery, Fidelity, Place, Placed, Proposal, Protocol, Scenario, Step},
+    format::{Action, Ciphersuite, Delivery, Fidelity, Place, Placed, Proposal, Protocol, Scenario, Step, TheftScope},
     name::{BackupId, CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
     users::Users,
@@ -344,7 +344,12 @@ impl Check<'_, '_, '_> {
             Action::Crash { who, .. } => self.member(place, "crash.who", who),
             Action::Backup { who, .. } => self.member(place, "backup.who", who),
             Action::Restore { who, from, .. } => self.restore(index, place, who, from),
-            Action::Compromise { who, .. } => self.member(place, "compromise.who", who),
+            Action::Compromise { who, scope, .. } => {
+                self.member(place, "compromise.who", who);
+                if *scope == TheftScope::Backup {
+                    self.stolen_backup(index, place, who);
+                }
+            }
             Action::Impersonate { compromise, .. } => {
                 self.taken(index, place, "impersonate.compromise", compromise);
                 self.group(place, "impersonate", named_group);

@@ -6,9 +6,9 @@
 //!
 //! The archive of a backup belongs to the application, and is empty here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use regrow_engine::{Backup, GroupId};
+use regrow_engine::{Backup, Client, CryptoProvider, DeviceId, GroupId, MemoryStore, Policy};
 
 use super::{
     event::{TranscriptEvent, fingerprint, of_group},
@@ -17,8 +17,9 @@ use super::{
     submission::Submission,
 };
 use crate::{
+    adversary::StolenState,
     report::Failure,
-    scenario::{BackupId, FailCode, MemberName},
+    scenario::{BackupId, CompromiseId, FailCode, MemberName},
 };
 
 /// The passphrase of every backup.
@@ -31,6 +32,8 @@ const WRONG_PASSPHRASE: &str = "incorrect horse battery staple";
 #[derive(Default)]
 pub(super) struct Backups {
     made: BTreeMap<BackupId, Vec<u8>>,
+    /// The latest backup of each device.
+    latest: BTreeMap<usize, BackupId>,
     restored: Vec<Restored>,
 }
 
@@ -45,15 +48,35 @@ struct Restored {
 impl World<'_> {
     /// Has a device make a backup. It needs no connection.
     pub(super) fn back_up(&mut self, who: &MemberName, id: &BackupId) -> Result<(), StepFailure> {
-        let device = &self.devices[self.devices.find(who)?];
-        if device.is_lost {
+        let device = self.devices.find(who)?;
+        if self.devices[device].is_lost {
             return Err(StepFailure::new(FailCode::Removed, format!("{who} was lost, and makes no backup")));
         }
-        let backup = device.client.backup(&[], PASSPHRASE)?;
+        let backup = self.devices[device].client.backup(&[], PASSPHRASE)?;
         let (bytes, sha256) = (backup.len(), fingerprint(&backup));
         self.recorder.tell(TranscriptEvent::BackedUp { who: who.clone(), id: id.clone(), bytes, sha256 });
         self.backups.made.insert(id.clone(), backup);
+        self.backups.latest.insert(device, id.clone());
         Ok(())
+    }
+
+    /// The state of a thief that has the latest backup of a device and its passphrase. The thief
+    /// restores a device on its own machine. All content of the backup is in the records of this
+    /// device. The thief does not join a group with it: a scenario has the step `restore` for that.
+    pub(super) fn steal_backup(
+        &self,
+        device: usize,
+        thief: &CompromiseId,
+        crypto: Arc<dyn CryptoProvider>,
+        policy: Policy,
+    ) -> Result<StolenState, StepFailure> {
+        let latest = self.backups.latest.get(&device).and_then(|id| self.backups.made.get(id));
+        let none = || StepFailure::rejected(format!("{} has made no backup", self.devices[device].name));
+        let backup = Backup::open(latest.ok_or_else(none)?, PASSPHRASE)?;
+        let name = DeviceId::of(backup.device().user().clone(), &format!("the thief of {thief}"));
+        let name = name.map_err(StepFailure::broken)?;
+        let restored = Client::restore(Arc::new(MemoryStore::new()), crypto, name, policy, &backup)?;
+        Ok(StolenState::Backup(restored.snapshot()?))
     }
 
     /// Restores a device from a backup of another device, and brings it into the groups of the backup.

@@ -34,7 +34,7 @@ use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
     report::Unreadable,
-    scenario::{CrashPoint, GroupName, MemberName, MessageId, TheftScope},
+    scenario::{CrashPoint, GroupName, MemberName, MessageId},
 };
 
 /// The name of the only device of a user, whose member has the name of the user.
@@ -403,16 +403,16 @@ impl Device {
         Ok(self.store.replace(records).map_err(StorageError::from)?)
     }
 
-    /// The state that a thief gets who steals the device now.
-    pub(super) fn steal(&self, scope: TheftScope) -> Result<StolenState, StepFailure> {
-        match scope {
-            TheftScope::Device => self.client.snapshot().map(StolenState::Device).map_err(StepFailure::broken),
-            TheftScope::Disk => {
-                let file = self.store.file();
-                let file = file.ok_or_else(|| StepFailure::rejected("the device has no storage file"))?;
-                file.steal().map(StolenState::Disk).map_err(StepFailure::broken)
-            }
-        }
+    /// The state of a thief that steals the whole device now.
+    pub(super) fn steal(&self) -> Result<StolenState, StepFailure> {
+        self.client.snapshot().map(StolenState::Device).map_err(StepFailure::broken)
+    }
+
+    /// The state of a thief that steals the files of the storage now, without their key.
+    pub(super) fn steal_files(&self) -> Result<StolenState, StepFailure> {
+        let file = self.store.file();
+        let file = file.ok_or_else(|| StepFailure::rejected("the device has no storage file"))?;
+        file.steal().map(StolenState::Disk).map_err(StepFailure::broken)
     }
 
     /// Drops the groups from memory, unless this device is one of the first `keep` devices.

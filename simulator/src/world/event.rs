@@ -104,7 +104,7 @@ pub(super) enum TranscriptEvent {
         epoch: u64,
         authenticator: String,
     },
-    /// A thief stole a device or its storage.
+    /// A thief stole a device, its storage or its backup.
     ///
     /// `records` counts the records of a whole device. The files of a storage do not follow from
     /// the seed alone, so the event tells nothing of them.
@@ -213,6 +213,9 @@ impl TranscriptEvent {
             Self::Again { who } => format!("{who} tries again on the new epoch"),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
+            Self::Compromised { who, id, scope: TheftScope::Backup, .. } => {
+                format!("{who}'s backup and its passphrase were stolen: {id}")
+            }
             Self::Impersonated { thief, who, act, group, outcome, .. } => {
                 format!("the thief of {thief}, as {who}, tried to {act}{}: {outcome}", of_group(group.as_ref()))
             }

@@ -2,7 +2,7 @@
 
 use regrow_simulator::{
     report::RunOptions,
-    scenario::{Scenario, read},
+    scenario::{Scenario, TheftScope, read},
     world::matrix,
 };
 use serde_json::{Value, json};
@@ -375,6 +375,36 @@ fn application_that_refuses_a_member_keeps_its_device_out() {
         json!({ "join": { "who": "alice/new" } }),
         members(&["alice/new", "bob", "carol"]),
     ]);
+}
+
+/// The thief of a backup has its whole content, and the thief of the device its keys.
+#[test]
+fn thief_of_a_backup_reads_nothing_and_cannot_act() {
+    let theft = |scope: &str| json!({ "compromise": { "who": "alice/phone", "id": scope, "scope": scope } });
+    let run = passes(&[
+        create(),
+        backup("alice/phone", "monday"),
+        json!({ "lock": { "who": "alice/phone" } }),
+        theft("backup"),
+        json!({ "unlock": { "who": "alice/phone" } }),
+        theft("device"),
+        send("bob", "m1"),
+        json!({ "expect": { "compromise": "device", "exactly": "m1", "healed": false } }),
+        json!({ "expect": { "compromise": "backup", "exactly": [], "healed": true } }),
+        json!({ "impersonate": { "compromise": "backup", "action": "send" } }),
+        json!({ "impersonate": { "compromise": "backup", "action": "rejoin" } }),
+        json!({ "expect": { "compromise": "backup", "accepted": false } }),
+    ]);
+    let scopes: Vec<_> = run.outcome.figures.compromises.iter().map(|thief| thief.scope).collect();
+    assert_eq!(scopes, [TheftScope::Backup, TheftScope::Device]);
+}
+
+#[test]
+fn backup_is_stolen_after_it_was_made() {
+    let theft = json!({ "compromise": { "who": "alice/phone", "id": "t", "scope": "backup" } });
+    let steps = [create(), backup("bob", "b"), theft, backup("alice/phone", "monday")];
+    let told = "until here `alice/phone` has made no backup: `backup` comes first".to_owned();
+    assert_eq!(problem(&steps), ("steps[2].compromise.scope".to_owned(), told));
 }
 
 #[test]

@@ -241,6 +241,7 @@ fn schema_and_parser_agree_on_steps_about_users_and_backups() {
         json!({ "lost_device": { "by": "bob", "who": "alice/phone" } }),
         json!({ "backup": { "who": "alice/phone", "id": "b" } }),
         json!({ "restore": { "who": "alice/laptop", "from": "monday" } }),
+        json!({ "compromise": { "who": "alice/phone", "id": "cloud", "scope": "backup" } }),
         json!({ "restore": { "who": "alice/laptop", "from": "monday", "wrong_passphrase": true } }),
         json!({ "offline": { "who": ["alice", "bob"] } }),
     ] {
