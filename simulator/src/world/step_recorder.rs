@@ -128,6 +128,7 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         | TranscriptEvent::BackedUp { .. }
         | TranscriptEvent::Restored { .. }
         | TranscriptEvent::Compared { .. }
+        | TranscriptEvent::KeyPackagesWithdrawn { .. }
         | TranscriptEvent::Answers { .. } => StepEventKind::Device,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,
