@@ -50,6 +50,15 @@ pub enum StoreError {
     /// call has happened. The caller may repeat it.
     #[error("the connection was lost during the commit, so that the changes may have happened or not")]
     Undetermined,
+    /// The store was moved from the file into a database, which has all later records.
+    #[error("the store was moved into a database")]
+    Moved,
+    /// A move into the database was interrupted. The records are not complete.
+    #[error("the database has a store whose move was not finished")]
+    Unfinished,
+    /// The database has a complete store, into which nothing can be moved.
+    #[error("the database has a store already")]
+    NotEmpty,
     /// The file belongs to another program.
     #[error("the file is not a store of this software")]
     NotAStore,

@@ -7,6 +7,7 @@ mod config;
 mod ending;
 mod invitations;
 mod invite;
+mod move_store;
 mod remove_device;
 mod serve;
 mod settings;
@@ -55,6 +56,8 @@ enum Command {
     RemoveDevice(remove_device::RemoveDeviceArgs),
     /// Copy the store into a new file. Works while a server runs
     Backup(backup::BackupArgs),
+    /// Move the store from its file into a PostgreSQL database. Needs the server to be stopped
+    Move(move_store::MoveArgs),
     /// Check the store for damage. Works while a server runs
     Check(check::CheckArgs),
     /// Measure the performance of the server
@@ -75,6 +78,7 @@ pub(crate) fn main(cli: Cli) -> Result<Ending, Stopped> {
         Command::RemoveUser(args) => users::remove(&args),
         Command::RemoveDevice(args) => remove_device::run(&args),
         Command::Backup(args) => backup::backup(&args),
+        Command::Move(args) => move_store::move_store(&args),
         Command::Check(args) => check::check(&args),
     }
 }

@@ -118,6 +118,17 @@ pub(super) fn stopped_by_store(config: &Config, error: StoreError) -> Stopped {
             Ending::Unusable,
             format!("Name the server's `database` (this one is {path}, from: {origin}), or start the server once"),
         ),
+        StoreError::Moved => {
+            (Ending::Unusable, format!("Name that database in `database` (this one is {path}, from: {origin})"))
+        }
+        StoreError::Unfinished => {
+            (Ending::Unusable, "Start `regrow-ds move` again, or go on with the store in the file".to_owned())
+        }
+        StoreError::NotEmpty => (
+            Ending::Unusable,
+            "Name an empty database or schema. If an earlier move was interrupted at its end, the store is complete"
+                .to_owned(),
+        ),
         StoreError::NewerFormat { .. } => {
             (Ending::Unusable, "Use the version that wrote it, or a later one".to_owned())
         }

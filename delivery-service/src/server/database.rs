@@ -80,7 +80,7 @@ impl ServerStore {
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
         match &settings.database {
             Database::File(path) => SqliteStore::open(path).map(Self::from),
-            Database::Postgres(url) => PostgresStore::open(address(settings, url)?).map(Self::from),
+            Database::Postgres(url) => PostgresStore::open(postgres_address(settings, url)?).map(Self::from),
         }
     }
 
@@ -92,7 +92,7 @@ impl ServerStore {
     pub fn open_beside(settings: &Settings) -> Result<Self, StoreError> {
         match &settings.database {
             Database::File(path) => SqliteStore::open_beside(path).map(Self::from),
-            Database::Postgres(url) => PostgresStore::open_beside(address(settings, url)?).map(Self::from),
+            Database::Postgres(url) => PostgresStore::open_beside(postgres_address(settings, url)?).map(Self::from),
         }
     }
 
@@ -110,7 +110,12 @@ impl ServerStore {
     }
 }
 
-fn address(settings: &Settings, url: &str) -> Result<PostgresAddress, StoreError> {
+/// Returns the address of a database, with the files that the settings name for connections.
+///
+/// # Errors
+///
+/// The address or a file cannot be used.
+pub fn postgres_address(settings: &Settings, url: &str) -> Result<PostgresAddress, StoreError> {
     let url = PostgresUrl::parse(url).map_err(|error| StoreError::Backend(error.into()))?;
     let files = &settings.postgres;
     PostgresAddress::new(&url, files.password_file.as_deref(), files.authorities.as_deref())

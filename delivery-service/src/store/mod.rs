@@ -13,6 +13,8 @@
 //! | `checkpoint` | the thread that moves the write-ahead log into the database |
 //! | `backup` | a copy of a store that is in use |
 //! | `postgres` | the store in a PostgreSQL database (feature `server`) |
+//! | `moving` | the move from a file into a database (feature `server`) |
+//! | `digest` | a digest of all records (feature `server`) |
 //! | `batch` | a store within a transaction of another store |
 //! | `changes` | the changes of a transaction in memory |
 //! | `sqlite_error` | SQLite's errors as [`StoreError`] |
@@ -21,8 +23,12 @@ mod backup;
 mod batch;
 mod changes;
 mod checkpoint;
+#[cfg(feature = "server")]
+pub(crate) mod digest;
 pub(crate) mod identity;
 pub(crate) mod key;
+#[cfg(feature = "server")]
+pub mod moving;
 #[cfg(feature = "server")]
 pub mod postgres;
 mod sqlite;

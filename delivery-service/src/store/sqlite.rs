@@ -26,6 +26,9 @@ use crate::error::StoreError;
 /// of other programs, `user_version` means something else.
 const APPLICATION_ID: i64 = 0x5267_4453;
 
+/// The `application_id` of a store that was moved into a database: `RgMv`.
+const MOVED_APPLICATION_ID: i64 = 0x5267_4D76;
+
 /// The number of cached statements: one for each table and operation, with room to spare, so that
 /// none is prepared twice.
 const CACHED_STATEMENTS: usize = 4 * Table::ALL.len() + 16;
@@ -153,7 +156,28 @@ impl SqliteStore {
     /// [`StoreError::Missing`] if there is no such file. Otherwise the same as
     /// [`open`](Self::open), but never [`StoreError::InUse`].
     pub fn open_beside(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        match Self::open_existing(path.as_ref())? {
+            (store, false) => Ok(store),
+            (_, true) => Err(StoreError::Moved),
+        }
+    }
+
+    /// Opens an existing store with the locks of its owner. Returns the store, true if it was moved
+    /// already, and the locks.
+    #[cfg(feature = "server")]
+    pub(super) fn open_to_move(path: &Path) -> Result<(Self, bool, [File; 2]), StoreError> {
+        let file = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
+            _ => file_error(path, error),
+        })?;
+        let lock = lock_store(path)?;
+        lock_database(path, &file)?;
+        let (store, is_moved) = Self::open_existing(path)?;
+        Ok((store, is_moved, [lock, file]))
+    }
+
+    /// Opens an existing store, and returns true with it if it was moved.
+    fn open_existing(path: &Path) -> Result<(Self, bool), StoreError> {
         if !path.try_exists().map_err(|error| file_error(path, error))? {
             return Err(StoreError::Missing { path: path.to_owned() });
         }
@@ -161,11 +185,28 @@ impl SqliteStore {
         let connection = Connection::open_with_flags(path, flags).map_err(backend)?;
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         connection.busy_timeout(BUSY_TIMEOUT).map_err(backend)?;
-        if !is_store(&connection)? {
-            return Err(StoreError::NotAStore);
-        }
+        let is_moved = match is_store(&connection) {
+            Ok(true) => false,
+            Ok(false) => return Err(StoreError::NotAStore),
+            Err(StoreError::Moved) => true,
+            Err(error) => return Err(error),
+        };
         connection.execute_batch("PRAGMA synchronous = FULL;").map_err(backend)?;
-        Ok(Self { checkpointer: None, connection, owner: None })
+        Ok((Self { checkpointer: None, connection, owner: None }, is_moved))
+    }
+
+    /// Runs `work`, during which nobody changes the store, and then marks the store as moved. After
+    /// an error of `work`, there is no mark.
+    #[cfg(feature = "server")]
+    pub(super) fn mark_moved<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(backend)?;
+        let result = work(&mut SqliteTransaction { connection: &transaction })?;
+        let mark = format!("PRAGMA application_id = {MOVED_APPLICATION_ID}");
+        transaction.execute_batch(&mark).and_then(|()| transaction.commit()).map_err(backend)?;
+        Ok(result)
     }
 
     /// Opens a store in memory, which ends when it is dropped.
@@ -326,16 +367,18 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns true if the file has a store of this format, and false if the file is empty.
+/// Returns true if the file has a store of this format, and false if the file is empty. Fails with
+/// [`StoreError::Moved`] for a store of this format that was moved.
 fn is_store(connection: &Connection) -> Result<bool, StoreError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(backend);
     let found = number("PRAGMA user_version")?;
     let application = number("PRAGMA application_id")?;
-    if application != APPLICATION_ID {
+    if ![APPLICATION_ID, MOVED_APPLICATION_ID].contains(&application) {
         let is_empty = found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
         return if is_empty { Ok(false) } else { Err(StoreError::NotAStore) };
     }
     match found {
+        FORMAT if application == MOVED_APPLICATION_ID => Err(StoreError::Moved),
         FORMAT => Ok(true),
         found if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
         found => Err(StoreError::OlderFormat { found }),

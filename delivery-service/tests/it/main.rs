@@ -49,6 +49,7 @@ mod server_upgrade;
 mod server_wake_up;
 mod store_check;
 mod store_file;
+mod store_move;
 mod user_limits;
 mod verdicts;
 mod votes;

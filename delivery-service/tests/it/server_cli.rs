@@ -378,6 +378,40 @@ async fn a_server_and_commands_share_a_database() {
 }
 
 #[tokio::test]
+async fn a_store_is_moved_from_its_file_into_a_database() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (address, directory) = (cluster.schema(), TestDirectory::new());
+    let url = address.url();
+    let server = directory.serve(&[]);
+    let (alice, key) = (Key::new("alice", "phone"), server.key().await);
+    assert_eq!(server.register(&alice, "").await, 201);
+    assert!(directory.run(&["move", "--to", &url]).ends(3).error().contains("the store is in use"));
+    // A rehearsal with a copy.
+    directory.run(&["backup", "copy.db"]).ends(0);
+    directory.run(&["move", "--database", "copy.db", "--to", &cluster.schema().url()]).ends(0);
+    assert!(server.end().success());
+    assert!(directory.run(&["move", "--to", "other.db"]).ends(2).error().contains("begins with `postgres://`"));
+    let from = ["move", "--to", &url, "--database", &url];
+    assert!(directory.run(&from).ends(2).error().contains("only a store in a file"));
+
+    let moved = directory.run(&["move", "--to", &url]);
+    assert!(moved.ends(0).out().ends_with("Set `database` to that address, and start the server\n"), "{}", moved.out());
+    let remedy = "the store was moved into a database. Name that database in `database`";
+    // A command comes first: a server that could use the file would not end.
+    for command in ["check", "serve"] {
+        let refused = directory.run(&[command]);
+        assert!(refused.ends(2).error().contains(remedy), "{}", refused.error());
+    }
+    assert!(directory.run(&["move", "--to", &url]).ends(2).error().contains("the database has a store already"));
+    let server = directory.serve(&["--database", &url]);
+    assert_eq!(server.key().await, key);
+    let session = server.session(&alice).await;
+    assert_eq!(server.get("/v1/key-packages", &session).await, 200);
+    assert_eq!(directory.run(&["check", "--database", &url]).ends(0).out(), "nothing found\n");
+    assert!(server.end().success());
+}
+
+#[tokio::test]
 async fn a_server_that_was_stopped_meanwhile_serves_nothing() {
     let Some(cluster) = Cluster::shared() else { return };
     let (address, directories) = (cluster.schema(), [TestDirectory::new(), TestDirectory::new()]);

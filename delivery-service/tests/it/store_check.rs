@@ -2,7 +2,7 @@
 //! finds each kind of damage.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use crate::common::*;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -18,12 +18,12 @@ use regrow_protocol::device_list::{DeviceList, ListChange, ListedKeys};
 type Record = (Vec<u8>, Vec<u8>);
 
 /// A store in which every table has a record.
-struct FullStore {
+pub(crate) struct FullStore {
     directory: tempfile::TempDir,
 }
 
 impl FullStore {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let store = Self { directory: tempfile::tempdir().unwrap() };
         let service = DeliveryService::open(store.open(), Limits::default(), service_key()).unwrap();
         // A group with unread welcomes (one of them without the tree), a proposal, messages, a
@@ -83,9 +83,14 @@ impl FullStore {
         store
     }
 
+    /// The path of the store file.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("ds.db")
+    }
+
     /// Opens the store file.
-    fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.directory.path().join("ds.db")).unwrap()
+    pub(crate) fn open(&self) -> SqliteStore {
+        SqliteStore::open(self.path()).unwrap()
     }
 
     fn records(&self, table: Table) -> Vec<Record> {
@@ -101,7 +106,7 @@ impl FullStore {
         records
     }
 
-    fn put(&self, table: Table, key: &[u8], value: &[u8]) {
+    pub(crate) fn put(&self, table: Table, key: &[u8], value: &[u8]) {
         self.open().transaction::<_, StoreError>(|tx| tx.put(table, key, value)).unwrap();
     }
 

@@ -14,6 +14,7 @@
 //! | `session` | a connection, and the statements of a transaction |
 //! | `schema` | the tables, and their versions |
 //! | `cache` | the records that the owner has in memory |
+//! | `unfinished` | a store into which records are moved |
 //! | `database_error` | PostgreSQL's errors as [`StoreError`] |
 
 mod address;
@@ -22,13 +23,18 @@ mod database_error;
 mod schema;
 mod session;
 mod tls;
+mod unfinished;
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-pub use self::address::{PostgresAddress, PostgresUrl, PostgresUrlError};
+pub(crate) use self::unfinished::TableRecord;
+pub use self::{
+    address::{PostgresAddress, PostgresUrl, PostgresUrlError},
+    unfinished::UnfinishedStore,
+};
 use self::{
     cache::{Cache, CachedRecords},
     session::{Committed, Connector, OwnerRecord, PreparedSession, SessionPages, Writer},
@@ -110,6 +116,15 @@ impl PostgresStore {
         let connector = Connector::new(address)?;
         let session = connector.connect()?;
         schema::examine(&session)?;
+        let session = session.prepare()?;
+        Ok(Self::over(connector, session, Role::Beside, 0))
+    }
+
+    /// Opens the store of an unfinished move, or creates it. See [`UnfinishedStore`].
+    fn open_unfinished(address: PostgresAddress) -> Result<Self, StoreError> {
+        let connector = Connector::new(address)?;
+        let session = connector.connect()?;
+        schema::begin_move(&session)?;
         let session = session.prepare()?;
         Ok(Self::over(connector, session, Role::Beside, 0))
     }

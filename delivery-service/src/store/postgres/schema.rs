@@ -26,15 +26,38 @@ const MIGRATIONS: [&str; 1] = ["
     INSERT INTO regrow_owner (term, batch, others) VALUES (0, 0, 0);
     INSERT INTO regrow_store (layout, format) VALUES (0, 0);"];
 
+/// The format of a store whose records are still being moved into the database.
+const UNFINISHED: i64 = 0;
+
 /// Creates the tables, or brings them up to date.
 pub(super) fn migrate(session: &Session) -> Result<(), StoreError> {
-    let layout = layout(session)?;
+    migrate_from(layout(session)?, session, FORMAT)
+}
+
+/// Creates the tables for the records of another store. Until [`finish`], no server opens them.
+pub(super) fn begin_move(session: &Session) -> Result<(), StoreError> {
+    let Versions { layout, format } = versions(session)?;
+    match layout {
+        0 => {}
+        _ if format == UNFINISHED => {}
+        _ => return Err(StoreError::NotEmpty),
+    }
+    migrate_from(layout, session, UNFINISHED)
+}
+
+/// Makes a store of the moved records.
+pub(super) fn finish(session: &Session) -> Result<(), StoreError> {
+    let script = format!("BEGIN; UPDATE regrow_store SET format = {FORMAT} WHERE format = {UNFINISHED}; COMMIT");
+    session.execute(&script).map_err(|error| store_error(&error))
+}
+
+fn migrate_from(layout: usize, session: &Session, format: i64) -> Result<(), StoreError> {
     let Some(missing) = MIGRATIONS.get(layout..).filter(|missing| !missing.is_empty()) else {
         return Ok(());
     };
     let latest = MIGRATIONS.len();
     let script = missing.concat();
-    let script = format!("BEGIN; {script} UPDATE regrow_store SET layout = {latest}, format = {FORMAT}; COMMIT");
+    let script = format!("BEGIN; {script} UPDATE regrow_store SET layout = {latest}, format = {format}; COMMIT");
     let Err(error) = session.execute(&script) else { return Ok(()) };
     let _ = session.execute("ROLLBACK");
     // Another server may have created the tables at the same time.
@@ -54,10 +77,31 @@ pub(super) fn examine(session: &Session) -> Result<(), StoreError> {
     }
 }
 
-/// Returns the layout of the tables, or 0 if there are none.
+/// Returns the layout of the tables, or 0 if there are none. Fails for a store that this version
+/// cannot use.
 fn layout(session: &Session) -> Result<usize, StoreError> {
+    let Versions { layout, format } = versions(session)?;
+    match format {
+        FORMAT => Ok(layout),
+        _ if layout == 0 => Ok(0),
+        UNFINISHED => Err(StoreError::Unfinished),
+        found if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
+        found => Err(StoreError::OlderFormat { found }),
+    }
+}
+
+/// The versions of the tables and of the records.
+struct Versions {
+    /// The layout of the tables, or 0 if there are none.
+    layout: usize,
+    format: i64,
+}
+
+fn versions(session: &Session) -> Result<Versions, StoreError> {
     let rows = match session.query("SELECT layout, format FROM regrow_store", &[]) {
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(0),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+            return Ok(Versions { layout: 0, format: FORMAT });
+        }
         rows => rows.map_err(|error| store_error(&error))?,
     };
     let [row] = rows.as_slice() else { return Err(StoreError::NotAStore) };
@@ -67,11 +111,8 @@ fn layout(session: &Session) -> Result<usize, StoreError> {
     if layout > supported {
         return Err(StoreError::NewerFormat { found: layout, supported });
     }
-    match format {
-        FORMAT => usize::try_from(layout).map_err(|_| StoreError::NotAStore),
-        found if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
-        found => Err(StoreError::OlderFormat { found }),
-    }
+    let layout = usize::try_from(layout).map_err(|_| StoreError::NotAStore)?;
+    Ok(Versions { layout, format })
 }
 
 fn to_number(layout: usize) -> i64 {

@@ -221,6 +221,11 @@ pub(super) enum Committed {
 }
 
 impl PreparedSession {
+    /// The connection, for statements outside of a transaction of the store.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.session.is_closed()
     }
