@@ -353,7 +353,7 @@ fn two_groups() -> Matrix {
 fn table_has_a_part_for_each_group() {
     let table = table_of(&two_groups());
     assert!(table.contains("seed 7, 2 groups, 2 members, 6 steps, 3 messages; exposed"), "{table}");
-    assert!(table.contains("    5  send m10 (team)       2  # .     1      0       1\n"), "{table}");
+    assert!(table.contains("    5  send m10 (team)      2  # .     1      0       1\n"), "{table}");
     let (_, family) = table.split_once("group fa,mily: 1 member, 1 message\n").unwrap();
     let expected = "
                 sent in epoch  7
