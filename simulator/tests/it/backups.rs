@@ -106,7 +106,7 @@ fn restored_device_is_stolen_at_any_time_and_oracle_and_tape_agree() {
         send("carol", "m5"),
     ];
     let matrix = matrix::of(&of(&steps), &RunOptions::default()).unwrap_or_else(|outcome| panic!("{outcome:?}"));
-    let rows = matrix.rows.iter().filter(|row| row.member.as_str() == "alice/new");
+    let rows = matrix.groups[0].rows.iter().filter(|row| row.member.as_str() == "alice/new");
     let exposed: Vec<String> =
         rows.map(|row| row.cells.iter().map(|cell| if cell.exposed { 'x' } else { '.' }).collect()).collect();
     // After the restore, and after the message that the device has read.
