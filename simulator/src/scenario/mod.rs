@@ -55,12 +55,15 @@ pub use check::MAX_STEPS;
 pub use describe::schema::schema;
 pub use format::{
     Action, Answer, Bound, Ciphersuite, ClockJump, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, DueExpectation,
-    DueRotation, Evidence, EvidenceExpectation, Expect, FORMAT, FailCode, Fidelity, Finders, GroupSettings, KillPoint,
-    Limit, MemberPolicy, MessageBody, Place, Placed, PolicySettings, Proposal, Protocol, ReadingExpectation, Scenario,
-    ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, VerifiedExpectation, WrittenStep,
+    DueRotation, Evidence, EvidenceExpectation, Expect, FORMAT, FailCode, Fidelity, Finders, GroupSettings,
+    KeyPackageChange, KeyPackagePublication, KillPoint, Limit, MemberPolicy, MessageBody, Place, Placed,
+    PolicySettings, Proposal, Protocol, ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope,
+    ThiefAction, VerifiedExpectation, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, is_other, load};
-pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN, UserName};
+pub use name::{
+    BackupId, CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN, UserName,
+};
 pub use network::{ClockChange, ClockOffset, NetworkChange};
 pub use parse::{MAX_MEMBERS, MAX_TURNS, read, read_yaml};
 pub use policy::{MAX_FORWARD, MAX_KEY_PACKAGES, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};

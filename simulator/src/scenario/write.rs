@@ -211,10 +211,7 @@ fn fields(action: &Action) -> LineFields {
         | Action::Online { who }
         | Action::Lock { who }
         | Action::Upkeep { who } => fields.names("who", who.iter().map(|name| name.as_str())),
-        Action::RenewKeyPackages { who } => {
-            fields.names("who", who.iter().map(|name| name.as_str()));
-            fields.add("renew", true);
-        }
+        Action::KeyPackages { who, change } => policy::key_packages(&mut fields, who, *change),
         Action::Propose { by, what } => {
             fields.text("by", by.as_str());
             proposal(&mut fields, what);
@@ -227,6 +224,17 @@ fn fields(action: &Action) -> LineFields {
             fields.names("who", who.iter().map(|name| name.as_str()));
             if *wrong_key {
                 fields.add("wrong_key", true);
+            }
+        }
+        Action::Backup { who, id } => {
+            fields.text("who", who.as_str());
+            fields.text("id", id.as_str());
+        }
+        Action::Restore { who, from, wrong_passphrase } => {
+            fields.text("who", who.as_str());
+            fields.text("from", from.as_str());
+            if *wrong_passphrase {
+                fields.add("wrong_passphrase", true);
             }
         }
         Action::Verify { by, who } => {

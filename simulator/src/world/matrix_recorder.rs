@@ -42,7 +42,11 @@ impl MatrixRecorder {
         facts: &FactRecorder,
     ) -> Result<(), StepFailure> {
         let after_step = self.steps.len();
-        self.steps.push(MatrixStep { place: step.place.clone(), what: title(&step.item) });
+        let group = match &step.item {
+            Step::Do(action) => action.parts().0.cloned(),
+            Step::Race(_) => None,
+        };
+        self.steps.push(MatrixStep { place: step.place.clone(), what: title(&step.item), group });
         self.sent_in.resize(service.sent.list.len(), after_step);
         for device in devices.as_mut_slice() {
             let groups = service
@@ -87,12 +91,15 @@ fn title(step: &Step) -> String {
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
             format!("{name} {}", what.id)
         }
-        Action::Crash { who, .. } | Action::Compromise { who, .. } => format!("{name} {who}"),
+        Action::Crash { who, .. }
+        | Action::Compromise { who, .. }
+        | Action::Backup { who, .. }
+        | Action::Restore { who, .. } => format!("{name} {who}"),
         Action::Add { who, .. } | Action::Remove { who, .. } => several(name, who),
         Action::AddUser { who, .. } | Action::RemoveUser { who, .. } => format!("{name} {who}"),
         Action::LinkDevice { who, .. } | Action::LostDevice { who, .. } => format!("{name} {who}"),
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
-        Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
+        Action::Offline { who } | Action::Online { who } | Action::KeyPackages { who, .. } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
         Action::Service(fault) => format!("{name} {}", fault.name()),
         Action::Clock { who, .. } | Action::Compare { who } | Action::Upkeep { who } => several(name, who),

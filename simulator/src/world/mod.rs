@@ -21,6 +21,7 @@
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
+//! | `backups` | makes backups, and restores devices from them |
 //! | `locks` | locks devices, also those that nobody uses |
 //! | `trust`, `application_answers` | safety numbers, and the answers of applications about keys |
 //! | `upkeep` | work that is due by the policies of devices |
@@ -40,7 +41,7 @@
 //! | `cut_off` | members that the service has cut off |
 //! | `device_group` | the state of one device in one group |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
-//! | `key_packages` | the stock of key packages at the service |
+//! | `key_packages`, `known_key_packages` | the stock of key packages at the service, and the facts about them |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
 //! | `fact_recorder` | the facts for the oracles, and the bytes for the evidence |
@@ -68,6 +69,7 @@
 mod all_groups;
 mod application_answers;
 mod attempt;
+mod backups;
 mod behind;
 mod clock;
 mod commit_order;
@@ -92,6 +94,7 @@ mod group_facts;
 mod impersonate;
 mod invariants;
 mod key_packages;
+mod known_key_packages;
 mod loaded_groups;
 mod locks;
 pub mod matrix;

@@ -125,7 +125,10 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Again { .. } => StepEventKind::Again,
         TranscriptEvent::Locked { .. }
         | TranscriptEvent::Unlocked { .. }
+        | TranscriptEvent::BackedUp { .. }
+        | TranscriptEvent::Restored { .. }
         | TranscriptEvent::Compared { .. }
+        | TranscriptEvent::KeyPackagesWithdrawn { .. }
         | TranscriptEvent::Answers { .. } => StepEventKind::Device,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,

@@ -7,6 +7,7 @@
 mod common;
 
 mod adversary;
+mod backups;
 mod baselines;
 mod cheapest_committer;
 mod churn;
@@ -24,6 +25,7 @@ mod explore;
 mod groups;
 mod html;
 mod impersonate;
+mod key_packages;
 mod matrix;
 mod model;
 mod mutations;

@@ -6,15 +6,19 @@ use proptest::{prelude::*, sample::Index};
 use regrow_simulator::{
     churn::Decimal,
     scenario::{
-        Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation,
-        DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KillPoint, MAX_PROBLEMS,
-        MemberName, MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step,
-        TheftScope, ThiefAction, UserName, read,
+        Action, Answer, BackupId, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery,
+        DueExpectation, DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName,
+        KeyPackageChange, KeyPackagePublication, KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId,
+        NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, UserName, read,
     },
 };
 use serde_json::{Value, json};
 
 const MEMBERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+/// Two devices of one more user, for the steps about backups.
+const PHONE: &str = "erin/phone";
+const TABLET: &str = "erin/tablet";
 
 fn published(file: Index) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
@@ -70,7 +74,7 @@ fn action() -> impl Strategy<Value = Action> {
         names().prop_map(|who| Action::Rejoin { who }),
         names().prop_map(|who| Action::Offline { who }),
         names().prop_map(|who| Action::Online { who }),
-        names().prop_map(|who| Action::RenewKeyPackages { who }),
+        (names(), key_packages()).prop_map(|(who, change)| Action::KeyPackages { who, change }),
         delivery().prop_map(Action::Hold),
         delivery().prop_map(Action::Release),
         delivery().prop_map(Action::Drop),
@@ -89,12 +93,28 @@ fn action() -> impl Strategy<Value = Action> {
         names().prop_map(|who| Action::Lock { who }),
         (names(), any::<bool>()).prop_map(|(who, wrong_key)| Action::Unlock { who, wrong_key }),
         (name(), names()).prop_map(|(by, who)| Action::Verify { by, who }),
+        any::<bool>().prop_map(|wrong_passphrase| Action::Restore {
+            who: MemberName::new(TABLET),
+            from: BackupId::new("monday"),
+            wrong_passphrase,
+        }),
         (names(), names(), prop::sample::select(&[Answer::Accept, Answer::Refuse][..]))
             .prop_map(|(who, of, answer)| Action::Authenticate { who, of, answer }),
         (name(), "\\PC{0,20}").prop_map(|(by, data)| Action::SetData { by, data }),
         names().prop_map(|who| Action::Upkeep { who }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
+}
+
+/// Changes of key packages that publish something, or withdraw all.
+fn key_packages() -> impl Strategy<Value = KeyPackageChange> {
+    let lifetime = prop::option::of((1_u64..1_000_000).prop_map(Duration::from_secs));
+    let parts = (any::<bool>(), prop::option::of(1_u32..=200), any::<bool>(), lifetime);
+    let publication = parts.prop_map(|(renew, count, last_resort, lifetime)| {
+        let last_resort = (last_resort || (!renew && count.is_none())).then_some(true);
+        KeyPackageChange::Publish(KeyPackagePublication { renew, count, last_resort, lifetime })
+    });
+    prop_oneof![Just(KeyPackageChange::Withdraw), Just(KeyPackageChange::RENEWAL), publication]
 }
 
 /// Faults that may come in any order.
@@ -212,6 +232,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", MessageBody::Size(32)),
                 Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
+                Action::Backup { who: MemberName::new(PHONE), id: BackupId::new("monday") },
                 Action::Impersonate {
                     compromise: stolen(),
                     act: ThiefAction::Send,
@@ -275,6 +296,11 @@ fn written(action: &Action) -> Value {
         Action::Propose { by, what: Proposal::Update } => json!({ "by": by, "update": true }),
         Action::Unlock { who, wrong_key: false } => json!({ "who": who }),
         Action::Unlock { who, wrong_key: true } => json!({ "who": who, "wrong_key": true }),
+        Action::Backup { who, id } => json!({ "who": who, "id": id }),
+        Action::Restore { who, from, wrong_passphrase: false } => json!({ "who": who, "from": from }),
+        Action::Restore { who, from, wrong_passphrase: true } => {
+            json!({ "who": who, "from": from, "wrong_passphrase": true })
+        }
         Action::Verify { by, who } => json!({ "by": by, "who": who }),
         Action::Authenticate { who, of, answer } => json!({ "who": who, "of": of, "answer": answer }),
         Action::SetData { by, data } => json!({ "by": by, "data": data }),
@@ -286,7 +312,15 @@ fn written(action: &Action) -> Value {
         | Action::Online { who }
         | Action::Lock { who }
         | Action::Upkeep { who } => json!({ "who": who }),
-        Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
+        Action::KeyPackages { who, change: KeyPackageChange::Withdraw } => json!({ "who": who, "withdraw": true }),
+        Action::KeyPackages { who, change: KeyPackageChange::Publish(publication) } => {
+            let KeyPackagePublication { renew, count, last_resort, lifetime } = publication;
+            let mut fields = json!({ "who": who, "count": count, "last_resort": last_resort });
+            fields["lifetime"] = json!(lifetime.map(|time| format!("{}s", time.as_secs())));
+            fields["renew"] = json!(renew.then_some(true));
+            fields.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            fields
+        }
         Action::Send { by, id, body: MessageBody::Size(size) } => json!({ "by": by, "id": id, "size": size }),
         Action::Send { by, id, body: MessageBody::Text(text) } => json!({ "by": by, "id": id, "text": text }),
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => match &what.to {
@@ -402,7 +436,8 @@ proptest! {
     #[test]
     fn written_scenario_is_read_back(actions in actions(), seed in any::<u64>()) {
         let steps: Vec<_> = actions.iter().map(written).collect();
-        let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": MEMBERS, "steps": steps });
+        let members = [&MEMBERS[..], &[PHONE, TABLET]].concat();
+        let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": members, "steps": steps });
         let scenario = read(&text.to_string()).unwrap();
         let read: Vec<_> = scenario.expand().map(|step| step.item).collect();
         prop_assert_eq!(scenario.seed, seed);
