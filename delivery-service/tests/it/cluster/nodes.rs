@@ -234,7 +234,7 @@ impl Stream {
                 continue;
             }
             let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk()).await;
-            self.unread.extend_from_slice(&chunk.expect("a silent stream").ok()??);
+            self.unread.extend_from_slice(&chunk.unwrap().ok()??);
         }
     }
 }
