@@ -142,7 +142,7 @@ fn late_deliveries_count_in_the_step_in_which_they_arrive() {
         create(),
         json!({ "offline": { "who": "carol" } }),
         update("bob"),
-        // A commit without its path goes to nobody here: alice and bob get all of it.
+        // Alice and bob are connected, and the sender gets its own commit, too.
         costs(json!({ "handshakes_delivered_bytes": exactly(2 * size), "handshakes_uploaded_bytes": exactly(size) })),
         json!({ "online": { "who": "carol" } }),
         costs(json!({ "handshakes_delivered_bytes": exactly(size), "handshakes_uploaded_bytes": { "at_most": 0 } })),
