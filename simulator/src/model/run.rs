@@ -177,7 +177,7 @@ impl<'s> Player<'s> {
             }
             Action::Offline { who } => self.set_online(who, false),
             Action::Online { who } => self.set_online(who, true),
-            Action::RenewKeyPackages { who } => who.iter().try_for_each(|name| {
+            Action::KeyPackages { who, .. } => who.iter().try_for_each(|name| {
                 let device = self.device(name)?;
                 self.refuse_if_offline(device)?;
                 self.key_packages.remove(&device);

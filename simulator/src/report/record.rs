@@ -78,8 +78,8 @@ pub enum StepEventKind {
     Again,
     /// A device's process crashed.
     Crash,
-    /// A device was locked or unlocked, two members compared their numbers, or an application changed
-    /// its answers.
+    /// A device was locked or unlocked, or withdrew its key packages. Two members compared their
+    /// numbers, or an application changed its answers.
     Device,
     /// A thief stole a device or its storage.
     Theft,

@@ -139,7 +139,7 @@ impl Action {
             Self::Send { by, id, body } => Self::Send { by: one(by), id: turn.message(id), body: body.at_turn(turn) },
             Self::Offline { who } => Self::Offline { who: all(who) },
             Self::Online { who } => Self::Online { who: all(who) },
-            Self::RenewKeyPackages { who } => Self::RenewKeyPackages { who: all(who) },
+            Self::KeyPackages { who, change } => Self::KeyPackages { who: all(who), change: *change },
             Self::Hold(what) => Self::Hold(what.at_turn(turn)),
             Self::Release(what) => Self::Release(what.at_turn(turn)),
             Self::Drop(what) => Self::Drop(what.at_turn(turn)),

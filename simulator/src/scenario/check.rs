@@ -321,7 +321,7 @@ impl Check<'_, '_, '_> {
             | Action::Rejoin { who }
             | Action::Offline { who }
             | Action::Online { who }
-            | Action::RenewKeyPackages { who }
+            | Action::KeyPackages { who, .. }
             | Action::Lock { who }
             | Action::Unlock { who, .. }
             | Action::Upkeep { who } => self.members(place, &format!("{}.who", action.name()), who),

@@ -7,6 +7,7 @@
 mod action;
 mod costs;
 mod expect;
+mod key_packages;
 mod policy;
 mod service;
 mod theft;
@@ -22,6 +23,7 @@ use crate::{churn::Churn, trace::Replay};
 pub use action::{Action, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, MessageBody, Proposal};
 pub use costs::{CostExpectation, CostFigure, CostLimit, CostScope};
 pub use expect::{Bound, Expect, FailCode, ReadingExpectation};
+pub use key_packages::{KeyPackageChange, KeyPackagePublication};
 pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};
 pub use theft::{TheftScope, ThiefAction};

@@ -169,13 +169,7 @@ const fn without_defaults<const N: usize>(mut fields: [Field; N]) -> [Field; N] 
 
 /// Reads the settings of a policy among the fields of an object.
 pub(super) fn policy<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) -> PolicySettings {
-    let key_package_lifetime = fields.duration(reader, "key_package_lifetime");
-    if key_package_lifetime.is_some_and(|time| time.as_secs() > MAX_USE_SECONDS)
-        && let Some(at) = fields.get("key_package_lifetime")
-    {
-        let days = MAX_USE_SECONDS / (24 * 60 * 60);
-        reader.note(&at, format!("a key package can be used for at most {days} days"));
-    }
+    let key_package_lifetime = key_package_lifetime(reader, fields, "key_package_lifetime");
     PolicySettings {
         past_epochs: fields.small(reader, "past_epochs"),
         past_epoch_age: time_limit(reader, fields, "past_epoch_age"),
@@ -192,6 +186,22 @@ pub(super) fn policy<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>) ->
         remove_inactive_after: time_limit(reader, fields, "remove_inactive_after"),
         lock_after: time_limit(reader, fields, "lock_after"),
     }
+}
+
+/// Reads the time in which key packages can be used.
+pub(super) fn key_package_lifetime<'a>(
+    reader: &mut FileReader<'a>,
+    fields: &Described<'a>,
+    name: &str,
+) -> Option<Duration> {
+    let lifetime = fields.duration(reader, name)?;
+    if lifetime.as_secs() > MAX_USE_SECONDS
+        && let Some(at) = fields.get(name)
+    {
+        let days = MAX_USE_SECONDS / (24 * 60 * 60);
+        reader.note(&at, format!("a key package can be used for at most {days} days"));
+    }
+    Some(lifetime)
 }
 
 /// Reads the own policies of members.

@@ -212,10 +212,7 @@ fn fields(action: &Action) -> LineFields {
         | Action::Online { who }
         | Action::Lock { who }
         | Action::Upkeep { who } => fields.names("who", who.iter().map(|name| name.as_str())),
-        Action::RenewKeyPackages { who } => {
-            fields.names("who", who.iter().map(|name| name.as_str()));
-            fields.add("renew", true);
-        }
+        Action::KeyPackages { who, change } => policy::key_packages(&mut fields, who, *change),
         Action::Propose { by, what } => {
             fields.text("by", by.as_str());
             proposal(&mut fields, what);

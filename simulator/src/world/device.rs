@@ -332,6 +332,20 @@ impl Device {
         self.reopen()
     }
 
+    /// Does something under another policy, and goes back to the device's own.
+    pub(super) fn under_policy<T>(
+        &mut self,
+        policy: Policy,
+        act: impl FnOnce(&mut Self) -> Result<T, StepFailure>,
+    ) -> Result<T, StepFailure> {
+        let own = std::mem::replace(&mut self.policy, Arc::new(policy));
+        self.reopen()?;
+        let done = act(self);
+        self.policy = own;
+        self.reopen()?;
+        done
+    }
+
     fn reopen(&mut self) -> Result<(), Error> {
         self.log.begin(Operation::Housekeeping);
         let client = Client::open(self.injected.0.clone(), self.injected.1.clone(), (*self.policy).clone())?;

@@ -53,8 +53,16 @@ pub(super) enum TranscriptEvent {
         id: Option<MessageId>,
         meaning: String,
     },
-    /// A device published key packages.
-    KeyPackages { of: MemberName, count: usize, sha256: String },
+    /// A device published key packages. `count` counts those for one use.
+    KeyPackages {
+        of: MemberName,
+        count: usize,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        last_resort: bool,
+        sha256: String,
+    },
+    /// A device withdrew all its key packages.
+    KeyPackagesWithdrawn { of: MemberName },
     /// The service refused key packages of a device whose clock is wrong.
     KeyPackagesRefused { of: MemberName, why: String },
     /// A device is cut off from the service, and submits later.
@@ -180,6 +188,7 @@ impl TranscriptEvent {
             }
             Self::Crashed { who, at } => format!("{who}'s process died ({at}) and started again"),
             Self::KeyPackagesRefused { of, why } => format!("the service refused {of}'s key packages: {why}"),
+            Self::KeyPackagesWithdrawn { of } => format!("{of} withdrew all key packages"),
             Self::Waits { who } => format!("{who} is cut off, and submits later"),
             Self::Locked { who, idle: false } => format!("{who}'s device was locked"),
             Self::Locked { who, idle: true } => format!("{who}'s device locked itself, because nobody used it"),

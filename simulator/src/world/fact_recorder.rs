@@ -13,10 +13,9 @@ use std::{
 };
 
 use regrow_delivery_service::Sequence;
-use regrow_engine::{Change, DeviceId, GroupId, MessageId, PendingCommit, Timestamp};
-use sha2::{Digest as _, Sha256};
+use regrow_engine::{Change, DeviceId, GroupId, KeyPackageBytes, MessageId, PendingCommit, Timestamp};
 
-use super::group_facts::FactsOfGroups;
+use super::{group_facts::FactsOfGroups, known_key_packages::KnownKeyPackages};
 use crate::{
     adversary::{Answers, CallLog, Derivation, Evidence, Goal, HeldSecrets, StolenBytes, Traffic, TrafficKind},
     cost::{CostCounts, Costs, Operation},
@@ -25,7 +24,6 @@ use crate::{
         RetentionPolicy,
     },
     scenario::CompromiseId,
-    wire::{push_variable, variable},
 };
 
 /// The extent of the recording.
@@ -49,8 +47,7 @@ pub(super) struct FactRecorder {
     thieves: Vec<Arc<CallLog>>,
     /// The last number that was given.
     next: u64,
-    /// The key packages that nobody has joined with, by reference (RFC 9420, 5.2).
-    key_packages: BTreeMap<Vec<u8>, KeyPackage>,
+    key_packages: KnownKeyPackages,
     /// All commits with their groups, by the hash of the commit and by the hash of its welcome.
     made: BTreeMap<MessageId, (GroupId, CommitId)>,
     /// The key package by which a commit adds a device.
@@ -61,13 +58,6 @@ pub(super) struct FactRecorder {
     encrypted: BTreeMap<MessageId, (GroupId, MessageNumber)>,
     /// The ordered application messages by their index: the group, and the oracle's number.
     sent: BTreeMap<usize, (GroupId, MessageNumber)>,
-}
-
-struct KeyPackage {
-    id: KeyPackageId,
-    of: usize,
-    /// The time from which the owner erases the key package. [`None`] if the owner has erased it.
-    expires: Option<Timestamp>,
 }
 
 impl FactRecorder {
@@ -81,7 +71,7 @@ impl FactRecorder {
             logs: Vec::new(),
             thieves: Vec::new(),
             next: 0,
-            key_packages: BTreeMap::new(),
+            key_packages: KnownKeyPackages::default(),
             made: BTreeMap::new(),
             invited: BTreeMap::new(),
             proposed: BTreeMap::new(),
@@ -219,19 +209,39 @@ impl FactRecorder {
         self.next
     }
 
-    pub(super) fn key_package_made(&mut self, of: usize, message: &[u8], expires: Timestamp) {
-        let id = KeyPackageId(self.number());
-        self.key_packages.insert(reference(message), KeyPackage { id, of, expires: Some(expires) });
-        self.tell_all(&Fact::KeyPackageMade { of: DeviceNumber(of), key_package: id, last_resort: false });
+    /// A device has made a key package. It erases the key package at the time `expires`.
+    pub(super) fn key_package_made(
+        &mut self,
+        of: usize,
+        bytes: &KeyPackageBytes,
+        expires: Timestamp,
+        last_resort: bool,
+    ) {
+        let key_package = KeyPackageId(self.number());
+        self.key_packages.made(of, key_package, bytes, expires, last_resort);
+        self.tell_all(&Fact::KeyPackageMade { of: DeviceNumber(of), key_package, last_resort });
     }
 
-    /// A device has erased its expired key packages. Others can still add it with one of them: the
-    /// clock of the owner may be wrong, or theirs.
+    /// The key packages whose private keys a device has.
+    pub(super) fn key_packages_on(&self, device: usize) -> Vec<KeyPackageBytes> {
+        self.key_packages.on_device(device)
+    }
+
+    /// A device has erased its expired key packages.
     pub(super) fn key_packages_expired(&mut self, of: usize, now: Timestamp) {
-        let known = self.key_packages.values_mut().filter(|known| known.of == of);
-        let gone = known.filter_map(|known| known.expires.take_if(|expires| *expires <= now).map(|_| known.id));
-        for id in gone.collect::<Vec<_>>() {
-            self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package: id });
+        let gone = self.key_packages.expired(of, now);
+        self.key_packages_gone(of, gone);
+    }
+
+    /// A device has erased these key packages, as far as it had them.
+    pub(super) fn key_packages_erased(&mut self, of: usize, key_packages: &[KeyPackageBytes]) {
+        let gone = self.key_packages.erased(key_packages);
+        self.key_packages_gone(of, gone);
+    }
+
+    fn key_packages_gone(&mut self, of: usize, gone: Vec<KeyPackageId>) {
+        for key_package in gone {
+            self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package });
         }
     }
 
@@ -246,13 +256,7 @@ impl FactRecorder {
             self.made.insert(MessageId::of(message), (group.clone(), id));
         }
         let mut what = Commit { epoch: pending.epoch().0, external: pending.is_external(), ..Commit::default() };
-        let invited: BTreeMap<_, _> = pending
-            .welcome()
-            .map(invited)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|reference| self.key_packages.get(reference).map(|known| (known.of, known.id)))
-            .collect();
+        let invited = pending.welcome().map(|welcome| self.key_packages.invited(welcome)).unwrap_or_default();
         for change in pending.changes() {
             match change {
                 Change::Added(added) => {
@@ -307,18 +311,19 @@ impl FactRecorder {
     /// A device has joined by the welcome of this log entry.
     pub(super) fn joined(&mut self, who: usize, group: &GroupId, sequence: Sequence) {
         if let Some(commit) = self.groups.ordered(group, sequence) {
-            // The key package is used, and cannot expire any more.
             let used = self.invited.get(&(commit, who)).copied();
-            self.key_packages.retain(|_, known| Some(known.id) != used);
+            used.into_iter().for_each(|used| self.key_packages.used(used));
             self.joined_by(who, group, commit, used);
         }
     }
 
-    /// A device has joined a group by a welcome. Its key package is gone in the other groups, too.
+    /// A device or a thief has joined a group by a welcome. A one-time key package is gone in the
+    /// other groups, too.
     fn joined_by(&mut self, who: usize, group: &GroupId, commit: CommitId, used: Option<KeyPackageId>) {
         let of = DeviceNumber(who);
         self.tell(group, Fact::Joined { who: of, commit });
-        if let Some(key_package) = used.filter(|_| self.recorded >= RecordedFacts::Facts) {
+        let gone = used.filter(|used| !self.key_packages.is_last_resort(*used));
+        if let Some(key_package) = gone.filter(|_| self.recorded >= RecordedFacts::Facts) {
             self.groups.apply_to_others(Some(group), &Fact::KeyPackageErased { of, key_package });
         }
     }
@@ -428,28 +433,4 @@ fn retention(policy: &regrow_engine::Policy) -> RetentionPolicy {
         out_of_order: policy.out_of_order,
         opaque: policy.handshake == regrow_engine::HandshakeMode::Opaque,
     }
-}
-
-/// The reference of a key package in an MLSMessage (RFC 9420, 5.2). All ciphersuites of the
-/// simulator use SHA-256.
-fn reference(message: &[u8]) -> Vec<u8> {
-    let mut input = Vec::with_capacity(message.len() + 64);
-    push_variable(&mut input, b"MLS 1.0 KeyPackage Reference");
-    // The key package follows the version and the wire format.
-    push_variable(&mut input, message.get(4..).unwrap_or_default());
-    Sha256::digest(&input).to_vec()
-}
-
-/// The references of the key packages in a welcome (RFC 9420, 12.4.3.1).
-fn invited(welcome: &[u8]) -> Vec<&[u8]> {
-    let mut references = Vec::new();
-    // The secrets follow the version, the wire format and the ciphersuite.
-    let secrets = welcome.get(6..).and_then(variable);
-    let mut rest = secrets.map_or(&[][..], |(secrets, _)| secrets);
-    while let Some((reference, after)) = variable(rest) {
-        references.push(reference);
-        let encrypted = variable(after).and_then(|(_kem_output, after)| variable(after));
-        rest = encrypted.map_or(&[][..], |(_ciphertext, after)| after);
-    }
-    references
 }

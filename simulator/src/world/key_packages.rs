@@ -1,9 +1,9 @@
 //! The stock of key packages at the service: claims, publication, and replacement of used ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regrow_delivery_service::ClaimOutcome;
-use regrow_engine::{GroupId, KeyPackageBytes, Timestamp};
+use regrow_engine::{GroupId, KeyPackageBytes, Policy, Timestamp};
 
 use super::{
     clock::VirtualClock,
@@ -16,17 +16,20 @@ use super::{
 };
 use crate::{
     cost::Operation,
-    scenario::{FailCode, MemberName},
+    scenario::{FailCode, KeyPackageChange, KeyPackagePublication, MemberName},
 };
 
 /// The number of single-use key packages of each member at the service, if its policy says nothing.
 pub(crate) const KEY_PACKAGES: usize = 2;
 
-/// A number of new key packages, in addition to the others or in their place.
+/// New key packages for the service.
 #[derive(Clone, Copy)]
-enum Publication {
-    Add(usize),
-    ReplaceAll(usize),
+struct Upload {
+    /// True if they replace all others.
+    replaces: bool,
+    /// The number of key packages for one use.
+    count: usize,
+    last_resort: bool,
 }
 
 /// Tells if the service has taken the key packages.
@@ -42,6 +45,21 @@ enum Published {
 pub(super) struct KeyPackageStock {
     /// The devices that may have too few key packages at the service.
     to_check: BTreeSet<usize>,
+    /// The stock of each device that has changed it by a step.
+    changed: BTreeMap<usize, ChangedStock>,
+}
+
+/// The stock of a device that differs from the stock by its policy.
+#[derive(Default)]
+struct ChangedStock {
+    /// The number of one-time key packages that the device keeps at the service. Not set: by its
+    /// policy.
+    kept: Option<usize>,
+    /// True if the device has published a last-resort key package, and not withdrawn it.
+    last_resort: bool,
+    /// The withdrawn key packages whose private keys are still on the device, because a welcome may
+    /// be on its way.
+    withdrawn: Vec<KeyPackageBytes>,
 }
 
 impl KeyPackageStock {
@@ -73,13 +91,24 @@ impl KeyPackageStock {
                 return Err(StepFailure::new(FailCode::AlreadyAMember, format!("{name} is in the group")));
             }
             let claimed = self.claim_one(service, devices, by, device, now)?;
-            let none_left = || {
-                let detail = format!("the delivery service has no key package of {name}");
-                StepFailure::new(FailCode::NoKeyPackage, detail)
-            };
-            key_packages.push(claimed.ok_or_else(none_left)?);
+            key_packages.push(claimed.ok_or_else(|| self.none_left(&devices[device]))?);
         }
         Ok(key_packages)
+    }
+
+    /// The failure of an addition for which the service has no key package, with the reason.
+    fn none_left(&self, owner: &Device) -> StepFailure {
+        let kept = self.changed.get(&owner.index).and_then(|changed| changed.kept);
+        let name = &owner.name;
+        let why = match kept.unwrap_or(owner.policy.key_packages) {
+            0 => format!("{name} publishes none; a step `key_packages` with `count` or `renew` publishes some"),
+            _ if !owner.is_connected() => {
+                format!("all are used or expired, and {name} publishes new ones when it is connected")
+            }
+            _ => "all are used or expired, or the members of one user have claimed too many".to_owned(),
+        };
+        let detail = format!("the delivery service has no key package of {name}: {why}");
+        StepFailure::new(FailCode::NoKeyPackage, detail)
     }
 
     /// Takes a key package of a device from the service, in the name of the device `by`. [`None`] if
@@ -122,71 +151,125 @@ impl KeyPackageStock {
             let owner = &mut devices[device];
             let left = service.endpoint.key_packages_left(&owner.address, clock.now())?.left;
             let now = owner.clock.now(clock);
-            let missing = owner.client.key_packages_due(left);
+            let kept = self.changed.get(&device).and_then(|changed| changed.kept);
+            let missing = kept.map_or_else(|| owner.client.key_packages_due(left), |kept| kept.saturating_sub(left));
             owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
             owner.past_epochs_expired(now, recorder);
-            if missing > 0 && self.publish(service, owner, Publication::Add(missing), clock, recorder)? == Published::No
-            {
+            let upload = Upload { replaces: false, count: missing, last_resort: false };
+            if missing > 0 && publish(service, owner, upload, clock, recorder)? == Published::No {
                 self.to_check.insert(device);
             }
         }
-        Ok(())
+        self.erase_withdrawn(service, devices, recorder)
     }
 
-    /// Replaces all key packages of a device at the service.
-    pub(super) fn renew(
-        &self,
+    /// Changes the key packages of a device at the service.
+    pub(super) fn change(
+        &mut self,
         service: &ServiceUnderTest<'_>,
         owner: &mut Device,
+        change: KeyPackageChange,
         clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
-        let wanted = owner.policy.key_packages;
-        self.publish(service, owner, Publication::ReplaceAll(wanted), clock, recorder).map(drop)
+        let stock = self.changed.entry(owner.index).or_default();
+        let KeyPackageChange::Publish(publication) = change else {
+            service.endpoint.replace_key_packages(&owner.address, &[], None, clock.now())?;
+            stock.withdrawn = recorder.facts.key_packages_on(owner.index);
+            (stock.kept, stock.last_resort) = (Some(0), false);
+            recorder.tell(TranscriptEvent::KeyPackagesWithdrawn { of: owner.name.clone() });
+            return Ok(());
+        };
+        let KeyPackagePublication { renew, count, last_resort, lifetime } = publication;
+        let count = count.map(|count| count as usize);
+        let last_resort = last_resort.unwrap_or(renew && stock.last_resort);
+        let by_policy = owner.policy.key_packages;
+        let (kept, published) = match (renew, count) {
+            (true, count) => (count, count.unwrap_or(by_policy)),
+            (false, None | Some(0)) => (stock.kept, 0),
+            (false, Some(more)) => (Some(stock.kept.unwrap_or(by_policy) + more), more),
+        };
+        let withdrawn = if renew { recorder.facts.key_packages_on(owner.index) } else { Vec::new() };
+        let upload = Upload { replaces: renew, count: published, last_resort };
+        match lifetime.map(|lifetime| Policy { key_package_lifetime: lifetime.as_secs(), ..(*owner.policy).clone() }) {
+            Some(policy) => {
+                owner.under_policy(policy, |owner| publish(service, owner, upload, clock, recorder))?;
+            }
+            None => _ = publish(service, owner, upload, clock, recorder)?,
+        }
+        stock.withdrawn.extend(withdrawn);
+        (stock.kept, stock.last_resort) = (kept, last_resort || (stock.last_resort && !renew));
+        Ok(())
     }
 
-    /// Makes and publishes new key packages of a device.
-    fn publish(
-        &self,
+    /// Erases the private keys of withdrawn key packages. A device waits as long as a welcome is on
+    /// its way, because a commit before the withdrawal may have used one of them.
+    fn erase_withdrawn(
+        &mut self,
         service: &ServiceUnderTest<'_>,
-        owner: &mut Device,
-        publication: Publication,
-        clock: &VirtualClock,
+        devices: &mut Devices,
         recorder: &mut Recorder<'_>,
-    ) -> Result<Published, StepFailure> {
-        let (Publication::Add(count) | Publication::ReplaceAll(count)) = publication;
-        let now = owner.clock.now(clock);
-        let make = |client: &mut regrow_engine::Client| client.key_packages(count, now);
-        let made = owner.persist(recorder, Operation::KeyPackages, make)?;
-        let expires = Timestamp(now.0.saturating_add(owner.policy.key_package_lifetime));
-        for key_package in &made {
-            recorder.facts.key_package_made(owner.index, key_package.as_bytes(), expires);
+    ) -> Result<(), StepFailure> {
+        for (device, stock) in self.changed.iter_mut().filter(|(_, stock)| !stock.withdrawn.is_empty()) {
+            let owner = &mut devices[*device];
+            // The service of a second history still hands out the withdrawn ones.
+            if !owner.is_connected() || service.is_in_second_history(*device) || may_get_welcome(service, owner)? {
+                continue;
+            }
+            let withdrawn = std::mem::take(&mut stock.withdrawn);
+            owner.persist(recorder, Operation::Housekeeping, |client| client.discard_key_packages(&withdrawn))?;
+            recorder.facts.key_packages_erased(*device, &withdrawn);
         }
-        let bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
-        let at_service = clock.now();
-        let uploaded = match publication {
-            Publication::Add(_) => service.endpoint.upload_key_packages(&owner.address, &bytes, None, at_service)?,
-            Publication::ReplaceAll(_) => {
-                service.endpoint.replace_key_packages(&owner.address, &bytes, None, at_service)?
-            }
-        };
-        if let Some(refused) = uploaded.refused.first() {
-            if owner.clock.was_wrong() {
-                // The device makes new ones when its clock may be right again.
-                let why = refused.reason.to_string();
-                recorder.tell(TranscriptEvent::KeyPackagesRefused { of: owner.name.clone(), why });
-                return Ok(Published::Yes);
-            }
-            if service.endpoint.time(at_service) != at_service {
-                // By the service's clock, the key packages are not valid. The device tries again.
-                return Ok(Published::No);
-            }
-            return Err(StepFailure::rejected(&refused.reason));
-        }
-        let of = owner.name.clone();
-        let sha256 = fingerprint(&bytes.concat());
-        recorder.tell(TranscriptEvent::KeyPackages { of, count: bytes.len(), sha256 });
-        Ok(Published::Yes)
+        Ok(())
     }
+}
+
+/// True if a welcome may be on its way to a device.
+fn may_get_welcome(service: &ServiceUnderTest<'_>, owner: &Device) -> Result<bool, StepFailure> {
+    let unread = service.endpoint.read(&owner.address, owner.cursor, 1)?;
+    Ok(!unread.is_empty() || !owner.kept_back.is_empty() || owner.inbox.has_welcome())
+}
+
+/// Makes and publishes new key packages of a device.
+fn publish(
+    service: &ServiceUnderTest<'_>,
+    owner: &mut Device,
+    upload: Upload,
+    clock: &VirtualClock,
+    recorder: &mut Recorder<'_>,
+) -> Result<Published, StepFailure> {
+    let Upload { replaces, count, last_resort } = upload;
+    let now = owner.clock.now(clock);
+    let mut made = owner.persist(recorder, Operation::KeyPackages, |client| client.key_packages(count, now))?;
+    if last_resort {
+        made.push(owner.persist(recorder, Operation::KeyPackages, |client| client.last_resort_key_package(now))?);
+    }
+    let expires = Timestamp(now.0.saturating_add(owner.policy.key_package_lifetime));
+    for (index, key_package) in made.iter().enumerate() {
+        recorder.facts.key_package_made(owner.index, key_package, expires, index == count);
+    }
+    let mut bytes: Vec<_> = made.into_iter().map(KeyPackageBytes::into_bytes).collect();
+    let sha256 = fingerprint(&bytes.concat());
+    let last = if last_resort { bytes.pop() } else { None };
+    let at_service = clock.now();
+    let uploaded = match replaces {
+        false => service.endpoint.upload_key_packages(&owner.address, &bytes, last.as_deref(), at_service)?,
+        true => service.endpoint.replace_key_packages(&owner.address, &bytes, last.as_deref(), at_service)?,
+    };
+    if let Some(refused) = uploaded.refused.first() {
+        if owner.clock.was_wrong() {
+            // The device makes new ones when its clock may be right again.
+            let why = refused.reason.to_string();
+            recorder.tell(TranscriptEvent::KeyPackagesRefused { of: owner.name.clone(), why });
+            return Ok(Published::Yes);
+        }
+        if service.endpoint.time(at_service) != at_service {
+            // By the service's clock, the key packages are not valid. The device tries again.
+            return Ok(Published::No);
+        }
+        return Err(StepFailure::rejected(&refused.reason));
+    }
+    recorder.tell(TranscriptEvent::KeyPackages { of: owner.name.clone(), count, last_resort, sha256 });
+    Ok(Published::Yes)
 }

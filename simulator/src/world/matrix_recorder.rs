@@ -92,7 +92,7 @@ fn title(step: &Step) -> String {
         Action::AddUser { who, .. } | Action::RemoveUser { who, .. } => format!("{name} {who}"),
         Action::LinkDevice { who, .. } | Action::LostDevice { who, .. } => format!("{name} {who}"),
         Action::Leave { who } | Action::Join { who } | Action::Rejoin { who } => several(name, who),
-        Action::Offline { who } | Action::Online { who } | Action::RenewKeyPackages { who } => several(name, who),
+        Action::Offline { who } | Action::Online { who } | Action::KeyPackages { who, .. } => several(name, who),
         Action::Impersonate { compromise, act, .. } => format!("{act} as {compromise}"),
         Action::Service(fault) => format!("{name} {}", fault.name()),
         Action::Clock { who, .. } | Action::Compare { who } | Action::Upkeep { who } => several(name, who),

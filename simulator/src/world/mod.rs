@@ -41,7 +41,7 @@
 //! | `cut_off` | members that the service has cut off |
 //! | `device_group` | the state of one device in one group |
 //! | `loaded_groups` | the devices whose group stays in memory between two steps |
-//! | `key_packages` | the stock of key packages at the service |
+//! | `key_packages`, `known_key_packages` | the stock of key packages at the service, and the facts about them |
 //! | `thieves`, `thief_session` | the thieves, and the sessions in which they act |
 //! | `recorder` | transcript, recent events and breaches |
 //! | `fact_recorder` | the facts for the oracles, and the bytes for the evidence |
@@ -94,6 +94,7 @@ mod group_facts;
 mod impersonate;
 mod invariants;
 mod key_packages;
+mod known_key_packages;
 mod loaded_groups;
 mod locks;
 pub mod matrix;

@@ -126,6 +126,7 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Locked { .. }
         | TranscriptEvent::Unlocked { .. }
         | TranscriptEvent::Compared { .. }
+        | TranscriptEvent::KeyPackagesWithdrawn { .. }
         | TranscriptEvent::Answers { .. } => StepEventKind::Device,
         TranscriptEvent::Compromised { .. } => StepEventKind::Theft,
         TranscriptEvent::Impersonated { .. } => StepEventKind::Forgery,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{state::World, step_failure::StepFailure};
-use crate::scenario::{Action, MemberName, Placed, Proposal, Step};
+use crate::scenario::{Action, KeyPackageChange, MemberName, Placed, Proposal, Step};
 
 impl World<'_> {
     /// Carries out a step. Other devices learn of it when the world [settles](World::settle).
@@ -33,7 +33,9 @@ impl World<'_> {
             Action::LostDevice { by, who } => self.lost_device(by, who),
             Action::Offline { who } => self.set_online(who, false),
             Action::Online { who } => self.set_online(who, true),
-            Action::RenewKeyPackages { who } => who.iter().try_for_each(|name| self.renew_key_packages(name)),
+            Action::KeyPackages { who, change } => {
+                who.iter().try_for_each(|name| self.change_key_packages(name, *change))
+            }
             Action::Hold(what) => {
                 self.delivery_rules.hold(what);
                 Ok(())
@@ -111,11 +113,12 @@ impl World<'_> {
         self.submit_waiting()
     }
 
-    fn renew_key_packages(&mut self, name: &MemberName) -> Result<(), StepFailure> {
+    fn change_key_packages(&mut self, name: &MemberName, change: KeyPackageChange) -> Result<(), StepFailure> {
         let device = self.devices.find(name)?;
         self.refuse_if_offline(device)?;
         self.ask(device)?;
-        self.key_packages.renew(&self.service, &mut self.devices[device], &self.clock, &mut self.recorder)
+        let owner = &mut self.devices[device];
+        self.key_packages.change(&self.service, owner, change, &self.clock, &mut self.recorder)
     }
 
     fn wait(&mut self, time: Duration) -> Result<(), StepFailure> {

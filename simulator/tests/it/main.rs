@@ -25,6 +25,7 @@ mod explore;
 mod groups;
 mod html;
 mod impersonate;
+mod key_packages;
 mod matrix;
 mod model;
 mod mutations;

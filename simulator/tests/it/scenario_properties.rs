@@ -7,9 +7,9 @@ use regrow_simulator::{
     churn::Decimal,
     scenario::{
         Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation,
-        DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KillPoint, MAX_PROBLEMS,
-        MemberName, MessageBody, MessageId, NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step,
-        TheftScope, ThiefAction, UserName, read,
+        DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KeyPackageChange,
+        KeyPackagePublication, KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId, NetworkChange, Proposal,
+        ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, UserName, read,
     },
 };
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ fn action() -> impl Strategy<Value = Action> {
         names().prop_map(|who| Action::Rejoin { who }),
         names().prop_map(|who| Action::Offline { who }),
         names().prop_map(|who| Action::Online { who }),
-        names().prop_map(|who| Action::RenewKeyPackages { who }),
+        (names(), key_packages()).prop_map(|(who, change)| Action::KeyPackages { who, change }),
         delivery().prop_map(Action::Hold),
         delivery().prop_map(Action::Release),
         delivery().prop_map(Action::Drop),
@@ -95,6 +95,17 @@ fn action() -> impl Strategy<Value = Action> {
         names().prop_map(|who| Action::Upkeep { who }),
         (1_u64..1_000_000).prop_map(|seconds| Action::Wait(Duration::from_secs(seconds))),
     ]
+}
+
+/// Changes of key packages that publish something, or withdraw all.
+fn key_packages() -> impl Strategy<Value = KeyPackageChange> {
+    let lifetime = prop::option::of((1_u64..1_000_000).prop_map(Duration::from_secs));
+    let parts = (any::<bool>(), prop::option::of(1_u32..=200), any::<bool>(), lifetime);
+    let publication = parts.prop_map(|(renew, count, last_resort, lifetime)| {
+        let last_resort = (last_resort || (!renew && count.is_none())).then_some(true);
+        KeyPackageChange::Publish(KeyPackagePublication { renew, count, last_resort, lifetime })
+    });
+    prop_oneof![Just(KeyPackageChange::Withdraw), Just(KeyPackageChange::RENEWAL), publication]
 }
 
 /// Faults that may come in any order.
@@ -287,7 +298,15 @@ fn written(action: &Action) -> Value {
         | Action::Online { who }
         | Action::Lock { who }
         | Action::Upkeep { who } => json!({ "who": who }),
-        Action::RenewKeyPackages { who } => json!({ "who": who, "renew": true }),
+        Action::KeyPackages { who, change: KeyPackageChange::Withdraw } => json!({ "who": who, "withdraw": true }),
+        Action::KeyPackages { who, change: KeyPackageChange::Publish(publication) } => {
+            let KeyPackagePublication { renew, count, last_resort, lifetime } = publication;
+            let mut fields = json!({ "who": who, "count": count, "last_resort": last_resort });
+            fields["lifetime"] = json!(lifetime.map(|time| format!("{}s", time.as_secs())));
+            fields["renew"] = json!(renew.then_some(true));
+            fields.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            fields
+        }
         Action::Send { by, id, body: MessageBody::Size(size) } => json!({ "by": by, "id": id, "size": size }),
         Action::Send { by, id, body: MessageBody::Text(text) } => json!({ "by": by, "id": id, "text": text }),
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => match &what.to {

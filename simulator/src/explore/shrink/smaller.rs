@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::{
     churn::{Churn, Commits, CommitterPolicy, StayLength, Updates},
     scenario::{
-        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, MemberName, MessageBody, MessageId, NetworkChange, Placed,
-        Proposal, WrittenStep,
+        Action, DEFAULT_MESSAGE_SIZE, Delivery, Expect, KeyPackageChange, MemberName, MessageBody, MessageId,
+        NetworkChange, Placed, Proposal, WrittenStep,
     },
 };
 
@@ -118,7 +118,7 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         Action::Rejoin { who } => Action::Rejoin { who: without(who)? },
         Action::Offline { who } => Action::Offline { who: without(who)? },
         Action::Online { who } => Action::Online { who: without(who)? },
-        Action::RenewKeyPackages { who } => Action::RenewKeyPackages { who: without(who)? },
+        Action::KeyPackages { who, change } => Action::KeyPackages { who: without(who)?, change: *change },
         Action::Service(fault) => {
             Action::Service(fault.with_names(|names| names.iter().filter(|other| *other != name).cloned().collect())?)
         }
@@ -292,7 +292,12 @@ fn simpler_actions(action: &Action) -> Vec<Action> {
         }
         Action::SetData { by, .. } => vec![Action::Update { by: by.clone(), signature_key: false }],
         Action::Upkeep { who } => fewer(who, &|who| Action::Upkeep { who }),
-        Action::RenewKeyPackages { who } => fewer(who, &|who| Action::RenewKeyPackages { who }),
+        Action::KeyPackages { who, change } => {
+            let fewer = fewer(who, &|who| Action::KeyPackages { who, change: *change });
+            let plain = (*change != KeyPackageChange::RENEWAL)
+                .then(|| Action::KeyPackages { who: who.clone(), change: KeyPackageChange::RENEWAL });
+            fewer.into_iter().chain(plain).collect()
+        }
         Action::Propose { by, what } => {
             let propose = |what| Action::Propose { by: by.clone(), what };
             match what {

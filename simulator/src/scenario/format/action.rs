@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, Expect, ServiceFault, TheftScope, ThiefAction};
+use super::{Answer, Expect, KeyPackageChange, ServiceFault, TheftScope, ThiefAction};
 use crate::scenario::{
     name::{CompromiseId, GroupName, MemberName, MessageId, UserName},
     network::{ClockChange, NetworkChange},
@@ -138,10 +138,12 @@ pub enum Action {
         /// The members that come online.
         who: Vec<MemberName>,
     },
-    /// Withdraws all key packages at the delivery service, and publishes new ones.
-    RenewKeyPackages {
-        /// The members whose key packages are replaced.
+    /// Changes the key packages at the delivery service.
+    KeyPackages {
+        /// The members that own the key packages.
         who: Vec<MemberName>,
+        /// The change.
+        change: KeyPackageChange,
     },
     /// Holds deliveries of a message back.
     Hold(Delivery),
@@ -373,7 +375,7 @@ impl Action {
             Self::Send { .. } => "send",
             Self::Offline { .. } => "offline",
             Self::Online { .. } => "online",
-            Self::RenewKeyPackages { .. } => "key_packages",
+            Self::KeyPackages { .. } => "key_packages",
             Self::Hold(_) => "hold",
             Self::Release(_) => "release",
             Self::Drop(_) => "drop",
@@ -422,6 +424,7 @@ impl Action {
             | Self::Verify { .. }
             | Self::Authenticate { .. }
             | Self::Upkeep { .. } => false,
+            Self::KeyPackages { change, .. } => *change == KeyPackageChange::RENEWAL,
             Self::Expect(expect) => expect.has_model(),
             _ => true,
         }

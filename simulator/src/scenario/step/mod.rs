@@ -6,6 +6,7 @@
 //! | `users` | all devices of a user, and devices in all groups |
 //! | `messages` | application messages |
 //! | `network` | connections, deliveries and time |
+//! | `key_packages` | key packages at the delivery service |
 //! | `connections` | faults of connections and clocks |
 //! | `structure` | races and repeats |
 //! | `crashes` | crashes |
@@ -24,6 +25,7 @@ mod devices;
 mod due;
 mod evidence;
 mod expectations;
+mod key_packages;
 mod membership;
 mod messages;
 mod network;

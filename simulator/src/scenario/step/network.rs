@@ -9,7 +9,7 @@ use super::{
         format::{Action, Delivery},
         name::MemberName,
     },
-    StepKind,
+    StepKind, key_packages,
 };
 
 /// The longest `wait`: a century. Longer waits are typing errors, and their sum could overflow the
@@ -21,11 +21,6 @@ const DAY: u64 = 24 * 60 * 60;
 const OFFLINE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members to disconnect.")]);
 
 const ONLINE: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The members to connect.")]);
-
-const KEY_PACKAGES: Object = Object::new(&[
-    Field::required("who", Kind::AnyNames, "The members whose key packages are replaced."),
-    Field::required("renew", Kind::True, "Always true."),
-]);
 
 const DELIVERY: Object = Object::new(&[
     Field::required("id", Kind::Name, "The message or handshake. The step that makes it may come later."),
@@ -45,12 +40,7 @@ pub(super) const STEPS: &[StepKind] = &[
         |reader, at| Some(Action::Online { who: only_who(reader, at, &ONLINE)? }),
         "Connects these members again. They catch up.",
     ),
-    StepKind::action(
-        "key_packages",
-        Kind::Object(&KEY_PACKAGES),
-        renew_key_packages,
-        "Withdraws all key packages of these members from the delivery service, and publishes new ones.",
-    ),
+    key_packages::STEP,
     StepKind::action(
         "hold",
         Kind::Object(&DELIVERY),
@@ -86,12 +76,6 @@ pub(super) const STEPS: &[StepKind] = &[
 
 fn only_who<'a>(reader: &mut FileReader<'a>, at: At<'a>, object: &'static Object) -> Option<Vec<MemberName>> {
     reader.described(at, object)?.members(reader, "who")
-}
-
-fn renew_key_packages<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
-    let fields = reader.described(at, &KEY_PACKAGES)?;
-    fields.is_true(reader, "renew");
-    Some(Action::RenewKeyPackages { who: fields.members(reader, "who")? })
 }
 
 fn delivery<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Delivery> {

@@ -1,10 +1,12 @@
-//! Writes the policies of devices, and the expectation about due work.
+//! Writes the policies of devices, the changes of their key packages, and the expectation about due
+//! work.
 
 use std::{fmt, time::Duration};
 
 use super::{LineFields, duration, service::names, text};
 use crate::scenario::{
-    format::{DueExpectation, Limit, MemberPolicy, PolicySettings},
+    MemberName,
+    format::{DueExpectation, KeyPackageChange, KeyPackagePublication, Limit, MemberPolicy, PolicySettings},
     policy::NEVER,
     word::word,
 };
@@ -40,6 +42,20 @@ pub(super) fn policies(policies: &[MemberPolicy]) -> String {
         format!("    {}", fields.object())
     });
     format!("[\n{}\n  ]", lines.collect::<Vec<_>>().join(",\n"))
+}
+
+/// A change of key packages.
+pub(super) fn key_packages(fields: &mut LineFields, who: &[MemberName], change: KeyPackageChange) {
+    fields.names("who", who.iter().map(|name| name.as_str()));
+    match change {
+        KeyPackageChange::Withdraw => fields.add("withdraw", true),
+        KeyPackageChange::Publish(KeyPackagePublication { renew, count, last_resort, lifetime }) => {
+            given(fields, "renew", renew.then_some(true));
+            given(fields, "count", count);
+            given(fields, "last_resort", last_resort);
+            given(fields, "lifetime", lifetime.map(|time| text(&duration(time))));
+        }
+    }
 }
 
 /// The due work that is expected.

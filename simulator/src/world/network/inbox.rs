@@ -93,6 +93,11 @@ impl Inbox {
         held.map(|entry| &entry.delivery)
     }
 
+    /// True if a welcome waits.
+    pub(in crate::world) fn has_welcome(&self) -> bool {
+        self.entries.iter().any(|entry| entry.delivery.kind == DeliveryKind::Welcome && !entry.copy)
+    }
+
     /// Takes a delivery that comes late, and arrives now.
     pub(in crate::world) fn keep(&mut self, delivery: Delivery, now: u64) {
         self.push(InboxEntry::new(delivery, now, false));
