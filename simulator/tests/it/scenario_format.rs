@@ -85,7 +85,13 @@ fn problems_at_the_top_of_a_file_are_reported() {
         ("\"seed\": 7", "\"group\": {\"handshake\": \"open\"}", 4, "group.handshake", "known are assisted, opaque"),
         ("\"seed\": 7", "\"group\": []", 4, "group", "expected an object with some of `ciphersuite`, `handshake`, "),
         ("[\"alice\", \"bob\", \"carol\"]", "[]", 5, "members", "at least one member"),
-        ("[\"alice\", \"bob\", \"carol\"]", "\"alice\"", 5, "members", "expected a list of names or"),
+        (
+            "[\"alice\", \"bob\", \"carol\"]",
+            "\"alice\"",
+            5,
+            "members",
+            "expected a list of names, or an object with `prefix` and `count`",
+        ),
         ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bob\", \"bob\"]", 5, "members[2]", "`bob` occurs twice"),
         ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bo b\"]", 5, "members[1]", "no spaces"),
         (
