@@ -1,7 +1,7 @@
 //! An expectation in words, with the reason why it does not hold.
 
 use super::{
-    fail_code,
+    costs, fail_code,
     located::Located,
     member,
     story::{Story, names},
@@ -39,6 +39,9 @@ fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<St
         (Cause::Expectation | Cause::Step, _) => {}
     }
     let subject = &failure.subject;
+    if let Some(figure) = subject.figure {
+        return costs::words(terms, figure);
+    }
     if let Some(thief) = subject.thief.as_ref().and_then(|id| story.thief(id)) {
         return match &subject.message {
             Some(id) => thief_and_message(story, terms, located, thief, id),

@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
-use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope};
+use crate::scenario::{
+    CompromiseId, CostFigure, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope,
+};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +107,7 @@ pub struct Failure {
     pub last_check: Option<Place>,
 }
 
-/// The member, the message and the thief that a failed expectation is about.
+/// The member, the message, the thief and the costs that a failed expectation is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureSubject {
     /// The members; empty if the expectation is about the whole group or a thief.
@@ -114,6 +116,8 @@ pub struct FailureSubject {
     pub message: Option<MessageId>,
     /// The thief.
     pub thief: Option<CompromiseId>,
+    /// The figure of the costs.
+    pub figure: Option<CostFigure>,
 }
 
 impl Failure {
@@ -143,6 +147,13 @@ impl Failure {
     #[must_use]
     pub fn about_thief(mut self, id: &CompromiseId) -> Self {
         self.subject.thief = Some(id.clone());
+        self
+    }
+
+    /// The same failure, about this figure of the costs.
+    #[must_use]
+    pub(crate) fn about_figure(mut self, figure: CostFigure) -> Self {
+        self.subject.figure = Some(figure);
         self
     }
 }
