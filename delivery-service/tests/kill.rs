@@ -1,11 +1,17 @@
-//! Kills the server many times while devices write and read, over both kinds of stores, and kills
-//! the database of a server. No acknowledged write may be lost.
+//! Kills the server many times while devices write and read, over both kinds of stores, kills the
+//! database of a server, and lets nodes of a cluster fail. No acknowledged write may be lost.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[cfg(unix)]
+#[path = "kill/nodes.rs"]
+mod nodes;
+#[cfg(unix)]
 #[path = "it/common/postgres.rs"]
 mod postgres;
+#[cfg(unix)]
+#[path = "kill/rolling.rs"]
+mod rolling;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +46,8 @@ const PROMOTIONS: u64 = 20;
 /// The longest time without an acknowledged write. A server that has stopped for good has none.
 const LONGEST_GAP: Duration = Duration::from_secs(60);
 const GROUPS: usize = 4;
+/// The clients of a rolling restart.
+const CLIENTS: usize = 6;
 /// Members of each group. They write and read during the whole test.
 const WRITERS: usize = 3;
 /// Devices for each member to add.
@@ -105,6 +113,21 @@ struct Shared {
     acknowledged: AtomicU64,
     /// True when the devices stop writing.
     stop: AtomicBool,
+}
+
+impl Shared {
+    async fn at(address: &str) -> Self {
+        // A device that cannot reach the server retries soon and without limit.
+        let retry = Retry {
+            attempts: u32::MAX,
+            first: Duration::from_millis(5),
+            longest: Duration::from_millis(20),
+            ..Retry::default()
+        };
+        let server = ServiceAddress { retry, ..ServiceAddress::at(format!("http://{address}")) };
+        let (_, service) = Connection::service(&server).await.unwrap();
+        Self { service, server, acknowledged: AtomicU64::new(0), stop: AtomicBool::new(false) }
+    }
 }
 
 /// Reads a device's event stream. It reopens a broken stream after the last received event.
@@ -386,22 +409,71 @@ fn acknowledged_writes_survive_twenty_promotions_of_the_standby() {
     assert_eq!(address.open_beside().check().unwrap(), []);
 }
 
-/// Causes this many faults, and checks the deliveries that the devices have written and read.
+/// Nodes die and stop while devices write and read at all of them. The environment variable
+/// `REGROW_CLUSTER_FAILURES` sets the number of failures.
+#[cfg(unix)]
+#[test]
+fn acknowledged_writes_survive_failures_of_nodes() {
+    let Some(cluster) = postgres::Cluster::start(&[]) else { return };
+    let (address, directory) = (cluster.schema(), tempfile::tempdir().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut nodes = nodes::Nodes::start(directory.path(), &address.url()).await;
+        let server = nodes.address();
+        cause(&server, nodes::number("REGROW_CLUSTER_FAILURES", 8), async || nodes.fail()).await;
+        let count = nodes.takeovers.len();
+        let [median, longest] = nodes::percentiles(&mut nodes.takeovers, [50, 100]);
+        println!("{count} owners failed; the next one served after {median:?}, and after {longest:?} at most");
+    });
+    assert_eq!(address.open_beside().check().unwrap(), []);
+}
+
+/// The environment variable `REGROW_CLUSTER_RESTARTS` sets the number of restarts of all nodes.
+#[cfg(unix)]
+#[test]
+fn a_rolling_restart_fails_no_request() {
+    let Some(cluster) = postgres::Cluster::start(&[]) else { return };
+    let (address, directory) = (cluster.schema(), tempfile::tempdir().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut nodes = nodes::Nodes::start(directory.path(), &address.url()).await;
+        let shared = Shared::at(&nodes.address()).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = Vec::new();
+        for number in 0..CLIENTS {
+            clients.push(rolling::start(&shared, number, Arc::clone(&stop)).await);
+        }
+        for _ in 0..nodes::number("REGROW_CLUSTER_RESTARTS", 1) {
+            nodes.restart_all();
+        }
+        stop.store(true, Ordering::Relaxed);
+        let (mut times, mut failed, mut closed) = (Vec::new(), Vec::new(), 0);
+        for client in clients {
+            let requests = client.await.unwrap();
+            times.extend(requests.times);
+            failed.extend(requests.failed);
+            closed += requests.closed;
+        }
+        let count = times.len();
+        let [median, p99, longest] = nodes::percentiles(&mut times, [50, 99, 100]);
+        println!("{count} requests: half within {median:?}, 99 % within {p99:?}, the longest took {longest:?}; {closed} were sent again");
+        assert_eq!(failed, Vec::<String>::new());
+        assert!(longest < nodes::LEASE, "the store was away for {longest:?}");
+    });
+    assert_eq!(address.open_beside().check().unwrap(), []);
+}
+
+/// Causes this many faults of one server.
 async fn run(database: Option<&str>, faults: u64, mut fault: impl AsyncFnMut(&mut ServerProcess)) {
     let directory = tempfile::tempdir().unwrap();
     let mut process = ServerProcess::start(directory.path(), database, "127.0.0.1:0");
     let address = process.address.clone();
-    // A device that cannot reach the server retries soon and without limit.
-    let retry = Retry {
-        attempts: u32::MAX,
-        first: Duration::from_millis(5),
-        longest: Duration::from_millis(20),
-        ..Retry::default()
-    };
-    let server = ServiceAddress { retry, ..ServiceAddress::at(format!("http://{address}")) };
-    let (_, service) = Connection::service(&server).await.unwrap();
-    let shared = Arc::new(Shared { service, server, acknowledged: AtomicU64::new(0), stop: AtomicBool::new(false) });
+    cause(&address, faults, async || fault(&mut process).await).await;
+}
 
+/// Causes this many faults, and checks the deliveries that the devices have written and read.
+async fn cause(address: &str, faults: u64, mut fault: impl AsyncFnMut()) {
+    let shared = Arc::new(Shared::at(address).await);
     let mut running = Running::default();
     for group in 0..GROUPS {
         start_group(&shared, group, &mut running).await;
@@ -409,7 +481,7 @@ async fn run(database: Option<&str>, faults: u64, mut fault: impl AsyncFnMut(&mu
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[99; 32]);
     for _ in 0..faults {
         wait_for_writes(&shared, u64::from(1 + rng.next_u32() % 12), &mut running.writers).await;
-        fault(&mut process).await;
+        fault().await;
     }
     shared.stop.store(true, Ordering::Relaxed);
     check(&shared, running).await;

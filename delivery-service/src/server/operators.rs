@@ -52,6 +52,14 @@ impl Watched {
         }
     }
 
+    fn memory_used(&self) -> usize {
+        let forwarded = match self {
+            Self::Alone(_) => 0,
+            Self::Node(node) => node.memory_used(),
+        };
+        forwarded + self.state().as_ref().map_or(0, State::memory_used)
+    }
+
     async fn readiness(&self) -> Result<(), &'static str> {
         match self {
             Self::Alone(state) => state.readiness().await,
@@ -77,7 +85,7 @@ async fn text(Extracted(watched): Extracted<Watched>) -> impl IntoResponse {
     // A node that does not own the store has no queue and no streams of its own.
     metrics.queue(state.as_ref().map_or(0, State::queue_depth));
     metrics.streams(state.as_ref().map_or(0, State::streams));
-    metrics.memory(state.as_ref().map_or(0, State::memory_used));
+    metrics.memory(watched.memory_used());
     if let Some(state) = state {
         state.watch_resources();
     }

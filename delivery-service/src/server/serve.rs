@@ -150,21 +150,21 @@ impl Listening {
     /// is the task of [`Node::join`].
     pub async fn run_node(mut self, node: Node, part: JoinHandle<()>, shutdown: Shutdown) {
         let metrics = node.metrics().clone();
-        let (leaving, left) = (node.clone(), Shutdown::default());
+        let (leaving, closing) = (node.clone(), node.closing().clone());
         let nodes = self.nodes.take().map(|nodes| {
             // The metrics count only the connections of devices.
             let inside = cluster::inside_router(node.clone());
-            tokio::spawn(nodes.serve(inside, Metrics::default(), self.drain, left.clone()))
+            tokio::spawn(nodes.serve(inside, Metrics::default(), self.drain, closing.clone()))
         });
         // The addresses stay open until another node owns the store. Requests of the meantime go there.
         let leave = async {
             shutdown.begun().await;
             leaving.leave();
             let _ = part.await;
-            left.begin();
+            leaving.closing().begin();
         };
         let watched = operators::router(Watched::Node(node.clone()));
-        let operators = self.serve_devices(cluster::router(node), metrics, watched, left.clone());
+        let operators = self.serve_devices(cluster::router(node), metrics, watched, closing);
         let (operators, ()) = tokio::join!(operators, leave);
         if let Some(nodes) = nodes {
             let _ = nodes.await;

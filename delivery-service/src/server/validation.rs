@@ -188,7 +188,9 @@ fn cluster(settings: &Settings, say: &mut impl FnMut(&'static str, String, &'sta
             "Set the address of a PostgreSQL database, or leave out `[cluster]`",
         );
     }
-    if *listen == settings.listen || *listen == settings.listen_operators {
+    // The system gives each address with port 0 a port of its own.
+    let is_taken = *listen == settings.listen || *listen == settings.listen_operators;
+    if is_taken && listen.port() != 0 {
         say("cluster.listen", format!("{listen} is the address of other requests"), "Set another port");
     }
     match advertise {

@@ -3,7 +3,7 @@
 //! The watch decides only who tries. The database decides who owns the store: each transaction
 //! checks the term in the owner's record.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use tokio::task::spawn_blocking;
 
@@ -19,7 +19,13 @@ use crate::{
 };
 
 /// The pause after a failed connection to the database.
-const CONNECT_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+const CONNECT_AGAIN: Duration = Duration::from_secs(1);
+
+/// The time for which a node that leaves looks for the next owner. The other nodes look more often.
+const LOOK_FOR_NEXT: Duration = Duration::from_secs(1);
+
+/// The pause between two looks for the next owner.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The beginning of a node's part in the cluster.
 pub(super) enum Start {
@@ -101,9 +107,20 @@ fn open(node: &Node) -> Result<Candidate, JoinError> {
 
 /// Watches the owner until the node has taken the store. Returns `None` if the node leaves, or if
 /// it may not take the store. Blocks.
+///
+/// A node that leaves takes nothing. It still looks for the next owner, to which it forwards its
+/// last requests.
 fn watch(node: &Node, candidate: Option<Candidate>) -> Option<PostgresStore> {
     let (mut candidate, mut watch) = (candidate, LeaseWatch::default());
-    while !node.is_leaving() {
+    let mut leaving_since = None;
+    loop {
+        if node.is_leaving() {
+            let since = *leaving_since.get_or_insert_with(|| node.monotonic());
+            let is_over = node.monotonic().saturating_sub(since) >= LOOK_FOR_NEXT;
+            if is_over || matches!(node.standing(), Standing::Member(_)) {
+                return None;
+            }
+        }
         let mut watcher = match candidate.take().map_or_else(|| open(node), Ok) {
             Ok(watcher) => watcher,
             Err(error) => {
@@ -133,6 +150,10 @@ fn watch(node: &Node, candidate: Option<Candidate>) -> Option<PostgresStore> {
                 thread::sleep(LOOK_EVERY);
                 Some(watcher)
             }
+            LeaseState::Vacant | LeaseState::Expired if node.is_leaving() => {
+                thread::sleep(LOOK_AGAIN);
+                Some(watcher)
+            }
             LeaseState::Vacant | LeaseState::Expired => match watcher.take(&seen, node.own()) {
                 Taking::Taken(store) => return Some(store),
                 Taking::Changed(loser) => Some(loser),
@@ -144,7 +165,6 @@ fn watch(node: &Node, candidate: Option<Candidate>) -> Option<PostgresStore> {
             },
         };
     }
-    None
 }
 
 /// Follows the owner in the record, if it is another node.

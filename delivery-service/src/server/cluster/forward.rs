@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::{
     body::{Body, Bytes},
     extract::{ConnectInfo, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use futures_util::StreamExt as _;
@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 use super::{
     entry::infallible,
     node::Node,
-    peers::{Place, STREAM_WINDOW},
+    peers::{PeerError, Place, STREAM_WINDOW},
     standing::Standing,
 };
 use crate::{
@@ -76,24 +76,26 @@ pub(super) async fn forward(node: &Node, mut request: Request) -> Result<Respons
                 let Some(request) = outgoing.local() else { return Err(unavailable()) };
                 return Ok(complete(infallible(serving.router.oneshot(request).await)));
             }
-            Standing::Member(owner) => match node.peers().place(&owner).await {
-                Ok(place) => match outgoing.send(node, place).await {
-                    Sent::Answered(response) => {
-                        node.metrics().forwarded(ForwardLabel::Answered, begun.elapsed());
-                        return Ok(response);
-                    }
-                    Sent::NotDone => {}
-                    Sent::Unknown => {
-                        node.metrics().forwarded(ForwardLabel::Lost, begun.elapsed());
-                        return Err(unavailable());
-                    }
-                },
-                Err(error) => tracing::debug!(%error, "cannot reach the owner of the store"),
-            },
+            Standing::Member(owner) => {
+                match timeout(HOLD, node.peers().place(&owner)).await.unwrap_or(Err(PeerError::Slow)) {
+                    Ok(place) => match outgoing.send(node, place).await {
+                        Sent::Answered(response) => {
+                            node.metrics().forwarded(ForwardLabel::Answered, begun.elapsed());
+                            return Ok(response);
+                        }
+                        Sent::NotDone => {}
+                        Sent::Unknown => {
+                            node.metrics().forwarded(ForwardLabel::Lost, begun.elapsed());
+                            return Err(unavailable());
+                        }
+                    },
+                    Err(error) => tracing::debug!(%error, "cannot reach the owner of the store"),
+                }
+            }
             Standing::Nobody(_) | Standing::Starting => {}
         }
         let held = begun.elapsed();
-        if held >= HOLD || node.is_leaving() && matches!(node.standing(), Standing::Nobody(_)) {
+        if held >= HOLD {
             node.metrics().forwarded(ForwardLabel::NoOwner, held);
             return Err(unavailable());
         }
@@ -186,16 +188,17 @@ impl Outgoing {
     async fn send(&mut self, node: &Node, place: Place) -> Sent {
         let Place { mut sender, permit } = place;
         let Some(request) = self.remote(node) else { return Sent::Unknown };
-        // A long poll ends with the node.
-        let leaving = async {
-            if self.parts.method != Method::GET {
+        let is_long_poll = self.is_long_poll();
+        let closing = async {
+            if !is_long_poll {
                 std::future::pending::<()>().await;
             }
-            node.leaving().await;
+            node.closing().begun().await;
         };
         let answer = tokio::select! {
             answer = sender.try_send_request(request) => answer,
-            () = leaving => return Sent::Unknown,
+            // The device polls again, at another node.
+            () = closing => return Sent::Unknown,
         };
         match answer {
             Ok(response) if response.headers().contains_key(MOVED) => Sent::NotDone,
@@ -210,6 +213,11 @@ impl Outgoing {
         }
     }
 
+    /// True if the owner may hold its answer back for a long time.
+    fn is_long_poll(&self) -> bool {
+        self.parts.uri.path() == "/v1/deliveries" && self.parts.uri.query().is_some_and(|query| query.contains("wait="))
+    }
+
     /// Returns the answer for the client. Its body gives the place and the memory back at its end.
     fn answer(&self, node: &Node, response: Response, permit: tokio::sync::OwnedSemaphorePermit) -> Response {
         let (mut parts, body) = response.into_parts();
@@ -221,8 +229,8 @@ impl Outgoing {
             piece
         });
         let body = if is_stream {
-            let node = node.clone();
-            Body::from_stream(data.take_until(Box::pin(async move { node.leaving().await })))
+            let closing = node.closing().clone();
+            Body::from_stream(data.take_until(Box::pin(async move { closing.begun().await })))
         } else {
             Body::from_stream(data)
         };

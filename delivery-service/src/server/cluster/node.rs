@@ -78,6 +78,8 @@ struct NodeState {
     standing: watch::Sender<Standing>,
     /// Begins when the node is to leave the cluster.
     leaving: Shutdown,
+    /// Begins when the node has left, and ends its streams.
+    closing: Shutdown,
     /// The number of requests that this node carries out as the owner, without their answers'
     /// bodies.
     running: watch::Sender<usize>,
@@ -113,6 +115,7 @@ impl Node {
             own,
             standing: watch::Sender::new(Standing::Nobody("the node has not found the owner of the store yet")),
             leaving: Shutdown::default(),
+            closing: Shutdown::default(),
             running: watch::Sender::new(0),
             peers: Peers::new(secret.client_config()?, lease),
             memory: Memory::new(&settings.limits),
@@ -130,9 +133,19 @@ impl Node {
     }
 
     /// Leaves the cluster: gives up the store if this node owns it. The task of
-    /// [`join`](Self::join) ends then.
+    /// [`join`](Self::join) ends as soon as another node owns the store.
     pub fn leave(&self) {
         self.0.leaving.begin();
+    }
+
+    /// The shutdown of the node's addresses, which follows after [`leave`](Self::leave).
+    pub(crate) fn closing(&self) -> &Shutdown {
+        &self.0.closing
+    }
+
+    /// The bytes that are charged for forwarded requests.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.0.memory.used()
     }
 
     /// The metrics of the node.
