@@ -43,7 +43,7 @@ pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) ->
     let mut rng = Choices::new(&format!("regrow explore {seed} {number}"));
     let count = rng.between(2, size.members.max(2)) as usize;
     let has_devices =
-        weights.of(StepKind::User) > 0 && Choices::new(&format!("regrow explore {seed} {number} devices")).once_in(3);
+        weights.of(StepKind::User) > 0 && Choices::new(&format!("regrow explore {seed} {number} devices")).once_in(2);
     let names: Vec<_> = (0..count).map(|index| name(index, has_devices)).collect();
     let group = settings(&mut rng);
     let scenario_seed = u64::from(rng.below(u32::MAX));

@@ -9,7 +9,7 @@ use super::{
     generator::Generator,
     model::{MemberNumber, Model},
 };
-use crate::scenario::{Action, GroupName, UserName};
+use crate::scenario::{Action, GroupName, MemberName, UserName};
 
 /// The names of the other groups.
 const GROUPS: [&str; 2] = ["team", "family"];
@@ -55,21 +55,22 @@ impl Generator<'_> {
         })
     }
 
-    /// Adds a step about a user with several devices.
+    /// Adds a step about a user, or about another device of a user.
     pub(super) fn user_step(&mut self) -> Option<()> {
-        let able: Vec<_> = self.model.able().collect();
-        let by = self.rng.one(&able)?;
-        let all: Vec<_> = self.model.all().collect();
-        let other = self.rng.one(&all).filter(|other| *other != by)?;
-        let (by, other) = (self.name(by), self.name(other));
-        let user = UserName::new(other.user());
-        let action = match self.rng.below(8) {
-            0..3 => Action::AddUser { by, who: user },
-            3..5 => Action::RemoveUser { by, who: user },
-            5..7 => Action::LinkDevice { by, who: other },
-            _ => Action::LostDevice { by, who: other },
+        let kind = self.rng.below(8);
+        let make = |by: MemberName, who: MemberName| match kind {
+            0..3 => Action::AddUser { by, who: UserName::new(who.user()) },
+            3..5 => Action::RemoveUser { by, who: UserName::new(who.user()) },
+            5..7 => Action::LinkDevice { by, who },
+            _ => Action::LostDevice { by, who },
         };
-        self.act_if_permitted(action)
+        let model = &self.model;
+        let pairs = model.able().flat_map(|by| model.all().map(move |who| (by, who)));
+        let actions = pairs.map(|(by, who)| make(self.name(by), self.name(who)));
+        let possible: Vec<_> = actions.filter(|action| model.permits(action)).collect();
+        let action = self.rng.one(&possible)?;
+        self.act(action);
+        Some(())
     }
 }
 
