@@ -55,22 +55,26 @@ impl Generator<'_> {
         })
     }
 
-    /// Adds a step about a user, or about another device of a user.
+    /// Adds a step about a user, or about another device of a user. Rare occasions come first.
     pub(super) fn user_step(&mut self) -> Option<()> {
-        let kind = self.rng.below(8);
-        let make = |by: MemberName, who: MemberName| match kind {
-            0..3 => Action::AddUser { by, who: UserName::new(who.user()) },
-            3..5 => Action::RemoveUser { by, who: UserName::new(who.user()) },
-            5..7 => Action::LinkDevice { by, who },
-            _ => Action::LostDevice { by, who },
-        };
-        let model = &self.model;
-        let pairs = model.able().flat_map(|by| model.all().map(move |who| (by, who)));
-        let actions = pairs.map(|(by, who)| make(self.name(by), self.name(who)));
-        let possible: Vec<_> = actions.filter(|action| model.permits(action)).collect();
-        let action = self.rng.one(&possible)?;
+        let links = self.possible(|by, who| Action::LinkDevice { by, who });
+        let adds = self.possible(|by, who| Action::AddUser { by, who: UserName::new(who.user()) });
+        let removes = self.possible(|by, who| Action::RemoveUser { by, who: UserName::new(who.user()) });
+        let losses = self.possible(|by, who| Action::LostDevice { by, who });
+        let loses = self.rng.once_in(6);
+        let kinds = [if loses { losses } else { Vec::new() }, links, adds, removes];
+        let kinds: Vec<_> = kinds.into_iter().filter(|actions| !actions.is_empty()).collect();
+        let actions = if self.rng.once_in(2) { kinds.into_iter().next()? } else { self.rng.one(&kinds)? };
+        let action = self.rng.one(&actions)?;
         self.act(action);
         Some(())
+    }
+
+    /// The actions of one member about another that can be done now.
+    fn possible(&self, make: impl Fn(MemberName, MemberName) -> Action) -> Vec<Action> {
+        let pairs = self.model.able().flat_map(|by| self.model.all().map(move |who| (by, who)));
+        let actions = pairs.map(|(by, who)| make(self.name(by), self.name(who)));
+        actions.filter(|action| self.model.permits(action)).collect()
     }
 }
 
