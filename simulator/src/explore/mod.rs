@@ -6,6 +6,7 @@
 //! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
 //! | `service`, `service_model` | faults of the delivery service, and lies that members have to find |
 //! | `devices` | locks, comparisons, refused keys and upkeep |
+//! | `other_groups` | steps in other groups, and about users with several devices |
 //! | `weights` | the frequency of each kind of step |
 //! | `search` | runs one scenario after the other, until one fails |
 //! | `failure_kind` | decides if two failures are of the same kind |
@@ -21,6 +22,7 @@ mod generate;
 mod generator;
 mod lags;
 mod model;
+mod other_groups;
 mod race;
 mod search;
 mod service;

@@ -5,15 +5,15 @@
 //! generator leaves out every step that can fail in a correct system, so that each failure is worth
 //! an investigation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     lags::{Disturbance, REST},
     service_model::ServiceModel,
 };
 use crate::scenario::{
-    Action, Answer, CompromiseId, FailCode, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step, TheftScope,
-    ThiefAction,
+    Action, Answer, CompromiseId, FailCode, GroupName, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step,
+    TheftScope, ThiefAction,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -71,7 +71,7 @@ pub(super) struct Model {
     /// commit. Until they rejoin, they do nothing else.
     pub(super) robbed: BTreeSet<MemberNumber>,
     /// The members whose devices are locked.
-    locked: BTreeSet<MemberNumber>,
+    pub(super) locked: BTreeSet<MemberNumber>,
     /// The members whose applications refuse the keys of others, and those others.
     refusals: Vec<(MemberNumber, MemberNumber)>,
     /// The former members. They come back when a member adds them.
@@ -88,6 +88,10 @@ pub(super) struct Model {
     pub(super) held: Vec<MessageId>,
     pub(super) disturbance: Disturbance,
     service: ServiceModel,
+    /// The members of each group beside the default one.
+    pub(super) others: BTreeMap<GroupName, BTreeSet<MemberNumber>>,
+    /// The devices that are lost for ever.
+    pub(super) lost: BTreeSet<MemberNumber>,
 }
 
 /// True if each step of a scenario can be done when it comes, as far as the model can tell.
@@ -129,11 +133,14 @@ impl Model {
             held: Vec::new(),
             disturbance: Disturbance::default(),
             service: ServiceModel::default(),
+            others: BTreeMap::new(),
+            lost: BTreeSet::new(),
         }
     }
 
-    pub(super) fn all(&self) -> std::ops::Range<MemberNumber> {
-        0..self.names.len()
+    /// All members, except the lost devices.
+    pub(super) fn all(&self) -> impl Iterator<Item = MemberNumber> {
+        (0..self.names.len()).filter(|member| !self.lost.contains(member))
     }
 
     /// The members of the group that can act: they are online, and no thief has acted in their
@@ -220,6 +227,9 @@ impl Model {
         let is_answered = matches!(action, Action::Authenticate { .. } | Action::Update { .. });
         if !self.refusals.is_empty() && !is_answered {
             return false;
+        }
+        if let Some(permitted) = self.permits_in_all_groups(action) {
+            return permitted;
         }
         match action.unnamed() {
             Action::Update { by, .. } if alone(by) => !self.has_queued(self.member(by)),
@@ -329,6 +339,10 @@ impl Model {
         if is_refused || self.queue(action) {
             return;
         }
+        if self.apply_elsewhere(action) {
+            self.come_to_rest();
+            return;
+        }
         let before = self.group.clone();
         match action.unnamed() {
             Action::Create { by, with } => {
@@ -344,6 +358,14 @@ impl Model {
                 self.commit(self.member(by), &added, &[]);
             }
             Action::Remove { by, who } => self.commit(self.member(by), &[], &self.members(who)),
+            Action::AddUser { by, who } => {
+                let added = self.missing_devices(who);
+                added.iter().for_each(|added| self.claim(*added));
+                self.commit(self.member(by), &added, &[]);
+            }
+            Action::RemoveUser { by, who } => self.commit(self.member(by), &[], &self.devices(who)),
+            Action::LinkDevice { by, who } => self.link(self.member(by), self.member(who)),
+            Action::LostDevice { who, .. } => self.lose(self.member(who)),
             Action::Update { by, signature_key } => {
                 let by = self.member(by);
                 if *signature_key {
@@ -444,7 +466,7 @@ impl Model {
         }
     }
 
-    fn commit(&mut self, by: MemberNumber, added: &[MemberNumber], removed: &[MemberNumber]) {
+    pub(super) fn commit(&mut self, by: MemberNumber, added: &[MemberNumber], removed: &[MemberNumber]) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.what {
                 ProposedChange::Add(member) => drop(self.group.insert(member)),
@@ -458,14 +480,14 @@ impl Model {
     }
 
     /// Begins a new epoch: proposals that the commit did not contain become void.
-    fn begin_epoch(&mut self) {
+    pub(super) fn begin_epoch(&mut self) {
         self.waiting.clear();
         self.leaving.retain(|leaver| self.group.contains(leaver));
     }
 
     /// Does the work of all online devices at the end of a step: they renew their proposals to
     /// leave, and publish key packages.
-    fn come_to_rest(&mut self) {
+    pub(super) fn come_to_rest(&mut self) {
         if !self.something_waits() {
             self.proposed = 0;
         }
@@ -480,7 +502,7 @@ impl Model {
         }
     }
 
-    fn claim(&mut self, of: MemberNumber) {
+    pub(super) fn claim(&mut self, of: MemberNumber) {
         self.key_packages[of] = self.key_packages[of].saturating_sub(1);
     }
 
