@@ -13,7 +13,7 @@ use crate::{
         Cause, MessageStatus, reason,
         record::{Reading, StepEventKind, ThiefRecord},
     },
-    scenario::{Expect, FailCode, MemberName, MessageId, ReadingExpectation},
+    scenario::{Expect, FailCode, GroupName, MemberName, MessageId, ReadingExpectation},
 };
 
 /// The largest number of listed epochs and events.
@@ -53,9 +53,11 @@ fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<St
                 .to_owned(),
             "Move the `crash` step before an operation of the member, or leave it out.".to_owned(),
         ],
-        (Some(_), None, _) => same_state(terms),
+        (Some(_), None, _) => same_state(story, terms, located),
         (None, _, Some(expect)) if located.asks_for_a_failure() => should_fail(expect, failure.code),
-        (None, _, Some(expect)) if expect.epoch.is_some() || expect.members.is_some() => history(story, terms),
+        (None, _, Some(expect)) if expect.epoch.is_some() || expect.members.is_some() => {
+            located.groups.first().map(|group| history(story, terms, group)).unwrap_or_default()
+        }
         (None, _, None) if failure.place.is_none() => {
             vec!["This check belongs to every scenario. It protects the other results of the run.".to_owned()]
         }
@@ -177,23 +179,34 @@ fn thief_alone(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>, thie
         terms.first("thief", format!("thief of {}", thief.id)),
         terms.word("epoch secret"),
     )];
-    words.push(format!("The theft was in {}, in epoch {}.", story.step_words(thief.step), thief.epoch));
-    let after = (thief.epoch..=story.epoch()).filter_map(|epoch| {
-        let known = if thief.epochs.contains_key(&epoch) {
+    let Some(group) = located.groups.first() else { return words };
+    let (known, now) = (thief.groups.get(group), story.epoch(group));
+    let at_theft = known.and_then(|known| known.epoch);
+    words.push(match at_theft {
+        Some(epoch) => {
+            format!("The theft was in {}, in epoch {epoch}{}.", story.step_words(thief.step), story.of_group(group))
+        }
+        None => {
+            format!("The theft was in {}, before {} existed.", story.step_words(thief.step), story.group_words(group))
+        }
+    });
+    let after = (at_theft.unwrap_or_default()..=now).filter_map(|epoch| {
+        let known = if known.is_some_and(|known| known.epochs.contains_key(&epoch)) {
             "The thief knows secrets of this epoch."
         } else {
             "The thief knows no secret of this epoch."
         };
-        Some(format!("{} {known}", story.epoch_sentence(epoch)?))
+        Some(format!("{} {known}", story.epoch_sentence(group, epoch)?))
     });
     words.extend(last_lines(after.collect()));
-    words.push(thief::healing(story, thief));
-    if thief.device_epoch == Some(story.epoch()) {
-        words.push(format!("{}'s device itself was in epoch {} when it was stolen.", thief.who, story.epoch()));
+    words.push(thief::healing(story, thief, group));
+    if known.is_some_and(|known| known.device_epoch == Some(now)) {
+        words.push(format!("{}'s device itself was in epoch {now} when it was stolen.", thief.who));
     }
     words.push(format!(
-        "A {} heals if no stolen key opens its {}: an `update` of {}, or the removal of {}'s device.",
+        "A {}{} heals if no stolen key opens its {}: an `update` of {}, or the removal of {}'s device.",
         terms.word("commit"),
+        story.of_group(group),
         terms.word("update path"),
         thief.who,
         thief.who
@@ -217,12 +230,13 @@ fn acts(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
 }
 
 /// All members have the same state.
-fn same_state(terms: &mut Terms) -> Vec<String> {
+fn same_state(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<String> {
     vec![
         format!(
-            "All online members have to be in the same {}, with the same members and the same keys. \
+            "All online members{} have to be in the same {}, with the same members and the same keys. \
              Then each member can read \
              the messages of the others.",
+            located.groups.first().map(|group| story.of_group(group)).unwrap_or_default(),
             terms.word("epoch")
         ),
         "Members differ if a commit, a proposal or a welcome did not reach one of them, \
@@ -254,16 +268,21 @@ fn should_fail(expect: &Expect, seen: Option<FailCode>) -> Vec<String> {
     words
 }
 
-/// The epochs of the group, each with the commit that made it.
-fn history(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
+/// The epochs of a group, each with the commit that made it.
+fn history(story: &Story<'_>, terms: &mut Terms, group: &GroupName) -> Vec<String> {
+    let of_group = match story.record.has_several_groups() {
+        true => story.of_group(group),
+        false => " of the run".to_owned(),
+    };
     let mut words = vec![format!(
-        "Each {} that the {} orders begins the next {}. These are the epochs of the run:",
+        "Each {} that the {} orders begins the next {}. These are the epochs{of_group}:",
         terms.word("commit"),
         terms.word("delivery service"),
         terms.word("epoch")
     )];
-    words.extend(last_lines((0..=story.epoch()).filter_map(|epoch| story.epoch_sentence(epoch)).collect()));
-    let joined = story.record.epochs.last().map(|epoch| {
+    let epochs = (0..=story.epoch(group)).filter_map(|epoch| story.epoch_sentence(group, epoch));
+    words.extend(last_lines(epochs.collect()));
+    let joined = story.epochs(group).last().map(|epoch| {
         let leaves = epoch.tree.leaves().iter().flatten();
         names(leaves.filter_map(|leaf| story.record.members.get(leaf.device.0)))
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     expectation,
     explanation::ExplainedFailure,
-    located::{Located, MAX_MEMBERS},
+    located::{Located, MAX_GROUPS, MAX_MEMBERS},
     member,
     story::Story,
     terms::Terms,
@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{
     report::{Failure, Goal},
-    scenario::{CompromiseId, MemberName},
+    scenario::{CompromiseId, GroupName, MemberName},
 };
 
 /// The parts that an earlier failure has shown.
 #[derive(Default)]
 pub(super) struct Shown {
-    members: BTreeSet<(usize, MemberName)>,
+    members: BTreeSet<(usize, MemberName, GroupName)>,
     ways: BTreeSet<(CompromiseId, Goal)>,
     events: Vec<String>,
 }
@@ -43,12 +43,15 @@ pub(super) fn explained(
     explained.words = expectation::words(story, terms, &located);
     if let Some((position, step)) = located.position.and_then(|at| Some((at, story.step_record(at)?))) {
         for states in step.members.iter().filter(|states| located.members.contains(&states.who)) {
-            if shown.members.insert((position, states.who.clone())) {
-                explained.members.push(member::explained(story, terms, step, states));
+            for group in located.groups.iter().take(MAX_GROUPS) {
+                if shown.members.insert((position, states.who.clone(), group.clone())) {
+                    explained.members.push(member::explained(story, terms, step, states, group));
+                }
             }
         }
     }
     explained.more_members = located.members.len().saturating_sub(MAX_MEMBERS);
+    explained.more_groups = located.groups.len().saturating_sub(MAX_GROUPS);
     if let Some((thief, goal)) = goal.filter(|goal| shown.ways.insert(goal.clone())) {
         explained.ways =
             story.thief(&thief).and_then(|thief| way::way(story, terms, thief, &goal)).into_iter().collect();

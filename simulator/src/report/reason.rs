@@ -7,6 +7,7 @@ use crate::{oracle::Obstacle, scenario::TheftScope};
 #[must_use]
 pub fn hidden(thief: &ThiefRecord, message: &MessageRecord, obstacle: Option<Obstacle>) -> String {
     let epoch = message.epoch;
+    let device_epoch = thief.groups.get(&message.group).and_then(|group| group.device_epoch);
     if thief.scope == TheftScope::Disk {
         return "The thief has the files, but not the key that opens them.".to_owned();
     }
@@ -14,7 +15,7 @@ pub fn hidden(thief: &ThiefRecord, message: &MessageRecord, obstacle: Option<Obs
         Some(Obstacle::ErasedKey) => {
             "The device had used the key of the message, and had erased it before the theft.".to_owned()
         }
-        Some(Obstacle::NoEpoch { .. } | Obstacle::FirstEpoch) if thief.device_epoch.is_some_and(|at| epoch <= at) => {
+        Some(Obstacle::NoEpoch { .. } | Obstacle::FirstEpoch) if device_epoch.is_some_and(|at| epoch <= at) => {
             format!("The device had no secrets of epoch {epoch} when it was stolen.")
         }
         Some(Obstacle::NoEpoch { init_secret, commit_secret, commit }) => {

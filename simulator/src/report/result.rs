@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
-use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope};
+use crate::scenario::{
+    CompromiseId, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario, TheftScope,
+};
 
 /// The options of a run.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +107,7 @@ pub struct Failure {
     pub last_check: Option<Place>,
 }
 
-/// The member, the message and the thief that a failed expectation is about.
+/// The member, the message, the thief and the group that a failed expectation is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureSubject {
     /// The members; empty if the expectation is about the whole group or a thief.
@@ -114,6 +116,8 @@ pub struct FailureSubject {
     pub message: Option<MessageId>,
     /// The thief.
     pub thief: Option<CompromiseId>,
+    /// The group. Not set if the step tells it, or if the expectation is about no group.
+    pub group: Option<GroupName>,
 }
 
 impl Failure {
@@ -136,6 +140,13 @@ impl Failure {
     #[must_use]
     pub fn about_message(mut self, id: &MessageId) -> Self {
         self.subject.message = Some(id.clone());
+        self
+    }
+
+    /// The same failure, about this group.
+    #[must_use]
+    pub fn about_group(mut self, group: &GroupName) -> Self {
+        self.subject.group = Some(group.clone());
         self
     }
 
@@ -237,7 +248,8 @@ pub struct Figures {
     pub members: u64,
     /// The number of devices that were ever members.
     pub devices: u64,
-    /// The number of commits that the delivery service ordered. It is the group's epoch at the end.
+    /// The number of commits that the delivery service ordered. With one group, it is the group's
+    /// epoch at the end.
     pub epochs: u64,
     /// The number of application messages that the delivery service ordered.
     pub messages: u64,
@@ -295,10 +307,22 @@ pub struct CompromiseFigures {
     pub exposed_after: u64,
     /// The number of epochs from the theft to the first epoch from which on the thief knows no
     /// epoch secret. Not set if the thief has secrets of the present epoch at the end of the
-    /// scenario.
+    /// scenario. With several groups, the value of the group that healed last.
     pub healed_after: Option<u64>,
+    /// The healing of each group. Empty if there are not several groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupHealing>,
     /// The thief's attempts to act in the member's name. Not set if there were none.
     pub authentication: Option<AuthenticationFigures>,
+}
+
+/// The healing of one group from a theft.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupHealing {
+    /// The group.
+    pub group: GroupName,
+    /// The number of epochs, as in [`CompromiseFigures::healed_after`].
+    pub healed_after: Option<u64>,
 }
 
 /// The success of a thief in acting as the member.

@@ -2,7 +2,7 @@
 
 use regrow_engine::{DeviceId, Due, GroupId, Rotation};
 
-use super::{expect::names, state::World, step_failure::StepFailure};
+use super::{event::of_group, expect::names, state::World, step_failure::StepFailure};
 use crate::{
     cost::Operation,
     report::Failure,
@@ -92,6 +92,8 @@ impl World<'_> {
                 (wanted != found).then(|| (removal(&wanted), removal(&found)))
             };
             differences.extend(inactive.as_ref().and_then(differs));
+            let in_group = of_group(self.service.label(group).as_ref());
+            differences.iter_mut().for_each(|(it, _)| *it += &in_group);
         }
         if let Some(wanted) = *key_packages {
             let device = &self.devices[device];

@@ -1,5 +1,7 @@
 //! The command `regrow explain`: failures, thefts and questions in plain words.
 
+mod groups;
+
 use std::{fs, path::Path};
 
 use crate::{
