@@ -3,17 +3,17 @@
 use super::{
     fail_code,
     located::Located,
-    member,
+    member, other_fields,
     story::{Story, names},
     terms::Terms,
-    thief,
+    thief, way,
 };
 use crate::{
     report::{
-        Cause, MessageStatus, reason,
-        record::{Reading, StepEventKind, ThiefRecord},
+        Cause, ExpectField, Goal, MessageStatus, reason,
+        record::{Reading, StepEvent, StepEventKind, ThiefRecord},
     },
-    scenario::{Expect, FailCode, GroupName, MemberName, MessageId, ReadingExpectation},
+    scenario::{Expect, FailCode, GroupName, MemberName, MessageId, ReadingExpectation, TheftScope},
 };
 
 /// The largest number of listed epochs and events.
@@ -44,6 +44,10 @@ fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<St
             Some(id) => thief_and_message(story, terms, located, thief, id),
             None => thief_alone(story, terms, located, thief),
         };
+    }
+    match subject.field {
+        None | Some(ExpectField::Converged) => {}
+        Some(field) => return other_fields::words(story, terms, located, field),
     }
     match (subject.members.first(), &subject.message, located.expect()) {
         (Some(who), Some(id), _) => member_and_message(story, terms, located, who, id),
@@ -151,11 +155,13 @@ fn thief_and_message(
     words.push(
         "A thief can read a message if the message's key follows from the stolen bytes and all traffic.".to_owned(),
     );
+    words.push(format!("`{}` is the theft of {}'s device in {}.", thief.id, thief.who, story.step_words(thief.step)));
     let Some((number, message)) = story.message(id) else { return words };
     words.push(format!("{}.", story.sent_words(message)));
     match thief.messages.get(number) {
         Some(Reading::Read { .. }) => {
-            words.push(format!("The thief can read {id}. The steps of its way follow below."))
+            let cause = way::cause(story, thief, &Goal::Message(id.clone())).map(|cause| format!(" {cause}."));
+            words.push(format!("The thief can read {id}.{} All steps follow below.", cause.unwrap_or_default()));
         }
         Some(Reading::Hidden { obstacle }) => {
             words.push(format!("The thief cannot read {id}. {}", reason::hidden(thief, message, *obstacle)));
@@ -203,6 +209,12 @@ fn thief_alone(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>, thie
     if known.is_some_and(|known| known.device_epoch == Some(now)) {
         words.push(format!("{}'s device itself was in epoch {now} when it was stolen.", thief.who));
     }
+    if thief.scope == TheftScope::Disk {
+        words.push("The thief has the files of the device, but not the key that opens them.".to_owned());
+    }
+    if known.is_some_and(|known| known.healed_after.is_some()) {
+        return words;
+    }
     words.push(format!(
         "A {}{} heals if no stolen key opens its {}: an `update` of {}, or the removal of {}'s device.",
         terms.word("commit"),
@@ -220,18 +232,14 @@ fn acts(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
         "`accepted` asks if the {} ordered the thief's last act. `detected` asks if a member has noticed the thief.",
         terms.word("delivery service")
     )];
-    let events = story.record.steps.iter().flat_map(|step| {
-        let told =
-            step.events.iter().filter(|event| matches!(event.kind, StepEventKind::Forgery | StepEventKind::Detected));
-        told.map(|event| format!("{}: {}.", step.place, event.text))
-    });
-    words.extend(last_lines(events.collect()));
+    let is_act = |event: &StepEvent| matches!(event.kind, StepEventKind::Forgery | StepEventKind::Detected);
+    words.extend(last_lines(story.events(None, is_act)));
     words
 }
 
 /// All members have the same state.
 fn same_state(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<String> {
-    vec![
+    let mut words = vec![
         format!(
             "All online members{} have to be in the same {}, with the same members and the same keys. \
              Then each member can read \
@@ -242,7 +250,14 @@ fn same_state(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Ve
         "Members differ if a commit, a proposal or a welcome did not reach one of them, \
          or if a device or the service has a fault."
             .to_owned(),
-    ]
+    ];
+    if located.failure.expected.contains("epoch authenticator") {
+        words.push(format!(
+            "Members with the same {} have the same state. A `/` stands between the members of two states.",
+            terms.word("epoch authenticator")
+        ));
+    }
+    words
 }
 
 /// A step has failed, and no `expect` asked for it.
@@ -291,7 +306,7 @@ fn history(story: &Story<'_>, terms: &mut Terms, group: &GroupName) -> Vec<Strin
 }
 
 /// The last lines of a list, and the number of the others.
-fn last_lines(lines: Vec<String>) -> Vec<String> {
+pub(super) fn last_lines(lines: Vec<String>) -> Vec<String> {
     let left_out = lines.len().saturating_sub(MAX_LINES);
     let note = (left_out > 0).then(|| format!("({left_out} earlier ones are left out.)"));
     note.into_iter().chain(lines.into_iter().skip(left_out)).collect()

@@ -52,6 +52,9 @@ pub struct ExplainedFailure {
     pub ways: Vec<Way>,
     /// The last events before the failure.
     pub events: Vec<String>,
+    /// The meanings of words in the events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The state of a member around a step.
@@ -184,6 +187,7 @@ impl ExplainedFailure {
             more_groups: 0,
             ways: Vec::new(),
             events: failure.events.clone(),
+            notes: Vec::new(),
         }
     }
 }

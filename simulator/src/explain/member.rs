@@ -61,6 +61,7 @@ fn values(story: &Story<'_>, state: &MemberState, name: &GroupName) -> [String; 
     let epoch = match group {
         Some(group) if group.lost => format!("{}; the device cannot go on, and has to rejoin", group.epoch),
         Some(group) => group.epoch.to_string(),
+        None if state.locked => "not known: a locked device tells nothing".to_owned(),
         None => "none: the device is not in the group".to_owned(),
     };
     [
@@ -125,13 +126,14 @@ pub(super) fn short_reason(status: MessageStatus, epoch: u64) -> Option<String> 
         MessageStatus::Unreadable(Unreadable::BehindWindow) => "outside of the ratchet window, too late".to_owned(),
         MessageStatus::Unreadable(Unreadable::AheadOfWindow) => "outside of the ratchet window, too early".to_owned(),
         MessageStatus::Unreadable(Unreadable::ReadBefore) => "the key was used before".to_owned(),
-        MessageStatus::Unreadable(Unreadable::NotInEpoch) | MessageStatus::NotAMember => {
-            format!("not a member in epoch {epoch}")
-        }
+        MessageStatus::Unreadable(Unreadable::NotInEpoch) => format!("its device was not in epoch {epoch}"),
+        MessageStatus::NotAMember => format!("not a member in epoch {epoch}"),
         MessageStatus::Held => "held back by a `hold`".to_owned(),
         MessageStatus::Dropped => "lost by a `drop`".to_owned(),
         MessageStatus::Offline => "not delivered: the member is offline".to_owned(),
         MessageStatus::Locked => "not delivered: the device is locked".to_owned(),
+        MessageStatus::Withheld => "not delivered: the delivery service keeps entries back".to_owned(),
+        MessageStatus::OtherHistory => "not delivered: the delivery service shows another history".to_owned(),
         MessageStatus::Missing => "not delivered".to_owned(),
     })
 }
@@ -164,6 +166,10 @@ pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecor
             "{who} has used the key of {id} before. A key opens one message, \
              and the member erases it at once (RFC 9420, 9.2)."
         ),
+        MessageStatus::Unreadable(Unreadable::NotInEpoch) if story.is_member(&message.group, epoch, who) => format!(
+            "{id} is of epoch {epoch}{of_group}, and the device of {who} was not in that epoch: it had not followed \
+             the commit that made the epoch."
+        ),
         MessageStatus::Unreadable(Unreadable::NotInEpoch) | MessageStatus::NotAMember => {
             let entered = first_epoch(story, who, &message.group).filter(|first| *first > epoch).map(|first| {
                 format!(
@@ -182,6 +188,14 @@ pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecor
         MessageStatus::Locked => {
             format!("The device of {who} is locked, and has not got {id} yet. An `unlock` step delivers it.")
         }
+        MessageStatus::Withheld => format!(
+            "The delivery service keeps entries back from {who}, because a `service` step told it so. \
+             So {who} has not got {id}. A `release` of the service delivers it."
+        ),
+        MessageStatus::OtherHistory => format!(
+            "The delivery service shows two histories, because a `service` step told it so. \
+             {id} is not in the history that {who} sees."
+        ),
         MessageStatus::Missing => format!("{id} was not delivered to {who}."),
     }
 }

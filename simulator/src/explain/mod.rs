@@ -12,6 +12,7 @@
 //! | `located` | the step, the members and the secrets that a failure concerns |
 //! | `failure` | explains a failure |
 //! | `expectation` | an expectation in words, with the reason why it does not hold |
+//! | `other_fields` | the fields of an `expect` about due work, verified members and the service |
 //! | `fail_code` | the cause and the remedy of a step that failed |
 //! | `member` | the state of a member in words |
 //! | `way` | the way from a stolen record to a key, with the sections of RFC 9420 |
@@ -27,6 +28,7 @@ mod fail_code;
 mod failure;
 mod located;
 mod member;
+mod other_fields;
 mod question;
 mod story;
 mod terms;

@@ -3,9 +3,9 @@
 use crate::{
     report::{
         Failure, RunOutcome, RunRecord,
-        record::{EpochRecord, MessageRecord, StepRecord, ThiefRecord},
+        record::{EpochRecord, MessageRecord, StepEvent, StepRecord, ThiefRecord},
     },
-    scenario::{CompromiseId, GroupName, MessageId, Place, Scenario, Step},
+    scenario::{CompromiseId, GroupName, MemberName, MessageId, Place, Scenario, Step},
 };
 
 /// A run with its scenario.
@@ -48,6 +48,17 @@ impl<'a> Story<'a> {
         step.map_or_else(|| "an unknown step".to_owned(), |step| step.place.to_string())
     }
 
+    /// The events of interest with their places, until the step at this position; without it, until the
+    /// end.
+    pub(super) fn events(&self, last: Option<usize>, is_wanted: impl Fn(&StepEvent) -> bool) -> Vec<String> {
+        let steps = self.record.steps.iter().take(last.map_or(usize::MAX, |last| last + 1));
+        let told = steps.flat_map(|step| {
+            let wanted = step.events.iter().filter(|event| is_wanted(event));
+            wanted.map(|event| format!("{}: {}.", step.place, event.text)).collect::<Vec<_>>()
+        });
+        told.collect()
+    }
+
     pub(super) fn thief(&self, id: &CompromiseId) -> Option<&'a ThiefRecord> {
         self.record.thieves.iter().find(|thief| thief.id == *id)
     }
@@ -83,6 +94,13 @@ impl<'a> Story<'a> {
     /// The ordered epochs of a group.
     pub(super) fn epochs(&self, group: &GroupName) -> &'a [EpochRecord] {
         self.record.groups.get(group).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// True if a member has a leaf in the tree of an epoch.
+    pub(super) fn is_member(&self, group: &GroupName, epoch: u64, who: &MemberName) -> bool {
+        let made = usize::try_from(epoch).ok().and_then(|epoch| self.epochs(group).get(epoch));
+        let leaves = made.into_iter().flat_map(|made| made.tree.leaves().iter().flatten());
+        leaves.into_iter().any(|leaf| self.record.members.get(leaf.device.0) == Some(who))
     }
 
     /// The commit that made an epoch, in words: `alice's commit`.

@@ -124,6 +124,9 @@ impl Page<'_> {
             for event in &failure.events {
                 self.line(6, event)?;
             }
+            for note in &failure.notes {
+                self.line(6, &format!("({note})"))?;
+            }
         }
         Ok(())
     }

@@ -103,14 +103,16 @@ pub(super) fn cause(story: &Story<'_>, thief: &ThiefRecord, goal: &Goal) -> Opti
             _ => {}
         }
     }
+    let count = records.len();
     let records: Vec<_> = records.into_iter().map(|record| format!("`{record}`")).collect();
     let records = records.join(" and ");
     let from = format!("The key follows from the stolen {records}");
+    let with = if count == 1 { "With it" } else { "With them" };
     Some(match opened.len() {
         0 => from,
-        1..=3 => format!("{from}. With it the thief opens {}", opened.join(", and then ")),
+        1..=3 => format!("{from}. {with} the thief opens {}", opened.join(", and then ")),
         count => {
-            format!("{from}. With it the thief opens {}, and then {} more commits", opened[0], count - 1)
+            format!("{from}. {with} the thief opens {}, and then {} more commits", opened[0], count - 1)
         }
     })
 }

@@ -64,6 +64,10 @@ pub enum MessageStatus {
     Offline,
     /// It has not reached the member yet, because the member's device is locked.
     Locked,
+    /// It did not reach the member, because the delivery service keeps entries back from it.
+    Withheld,
+    /// It did not reach the member, because the delivery service shows the member another history.
+    OtherHistory,
     /// It did not reach the member.
     Missing,
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{
-    CompromiseId, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario, TheftScope,
+    CompromiseId, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario, TheftScope,
 };
 
 /// The options of a run.
@@ -116,8 +116,27 @@ pub struct FailureSubject {
     pub message: Option<MessageId>,
     /// The thief.
     pub thief: Option<CompromiseId>,
+    /// The field of the `expect`, if it is none of those about messages, thieves, epochs and members.
+    pub field: Option<ExpectField>,
     /// The group. Not set if the step tells it, or if the expectation is about no group.
     pub group: Option<GroupName>,
+}
+
+/// A field of an `expect` that concerns neither messages nor thieves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectField {
+    /// `converged`.
+    Converged,
+    /// `cut_off`.
+    CutOff,
+    /// `data`.
+    Data,
+    /// `verified`.
+    Verified,
+    /// `due`.
+    Due,
+    /// The field that asks for this evidence against the delivery service.
+    Evidence(Evidence),
 }
 
 impl Failure {
@@ -140,6 +159,13 @@ impl Failure {
     #[must_use]
     pub fn about_message(mut self, id: &MessageId) -> Self {
         self.subject.message = Some(id.clone());
+        self
+    }
+
+    /// The same failure, of this field.
+    #[must_use]
+    pub fn of_field(mut self, field: ExpectField) -> Self {
+        self.subject.field = Some(field);
         self
     }
 

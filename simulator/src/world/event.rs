@@ -216,10 +216,10 @@ impl TranscriptEvent {
                 let of: Vec<_> = of.iter().map(MemberName::as_str).collect();
                 format!("the application of {who} will {answer} new keys of {}", of.join(", "))
             }
-            Self::Service { fault, who } if who.is_empty() => format!("the service: {fault}"),
+            Self::Service { fault, who } if who.is_empty() => format!("the scenario told the service: `{fault}`"),
             Self::Service { fault, who } => {
                 let who: Vec<_> = who.iter().map(MemberName::as_str).collect();
-                format!("the service: {fault} ({})", who.join(", "))
+                format!("the scenario told the service: `{fault}` ({})", who.join(", "))
             }
             Self::Unanswered { by, group, cause } => format!("{by} got no answer{}: {cause}", of_group(group.as_ref())),
             Self::Found { by, group, detail, .. } => format!("{by} found{}: {detail}", of_group(group.as_ref())),

@@ -61,12 +61,16 @@ impl World<'_> {
             Some(ReadStatus::Unreadable(reason)) => MessageStatus::Unreadable(*reason),
             Some(ReadStatus::Held) => MessageStatus::Held,
             Some(ReadStatus::Dropped) => MessageStatus::Dropped,
+            None | Some(ReadStatus::CutOff) if message.in_first == self.service.is_in_second_history(device.index) => {
+                MessageStatus::OtherHistory
+            }
             Some(ReadStatus::CutOff) => MessageStatus::Missing,
             None if self.service.was_member(device.index, &message.group, message.at.epoch) != Some(true) => {
                 MessageStatus::NotAMember
             }
             None if device.client.is_locked() => MessageStatus::Locked,
             None if !device.is_connected() => MessageStatus::Offline,
+            None if self.service.is_stream_false(device.index, &message.group) => MessageStatus::Withheld,
             None => MessageStatus::Missing,
         }
     }

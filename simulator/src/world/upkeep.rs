@@ -84,7 +84,10 @@ impl World<'_> {
         if rotation.is_some() || inactive.is_some() {
             let due = self.due(group, device)?;
             differences.extend(rotation.and_then(|wanted| rotation_differs(name, wanted, due.rotation)));
-            let removal = |who: &[MemberName]| format!("the removal of {} is due for {name}", names(who));
+            let removal = |who: &[MemberName]| match who {
+                [] => format!("no removal is due for {name}"),
+                who => format!("the removal of {} is due for {name}", names(who)),
+            };
             let found = self.names_of(&due.inactive);
             let differs = |wanted: &Vec<MemberName>| {
                 let mut wanted = wanted.clone();
