@@ -57,6 +57,7 @@ pub(super) fn theft(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, g
     let what = match thief.scope {
         TheftScope::Device => "the stored records and the memory of",
         TheftScope::Disk => "the storage files, without their key, of",
+        TheftScope::Backup => "the latest backup, with its passphrase, of",
     };
     format!(
         "The {} has a copy of {what} {}'s device. It was made in {}{}.",

@@ -198,8 +198,10 @@ fn what_it_knows(
     known: usize,
     all: usize,
 ) -> String {
-    if thief.scope == TheftScope::Disk {
-        return "knows nothing, because the stolen files are encrypted.".to_owned();
+    match thief.scope {
+        TheftScope::Device => {}
+        TheftScope::Disk => return "knows nothing, because the stolen files are encrypted.".to_owned(),
+        TheftScope::Backup => return "knows nothing, because a backup has no key of a group.".to_owned(),
     }
     let keys = format!("knows {known} of {}", count(all, "private key"));
     let epoch = match in_group.and_then(|it| it.epochs.get(&(number as u64))) {
