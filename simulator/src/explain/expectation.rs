@@ -13,7 +13,7 @@ use crate::{
         Cause, ExpectField, Goal, MessageStatus, reason,
         record::{Reading, StepEvent, StepEventKind, ThiefRecord},
     },
-    scenario::{Expect, FailCode, GroupName, MemberName, MessageId, ReadingExpectation, TheftScope},
+    scenario::{Expect, FailCode, GroupName, MemberName, MessageId, ReadingExpectation},
 };
 
 /// The largest number of listed epochs and events.
@@ -152,16 +152,18 @@ fn thief_and_message(
              A difference is a fault in a device, in the service or in the simulator."
         )],
     };
+    words.push(format!("`{}` is the theft of {}'s device in {}.", thief.id, thief.who, story.step_words(thief.step)));
     words.push(
         "A thief can read a message if the message's key follows from the stolen bytes and all traffic.".to_owned(),
     );
-    words.push(format!("`{}` is the theft of {}'s device in {}.", thief.id, thief.who, story.step_words(thief.step)));
     let Some((number, message)) = story.message(id) else { return words };
     words.push(format!("{}.", story.sent_words(message)));
     match thief.messages.get(number) {
         Some(Reading::Read { .. }) => {
-            let cause = way::cause(story, thief, &Goal::Message(id.clone())).map(|cause| format!(" {cause}."));
-            words.push(format!("The thief can read {id}.{} All steps follow below.", cause.unwrap_or_default()));
+            let cause = way::cause(story, thief, &Goal::Message(id.clone())).unwrap_or_default();
+            let note = cause.contains("commit").then(|| terms.note("commit")).flatten();
+            let note = note.map(|meaning| format!(" (commit: {meaning})")).unwrap_or_default();
+            words.push(format!("The thief can read {id}. {cause}{note}. All steps follow below."));
         }
         Some(Reading::Hidden { obstacle }) => {
             words.push(format!("The thief cannot read {id}. {}", reason::hidden(thief, message, *obstacle)));
@@ -209,9 +211,7 @@ fn thief_alone(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>, thie
     if known.is_some_and(|known| known.device_epoch == Some(now)) {
         words.push(format!("{}'s device itself was in epoch {now} when it was stolen.", thief.who));
     }
-    if thief.scope == TheftScope::Disk {
-        words.push("The thief has the files of the device, but not the key that opens them.".to_owned());
-    }
+    words.extend(reason::without_keys(thief.scope).map(str::to_owned));
     if known.is_some_and(|known| known.healed_after.is_some()) {
         return words;
     }
