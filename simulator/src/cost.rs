@@ -7,12 +7,14 @@
 //! | this one | the number of each crypto operation in each call of a device |
 //! | `contention` | commits that lost a race, and the delays behind them |
 //! | `entry` | the costs of one entry of the service's log |
+//! | `limits` | compares the costs with the limits of an `expect` |
 //! | `spread` | the smallest, mean and largest counts of several devices |
 //! | `public_tree` | the shape of a ratchet tree, and of a commit's path in it |
 //! | `update_path` | the size of the update path in a commit |
 
 mod contention;
 mod entry;
+pub(crate) mod limits;
 pub(crate) mod public_tree;
 mod spread;
 pub(crate) mod update_path;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::story::Story;
 use crate::{
     report::{
-        Failure, Focus, Goal,
+        ExpectField, Failure, Focus, Goal,
         record::{EpochRecord, Reading},
     },
     scenario::{Action, Bound, Expect, GroupName, MemberName, Step},
@@ -67,12 +67,16 @@ impl<'a> Located<'a> {
         expects_it && self.failure.expected.starts_with("the step before fails")
     }
 
-    /// The members that the failure names; without any, those that the step names; without any, all
-    /// members of the group.
+    /// The members that the failure names. A failure about costs concerns no others. Without any,
+    /// those that the step names; without any, all members of the group.
     fn concerned(&self, story: &Story<'_>) -> Vec<MemberName> {
         let subject = &self.failure.subject;
         let mut members = subject.members.clone();
         members.extend(subject.thief.iter().filter_map(|id| Some(story.thief(id)?.who.clone())));
+        if matches!(subject.field, Some(ExpectField::Costs(_))) {
+            // The states of other members have no part in the costs.
+            return members;
+        }
         if members.is_empty() {
             let step = self.position.filter(|_| self.step.is_some()).and_then(|at| story.step_record(at));
             let texts = step.map(|step| texts(&step.text)).unwrap_or_default();

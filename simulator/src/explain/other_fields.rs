@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regrow_engine::Policy;
 
-use super::{expectation::last_lines, located::Located, story::Story, terms::Terms};
+use super::{costs, expectation::last_lines, located::Located, story::Story, terms::Terms};
 use crate::{
     report::{
         ExpectField,
@@ -17,6 +17,7 @@ use crate::{
 pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>, field: ExpectField) -> Vec<String> {
     match field {
         ExpectField::Converged => Vec::new(),
+        ExpectField::Costs(figure) => costs::words(terms, figure),
         ExpectField::Data => vec![
             format!(
                 "`data` asks for the application's data of the group. A `set_data` step changes them by a {}, so all \

@@ -48,8 +48,8 @@ impl<'a> Story<'a> {
         step.map_or_else(|| "an unknown step".to_owned(), |step| step.place.to_string())
     }
 
-    /// The events of interest with their places, until the step at this position; without it, until the
-    /// end.
+    /// The events of interest with their places, until the step at this position; without it, until
+    /// the end.
     pub(super) fn events(&self, last: Option<usize>, is_wanted: impl Fn(&StepEvent) -> bool) -> Vec<String> {
         let steps = self.record.steps.iter().take(last.map_or(usize::MAX, |last| last + 1));
         let told = steps.flat_map(|step| {

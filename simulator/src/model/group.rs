@@ -4,7 +4,7 @@ mod commit;
 mod framing;
 mod late;
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     cost::{
         ChangeCounts, CostCounts, CountSpread, EntryBytes, EntryCost, EntryKind, Operation, ServiceBytes, TreeShape,
+        limits::TrafficTotals,
     },
     scenario::MemberName,
 };
@@ -129,7 +130,7 @@ impl<'n> CostGroup<'n> {
             committer: Some(counts),
             ..group.entry(EntryKind::Create, by)
         };
-        group.ledger.entries.push(entry);
+        group.ledger.order(entry);
         group
     }
 
@@ -191,7 +192,7 @@ impl<'n> CostGroup<'n> {
             is_commit: false,
             is_ignored: is_known,
         });
-        self.ledger.entries.push(entry);
+        self.ledger.order(entry);
     }
 
     fn order_message(&mut self, by: DeviceNumber, text: u64) {
@@ -320,6 +321,14 @@ impl GroupModel for CostGroup<'_> {
 
     fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice> {
         Some(self.price_join_with(by, 0))
+    }
+
+    fn ledger(&self) -> Cow<'_, Ledger> {
+        Cow::Borrowed(&self.ledger)
+    }
+
+    fn totals(&self) -> (usize, TrafficTotals) {
+        self.ledger.totals()
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

@@ -2,11 +2,13 @@
 //!
 //! Every protocol plays the same steps. It decides only what each action costs.
 
+use std::borrow::Cow;
+
 use regrow_engine::HandshakeMode;
 
 use super::{messages::MessageSizes, suite::SuiteSizes};
 use crate::{
-    cost::{CostCounts, Costs, CountSpread, EntryCost, Operation},
+    cost::{CostCounts, Costs, CountSpread, EntryCost, Operation, limits::TrafficTotals},
     report::MessageTraffic,
     scenario::{MemberName, Protocol, Scenario},
     world::policy_without_suite,
@@ -61,6 +63,12 @@ pub(crate) trait GroupModel {
 
     /// The costs of an external commit that a device makes now, and that loses its race.
     fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice>;
+
+    /// The costs so far. Only for an expectation: the ledger may have to be copied.
+    fn ledger(&self) -> Cow<'_, Ledger>;
+
+    /// The number of entries so far, and the traffic.
+    fn totals(&self) -> (usize, TrafficTotals);
 
     /// Ends the run, and returns its costs.
     fn into_ledger(self: Box<Self>) -> Ledger;
@@ -207,6 +215,8 @@ impl CommitPrice {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<EntryCost>,
+    /// The bytes of the handshakes and welcomes that the service delivered.
+    pub(crate) handshakes_delivered: u64,
     pub(crate) costs: Costs,
     /// The number of application messages.
     pub(crate) messages: u64,
@@ -216,6 +226,26 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Adds an entry with its first deliveries.
+    pub(crate) fn order(&mut self, entry: EntryCost) {
+        self.handshakes_delivered += entry.service.delivered;
+        self.entries.push(entry);
+    }
+
+    /// Adds a later delivery of an entry.
+    pub(crate) fn deliver(&mut self, entry: usize, bytes: u64) -> &mut EntryCost {
+        self.handshakes_delivered += bytes;
+        let entry = &mut self.entries[entry];
+        entry.service.deliveries += 1;
+        entry.service.delivered += bytes;
+        entry
+    }
+
+    /// The number of entries so far, and the traffic.
+    pub(crate) fn totals(&self) -> (usize, TrafficTotals) {
+        (self.entries.len(), TrafficTotals::new(self.handshakes_delivered, self.traffic))
+    }
+
     /// Adds the operations of several devices.
     pub(crate) fn charge(&mut self, operation: Operation, counts: CostCounts, devices: u64) {
         if devices > 0 {

@@ -16,9 +16,12 @@ use super::{
     group_model::{Creation, DeviceNumber, GroupModel, GroupSettings, Ledger},
 };
 use crate::{
-    cost::Contention,
+    cost::{
+        Contention,
+        limits::{CostSteps, CostsSoFar, TrafficTotals},
+    },
     report::{Failure, Figures, RunOutcome, progress::Progress},
-    scenario::{Action, Expect, MemberName, Place, Proposal, Protocol, Scenario, Step},
+    scenario::{Action, CostExpectation, Expect, MemberName, Place, Proposal, Protocol, Scenario, Step},
     world::{FailedStep, StepFailure, StepLabels, identity_size, unexpected, virtual_timeout},
 };
 
@@ -56,6 +59,9 @@ struct Player<'s> {
     label: Arc<str>,
     elapsed: Duration,
     contention: Contention,
+    /// The steps, and the traffic before the last one, if an `expect` has limits of costs.
+    cost_steps: CostSteps,
+    traffic_before: TrafficTotals,
 }
 
 impl<'s> Player<'s> {
@@ -80,11 +86,14 @@ impl<'s> Player<'s> {
             label: Arc::default(),
             elapsed: Duration::ZERO,
             contention: Contention::default(),
+            cost_steps: CostSteps::default(),
+            traffic_before: TrafficTotals::default(),
         })
     }
 
     fn play(&mut self, scenario: &Scenario, progress: &Progress) -> Vec<Failure> {
         let mut failed: FailedStep = None;
+        let expects_costs = scenario.expects_costs();
         for step in scenario.expand_with_seed(self.seed) {
             if progress.is_stopped() {
                 return vec![Failure::new(Some(step.place), "the run goes on", "it was stopped")];
@@ -94,10 +103,14 @@ impl<'s> Player<'s> {
                 return vec![failure];
             }
             if let Some(expect) = step.item.expect() {
-                if let Some(failure) = self.expect(expect, &step.place) {
-                    return vec![failure];
+                let failures = self.expect(expect, &step.place);
+                if !failures.is_empty() {
+                    return failures;
                 }
                 continue;
+            }
+            if expects_costs {
+                self.begin_costs(&step.place);
             }
             let played = self.step(&step.item).and_then(|()| self.settle());
             progress.end_step(self.epoch());
@@ -117,7 +130,7 @@ impl<'s> Player<'s> {
     fn into_outcome(self, failures: Vec<Failure>) -> RunOutcome {
         let Some(group) = self.group else { return RunOutcome { failures, ..RunOutcome::default() } };
         let (members, epochs) = (group.members(), group.epoch());
-        let Ledger { entries, costs, messages, traffic, devices } = group.into_ledger();
+        let Ledger { entries, costs, messages, traffic, devices, .. } = group.into_ledger();
         let figures = Figures {
             members,
             devices,
@@ -223,24 +236,49 @@ impl<'s> Player<'s> {
         Ok(())
     }
 
-    fn expect(&self, expect: &Expect, place: &Place) -> Option<Failure> {
-        let failure = |expected: String, seen: String| Some(Failure::new(Some(place.clone()), expected, seen));
+    fn expect(&self, expect: &Expect, place: &Place) -> Vec<Failure> {
+        let mut failures = Vec::new();
         let epoch = self.epoch();
-        if let Some(expected) = expect.epoch
-            && expected != epoch
-        {
-            return failure(format!("the group is in epoch {expected}"), format!("it is in epoch {epoch}"));
+        if let Some(expected) = expect.epoch.filter(|expected| *expected != epoch) {
+            let expected = format!("the group is in epoch {expected}");
+            failures.push(Failure::new(None, expected, format!("it is in epoch {epoch}")));
         }
-        let members = expect.members.as_ref()?;
+        failures.extend(expect.members.iter().filter_map(|members| self.expect_members(members)));
+        failures.extend(expect.costs.iter().flat_map(|costs| self.expect_costs(costs)));
+        failures.into_iter().map(|failure| Failure { place: Some(place.clone()), ..failure }).collect()
+    }
+
+    fn expect_members(&self, members: &[MemberName]) -> Option<Failure> {
         let count = self.group.as_ref().map_or(0, |group| group.members());
         let lacking = members.iter().find(|name| self.device(name).is_ok_and(|device| !self.is_member(device)));
         match lacking {
-            Some(name) => failure(format!("{name} is a member"), "it is not".to_owned()),
+            Some(name) => Some(Failure::new(None, format!("{name} is a member"), "it is not")),
             None if count != members.len() as u64 => {
-                failure(format!("the group has {} members", members.len()), format!("it has {count}"))
+                let expected = format!("the group has {} members", members.len());
+                Some(Failure::new(None, expected, format!("it has {count}")))
             }
             None => None,
         }
+    }
+
+    fn expect_costs(&self, expected: &CostExpectation) -> Vec<Failure> {
+        let ledger = self.group.as_ref().map(|group| group.ledger()).unwrap_or_default();
+        let (_, of_run) = self.totals();
+        let of_step = of_run.since(self.traffic_before);
+        let costs = CostsSoFar { entries: &ledger.entries, steps: &self.cost_steps, group: None, of_step, of_run };
+        costs.failures(expected)
+    }
+
+    /// Begins the costs of a step.
+    fn begin_costs(&mut self, place: &Place) {
+        let (entries, traffic) = self.totals();
+        self.cost_steps.begin(place, entries);
+        self.traffic_before = traffic;
+    }
+
+    /// The number of entries so far, and the traffic.
+    fn totals(&self) -> (usize, TrafficTotals) {
+        self.group.as_ref().map(|group| group.totals()).unwrap_or_default()
     }
 
     fn device(&self, name: &MemberName) -> Result<DeviceNumber, StepFailure> {

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{
-    CompromiseId, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario, TheftScope,
+    CompromiseId, CostFigure, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario,
+    TheftScope,
 };
 
 /// The options of a run.
@@ -137,6 +138,8 @@ pub enum ExpectField {
     Due,
     /// The field that asks for this evidence against the delivery service.
     Evidence(Evidence),
+    /// `costs`, with the figure.
+    Costs(CostFigure),
 }
 
 impl Failure {

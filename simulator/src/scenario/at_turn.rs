@@ -229,6 +229,7 @@ impl Expect {
                 let by = turn.member(by);
                 VerifiedExpectation { who: turn.listed(who, Some(&by)), by }
             }),
+            costs: self.costs.clone(),
             fails: self.fails,
             bound: self.bound,
         }

@@ -49,6 +49,11 @@ impl Scenario {
         })
     }
 
+    /// True if an `expect` has limits of costs.
+    pub(crate) fn expects_costs(&self) -> bool {
+        expects_costs(&self.steps)
+    }
+
     /// The first step that the [cost model](crate::model) does not have, and its name.
     #[must_use]
     pub fn first_without_model(&self) -> Option<(Place, &'static str)> {
@@ -64,6 +69,14 @@ impl Scenario {
     pub fn expanded_len(&self) -> u64 {
         expanded_len(&self.steps)
     }
+}
+
+fn expects_costs(nodes: &[Placed<WrittenStep>]) -> bool {
+    nodes.iter().any(|node| match &node.item {
+        WrittenStep::Do(action) => action.expect().is_some_and(|expect| expect.costs.is_some()),
+        WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => expects_costs(nodes),
+        WrittenStep::Churn(_) => false,
+    })
 }
 
 fn expanded_len(nodes: &[Placed<WrittenStep>]) -> u64 {

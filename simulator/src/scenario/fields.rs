@@ -248,6 +248,11 @@ impl<'a> Fields<'a> {
             .map(|entry| (&*entry.name, self.at.field(&entry.name, entry.key), self.at.field(&entry.name, entry.value)))
     }
 
+    /// Leaves a field out.
+    pub(crate) fn leave_out(&mut self, name: &str) {
+        self.entries.retain(|entry| entry.name != name);
+    }
+
     /// Returns an optional field.
     pub(crate) fn get(&self, name: &str) -> Option<At<'a>> {
         let entry = self.entries.iter().find(|entry| entry.name == name)?;

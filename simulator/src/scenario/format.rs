@@ -5,6 +5,7 @@
 //! expectation names a message that was sent.
 
 mod action;
+mod costs;
 mod expect;
 mod key_packages;
 mod policy;
@@ -20,6 +21,7 @@ use super::{name::MemberName, run_settings::RunSettings, word::word};
 use crate::{churn::Churn, trace::Replay};
 
 pub use action::{Action, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, MessageBody, Proposal};
+pub use costs::{CostExpectation, CostFigure, CostLimit, CostScope};
 pub use expect::{Bound, Expect, FailCode, ReadingExpectation};
 pub use key_packages::{KeyPackageChange, KeyPackagePublication};
 pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};

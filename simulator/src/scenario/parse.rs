@@ -280,7 +280,7 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
             places.zip(&names).for_each(|(at, name)| check_member(reader, at, name));
             (reader.problems.len() == before).then_some(names)?
         }
-        None if at.json.kind() == "an object" => {
+        None => {
             let fields = reader.described(at.clone(), &MANY_MEMBERS)?;
             let prefix_at = fields.get("prefix");
             let prefix = prefix_at.as_ref().and_then(|at| reader.name(at));
@@ -290,11 +290,6 @@ fn members<'a>(reader: &mut FileReader<'a>, at: &At<'a>) -> Option<Vec<MemberNam
             check_member(reader, &prefix_at?, &format!("{prefix}{count}"));
             (reader.problems.len() == before)
                 .then(|| (1..=count).map(|number| format!("{prefix}{number}")).collect())?
-        }
-        None => {
-            let found = at.json.kind();
-            reader.note(at, format!(r#"expected a list of names or {{"prefix": "m", "count": 100}}, found {found}"#));
-            return None;
         }
     };
     Some(names.into_iter().map(MemberName::new).collect())

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use regrow_engine::HandshakeMode;
 
 use super::format::{
-    Answer, Ciphersuite, CrashPoint, DueRotation, FailCode, Fidelity, KillPoint, Protocol, TheftScope, ThiefAction,
+    Answer, Ciphersuite, CostScope, CrashPoint, DueRotation, FailCode, Fidelity, KillPoint, Protocol, TheftScope,
+    ThiefAction,
 };
 
 /// A value that a file writes as a word.
@@ -44,6 +45,10 @@ impl Word for Protocol {
         ("partial_mls", Self::PartialMls),
         ("amortized_pq_combiner", Self::AmortizedPqCombiner),
     ];
+}
+
+impl Word for CostScope {
+    const WORDS: &'static [(&'static str, Self)] = &[("step", Self::Step), ("run", Self::Run)];
 }
 
 impl Word for HandshakeMode {

@@ -1,6 +1,7 @@
 //! Writes a scenario as the text of a file. [`read`](super::read) reads it back as the same
 //! scenario.
 
+mod costs;
 mod policy;
 mod service;
 
@@ -386,6 +387,9 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
         inner.text("by", by.as_str());
         service::names(&mut inner, "who", who);
         fields.add("verified", inner.object());
+    }
+    if let Some(expected) = &expect.costs {
+        fields.add("costs", costs::costs(expected).object());
     }
     if let Some(code) = expect.fails {
         fields.text("fails", code.as_str());

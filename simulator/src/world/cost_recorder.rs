@@ -1,4 +1,4 @@
-//! Records the costs of each entry of the service's log, if the user asks for them.
+//! Records the costs of each entry of the service's log, if the user or an `expect` asks for them.
 //!
 //! A device makes an entry before the service orders it. Until then the recorder keeps the counts
 //! of the making by the hash of the message. An entry that loses a race is never ordered, so its
@@ -21,7 +21,7 @@ use crate::{
 /// The costs so far.
 #[derive(Default)]
 pub(super) struct CostRecorder {
-    /// True if the user asks for the costs of entries. The contention is always recorded.
+    /// True if the user or an `expect` asks for the costs of entries. The contention is always recorded.
     active: bool,
     /// The counts and changes of messages that a device has made, and that are not ordered yet.
     made: BTreeMap<MessageId, (CostCounts, ChangeCounts)>,
@@ -41,6 +41,8 @@ struct CostsOfGroup {
     tree: Option<TreeShape>,
     /// The last ordered commit, until a device has entered its epoch.
     awaited: Option<AwaitedTree>,
+    /// The bytes of the handshakes and welcomes that the service delivered.
+    delivered: u64,
     contention: Contention,
 }
 
@@ -92,6 +94,21 @@ impl CostRecorder {
     /// Records the entries from now on.
     pub(super) fn activate(&mut self) {
         self.active = true;
+    }
+
+    /// True if the entries are recorded.
+    pub(super) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// The entries so far, in the order of the log.
+    pub(super) fn entries(&self) -> &[EntryCost] {
+        &self.entries
+    }
+
+    /// The bytes of the handshakes and welcomes of a group that the service has delivered so far.
+    pub(super) fn delivered_bytes(&self, group: &GroupId) -> u64 {
+        self.groups.get(group).map_or(0, |costs| costs.delivered)
     }
 
     /// Takes the entries, in the order of the log.
@@ -244,11 +261,12 @@ impl CostRecorder {
         kind: DeliveryKind,
         delivery: DeliveryCost,
     ) {
-        let costs = self.groups.get(group);
-        let Some(handshake) = costs.and_then(|costs| costs.by_sequence.get(&sequence)).copied() else { return };
+        let Some(costs) = self.groups.get_mut(group) else { return };
+        let Some(handshake) = costs.by_sequence.get(&sequence).copied() else { return };
         let index = if kind == DeliveryKind::Welcome { handshake + 1 } else { handshake };
         let Some(entry) = self.entries.get_mut(index) else { return };
         let DeliveryCost { role, bytes, counts } = delivery;
+        costs.delivered += bytes;
         entry.service.deliveries += 1;
         entry.service.delivered += bytes;
         if entry.kind == EntryKind::Welcome {

@@ -171,7 +171,7 @@ impl<'t> World<'t> {
                 recorder.costs.delivered(&group, sequence, kind, cost);
             }
             if let Some(cost) = cost.filter(|_| kind == DeliveryKind::Message) {
-                self.service.sent.delivered(cost.bytes);
+                self.service.sent.delivered(&group, cost.bytes);
             }
             let to = device.name.clone();
             if crashed {

@@ -19,6 +19,7 @@
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `expected_costs` | the check of the costs of a step or a run |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
 //! | `backups` | makes backups, and restores devices from them |
@@ -86,6 +87,7 @@ mod device_group;
 mod devices;
 mod event;
 mod expect;
+mod expected_costs;
 mod fact_recorder;
 pub mod fault_injection;
 mod findings;

@@ -84,7 +84,12 @@ impl<'t> Recorder<'t> {
 
     /// A failure at the current step.
     pub(super) fn failure(&self, expected: impl Into<String>, seen: impl Into<String>) -> Failure {
-        self.with_events(Failure::new(self.place.clone(), expected, seen))
+        self.here(Failure::new(None, expected, seen))
+    }
+
+    /// The same failure, at the current step.
+    pub(super) fn here(&self, failure: Failure) -> Failure {
+        self.with_events(Failure { place: self.place.clone(), ..failure })
     }
 
     pub(super) fn with_events(&self, failure: Failure) -> Failure {

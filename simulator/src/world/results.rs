@@ -54,7 +54,7 @@ impl World<'_> {
             devices: rosters.flatten().collect::<BTreeSet<_>>().len() as u64,
             epochs: self.service.groups.values().map(GroupRecord::epoch).sum(),
             messages: self.service.sent.list.len() as u64,
-            message_traffic: self.service.sent.traffic,
+            message_traffic: self.service.sent.traffic(),
             exposed: exposed.len() as u64,
             unordered_commits: self.recorder.unordered_commits(),
             costs: self.recorder.facts.costs(),

@@ -50,14 +50,13 @@ pub fn run_in(
         Err(failure) => return RunOutcome { failures: vec![failure.into_failure(None)], ..RunOutcome::default() },
     };
     world.progress = options.progress.clone();
-    if options.costs {
-        world.recorder.costs.activate();
-    }
     let failures = world.play_and_check(scenario);
     let warnings = if failures.is_empty() { world.warnings(scenario) } else { Vec::new() };
     world.tell_results();
     let record = options.record.then(|| Box::new(world.take_record(scenario)));
-    let (figures, costs) = (world.figures(), world.recorder.costs.take());
+    let figures = world.figures();
+    // An `expect` can have asked for the entries.
+    let costs = if options.costs { world.recorder.costs.take() } else { Vec::new() };
     RunOutcome { failures, warnings, figures, costs, record }
 }
 

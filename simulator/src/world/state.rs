@@ -10,6 +10,7 @@ use super::{
     delivery_rules::DeliveryRules,
     device::{Device, DeviceSetup},
     devices::Devices,
+    expected_costs::StepCosts,
     fact_recorder::{FactRecorder, RecordedFacts},
     fault_injection::FaultInjection,
     key_packages::KeyPackageStock,
@@ -59,6 +60,8 @@ pub(super) struct World<'t> {
     pub(super) questions: Questions,
     /// The expectations that have time to become true.
     pub(super) timed: TimedExpectations,
+    /// The steps, for the expectations on costs.
+    pub(super) cost_steps: StepCosts,
 }
 
 impl<'t> World<'t> {
@@ -99,8 +102,12 @@ impl<'t> World<'t> {
             checks_service,
             questions: Questions::default(),
             timed: TimedExpectations::default(),
+            cost_steps: StepCosts::default(),
             policy,
         };
+        if options.costs || scenario.expects_costs() {
+            world.recorder.costs.activate();
+        }
         world.add_devices(scenario, faults)?;
         world.key_packages.check_all(&world.devices);
         world.key_packages.replenish(&world.service, &mut world.devices, &world.clock, &mut world.recorder)?;
@@ -137,8 +144,9 @@ impl<'t> World<'t> {
         self.devices[device].clock.now(&self.clock)
     }
 
-    /// Gives every device and thief its randomness for this step.
+    /// Gives every device and thief its randomness for this step, and begins its costs.
     pub(super) fn begin_step(&mut self, step: &Placed<Step>) {
+        self.begin_costs(&step.place);
         let label = self.step_labels.next(&step.item);
         for device in self.devices.as_mut_slice() {
             device.begin_step(&label);

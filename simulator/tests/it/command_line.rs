@@ -66,7 +66,7 @@ fn failed_scenario_is_reported_with_file_and_step() {
     let output = regrow(&["run", "failing"], Path::new(folder));
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{out}");
-    assert!(out.contains("\n0 passed, 3 failed, 0 unusable in "), "{out}");
+    assert!(out.contains("\n0 passed, 4 failed, 0 unusable in "), "{out}");
     assert!(out.contains("    failing/another_member_is_no_cure.json:11: step 5\n      expected  "), "{out}");
     assert!(out.contains("    failing/newcomer_reads_history.json:11: step 5\n      expected  "), "{out}");
 }

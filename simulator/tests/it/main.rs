@@ -20,6 +20,7 @@ mod doc_commands;
 mod docs;
 mod evidence;
 mod expectations;
+mod expected_costs;
 mod explain;
 mod explore;
 mod groups;

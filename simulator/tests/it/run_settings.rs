@@ -51,7 +51,10 @@ fn wrong_settings_are_refused() {
     assert_refused(json!({ "tags": ["a b"] }), "tags, item 1: a name has no spaces");
     let many: Vec<_> = (0..33).map(|number| format!("t{number}")).collect();
     assert_refused(json!({ "tags": many }), "tags: expected 0 to 32 names, found 33");
-    assert_refused(json!({ "timeout": "90s" }), "timeout: expected an object, found a text");
+    assert_refused(
+        json!({ "timeout": "90s" }),
+        "timeout: expected an object with some of `real` and `virtual`, found a text",
+    );
     assert_refused(json!({ "timeout": {} }), "timeout: a time is missing; known are real, virtual");
     assert_refused(json!({ "timeout": { "real": "0s" } }), "timeout.real: this duration is at least one second");
     assert_refused(json!({ "strict": 1 }), "strict: expected true or false, found a number");

@@ -83,9 +83,15 @@ fn problems_at_the_top_of_a_file_are_reported() {
         ("\"seed\": 7", "\"group\": {\"pading\": 1}", 4, "group.pading", "did you mean `padding`?"),
         ("\"seed\": 7", "\"group\": {\"padding\": 70000}", 4, "group.padding", "from 0 to 65536, found 70000"),
         ("\"seed\": 7", "\"group\": {\"handshake\": \"open\"}", 4, "group.handshake", "known are assisted, opaque"),
-        ("\"seed\": 7", "\"group\": []", 4, "group", "expected an object, found a list"),
+        ("\"seed\": 7", "\"group\": []", 4, "group", "expected an object with some of `ciphersuite`, `handshake`, "),
         ("[\"alice\", \"bob\", \"carol\"]", "[]", 5, "members", "at least one member"),
-        ("[\"alice\", \"bob\", \"carol\"]", "\"alice\"", 5, "members", "expected a list of names or"),
+        (
+            "[\"alice\", \"bob\", \"carol\"]",
+            "\"alice\"",
+            5,
+            "members",
+            "expected a list of names, or an object with `prefix` and `count`",
+        ),
         ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bob\", \"bob\"]", 5, "members[2]", "`bob` occurs twice"),
         ("[\"alice\", \"bob\", \"carol\"]", "[\"alice\", \"bo b\"]", 5, "members[1]", "no spaces"),
         (
@@ -117,12 +123,47 @@ fn problems_of_steps_and_fields_are_reported() {
             "steps[4].frobnicate",
             "unknown step `frobnicate`; known are add, add_user, authenticate, backup, churn",
         ),
-        (r#"{"service": "restart"}"#, "steps[4].service", "expected an object"),
+        (
+            r#"{"service": "restart"}"#,
+            "steps[4].service",
+            "expected an object with some of `restart`, `kill`, `lose_reply`, ",
+        ),
         (r#"{}"#, "steps[4]", "found an empty one"),
         (r#"{"update": {"by": "bob"}, "wait": "1s"}"#, "steps[4].wait", "make it two steps"),
         (r#""update""#, "steps[4]", "expected an object, found a text"),
     ] {
         assert_told(&with_step(step), 11, field, problem);
+    }
+}
+
+#[test]
+fn an_object_of_the_wrong_type_is_answered_with_its_fields() {
+    let stay = "expected `forever`, or an object with some of `exponential`, `lognormal` and `pareto`, found a number";
+    let evidence = "expected true or false, or an object with `by`, and optionally `within`, found a list";
+    let bound = r#"expected a duration such as "3d", or an object with `steps`, found a number"#;
+    for (step, field, problem) in [
+        (r#"{"service": {"equivocate": ["bob"]}}"#, "service.equivocate", "expected an object with `to`, found a list"),
+        (
+            r#"{"service": {"withhold": "bob"}}"#,
+            "service.withhold",
+            "expected an object with `from`, and optionally `entries`, found a text",
+        ),
+        (
+            r#"{"send": "m7"}"#,
+            "send",
+            "expected an object with `by` and `id`, and optionally `size`, `text` or `group`",
+        ),
+        (r#"{"expect": {"gap_reported": ["bob"]}}"#, "expect.gap_reported", evidence),
+        (r#"{"expect": {"converged": true, "within": 3}}"#, "expect.within", bound),
+        (r#"{"expect": {"verified": true}}"#, "expect.verified", "expected an object with `by` and `who`, found true"),
+        (r#"{"churn": {"for": "1d", "stay": 7}}"#, "churn.stay", stay),
+        (
+            r#"{"churn": {"for": "1d", "joins": 3}}"#,
+            "churn.joins",
+            r#"expected a rate such as "30/d", or a list, found a number"#,
+        ),
+    ] {
+        assert_told(&with_step(step), 11, &format!("steps[4].{field}"), problem);
     }
 }
 

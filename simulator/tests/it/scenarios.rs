@@ -78,6 +78,14 @@ fn failing_scenarios_fail_for_their_reason() {
                 ("step 6 (line 13)", "all online members hold the same epoch authenticator", "there are 2 states: "),
             ],
         ),
+        (
+            "update_over_its_budget",
+            vec![(
+                "step 3 (line 10)",
+                "each commit of step 2 (line 9) has at most 1500 bytes",
+                "the commit of m2 has 2916 bytes",
+            )],
+        ),
     ];
     let files = published("failing");
     assert_eq!(

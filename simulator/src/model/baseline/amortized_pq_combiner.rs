@@ -4,8 +4,10 @@
 //! one in the traditional session with a pre-shared key of the first. A PARTIAL commit is one in the
 //! traditional session only. Application messages are in the traditional session.
 
+use std::borrow::Cow;
+
 use crate::{
-    cost::{CostCounts, CountSpread, EntryBytes, EntryCost, Operation},
+    cost::{CostCounts, CountSpread, EntryBytes, EntryCost, Operation, limits::TrafficTotals},
     model::{
         encoding::vector,
         group::CostGroup,
@@ -204,22 +206,37 @@ impl GroupModel for Combiner<'_> {
         Some(traditional.beside(quantum).beside(price_of_psk()))
     }
 
+    fn ledger(&self) -> Cow<'_, Ledger> {
+        let (traditional, quantum) = (self.traditional.ledger.clone(), self.quantum.ledger.clone());
+        Cow::Owned(combined(traditional, quantum, &self.beside))
+    }
+
+    fn totals(&self) -> (usize, TrafficTotals) {
+        let (entries, traffic) = self.traditional.ledger.totals();
+        let (_, quantum) = self.quantum.ledger.totals();
+        (entries, traffic.beside(quantum))
+    }
+
     fn into_ledger(self: Box<Self>) -> Ledger {
-        let mut ledger = self.traditional.ledger;
-        let quantum = self.quantum.ledger;
-        for (operation, counts) in quantum.costs {
-            *ledger.costs.entry(operation).or_default() += CostCounts { calls: 0, ..counts };
-        }
-        for (entry, row) in quantum.entries.into_iter().zip(self.beside) {
-            if let Some(beside) = ledger.entries.get_mut(row) {
-                let derivations = combine(beside, &entry);
-                for (operation, counts) in derivations {
-                    *ledger.costs.entry(operation).or_default() += counts;
-                }
+        combined(self.traditional.ledger, self.quantum.ledger, &self.beside)
+    }
+}
+
+/// The costs of both sessions. The rows of the post-quantum session are added to those beside them.
+fn combined(traditional: Ledger, quantum: Ledger, beside: &[usize]) -> Ledger {
+    let mut ledger = traditional;
+    for (operation, counts) in quantum.costs {
+        *ledger.costs.entry(operation).or_default() += CostCounts { calls: 0, ..counts };
+    }
+    for (entry, row) in quantum.entries.into_iter().zip(beside) {
+        if let Some(beside) = ledger.entries.get_mut(*row) {
+            let derivations = combine(beside, &entry);
+            for (operation, counts) in derivations {
+                *ledger.costs.entry(operation).or_default() += counts;
             }
         }
-        ledger
     }
+    ledger
 }
 
 /// Adds the row of the post-quantum session to the one beside it. Returns the operations that join

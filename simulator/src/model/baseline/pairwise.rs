@@ -4,9 +4,11 @@
 //! send nothing. The first message between two members begins their session. An update is an empty
 //! message to all members.
 
+use std::borrow::Cow;
+
 use super::signal_roster::SignalRoster;
 use crate::{
-    cost::{CostCounts, EntryCost},
+    cost::{CostCounts, EntryCost, limits::TrafficTotals},
     model::group_model::{CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
 };
 
@@ -88,6 +90,14 @@ impl GroupModel for Pairwise<'_> {
 
     fn price_join(&mut self, _: DeviceNumber) -> Option<CommitPrice> {
         None
+    }
+
+    fn ledger(&self) -> Cow<'_, Ledger> {
+        Cow::Borrowed(&self.0.ledger)
+    }
+
+    fn totals(&self) -> (usize, TrafficTotals) {
+        self.0.ledger.totals()
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

@@ -5,6 +5,8 @@
 //! next message. After a removal each member makes a new key before its next message. An update makes
 //! and distributes a new key at once.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     signal_roster::{FanOut, SignalRoster},
 };
 use crate::{
-    cost::{CostCounts, EntryCost, Operation},
+    cost::{CostCounts, EntryCost, Operation, limits::TrafficTotals},
     model::group_model::{CommitParts, CommitPrice, Creation, DeviceNumber, GroupModel, Ledger, WaitingProposal},
 };
 
@@ -131,6 +133,14 @@ impl GroupModel for SenderKeys<'_> {
 
     fn price_join(&mut self, _: DeviceNumber) -> Option<CommitPrice> {
         None
+    }
+
+    fn ledger(&self) -> Cow<'_, Ledger> {
+        Cow::Borrowed(&self.roster.ledger)
+    }
+
+    fn totals(&self) -> (usize, TrafficTotals) {
+        self.roster.ledger.totals()
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

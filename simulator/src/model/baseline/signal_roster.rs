@@ -109,7 +109,7 @@ impl<'n> SignalRoster<'n> {
         let entry =
             EntryCost { committer: Some(CostCounts::default()), ..roster.entry(EntryKind::Create, creation.by) };
         roster.ledger.charge(Operation::Create, CostCounts::default(), 1);
-        roster.ledger.entries.push(entry);
+        roster.ledger.order(entry);
         roster
     }
 
@@ -270,7 +270,7 @@ impl<'n> SignalRoster<'n> {
             _ => Operation::Commit,
         };
         self.ledger.charge(operation, entry.committer.unwrap_or_default(), 1);
-        self.ledger.entries.push(entry);
+        self.ledger.order(entry);
     }
 
     /// Adds direct messages to the traffic of application messages.

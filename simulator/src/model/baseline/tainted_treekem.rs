@@ -5,11 +5,16 @@
 //! them. Its next commits refresh the tainted nodes, too. There are no blanks and no unmerged leaves.
 //! The messages have the framing of MLS.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashMap;
 
 use super::tainted_tree::{Refresh, TaintedTree};
 use crate::{
-    cost::{ChangeCounts, CostCounts, EntryBytes, EntryCost, EntryKind, Operation, PathShape, ServiceBytes, TreeShape},
+    cost::{
+        ChangeCounts, CostCounts, EntryBytes, EntryCost, EntryKind, Operation, PathShape, ServiceBytes, TreeShape,
+        limits::TrafficTotals,
+    },
     model::{
         encoding::vector,
         group_model::{
@@ -99,7 +104,7 @@ impl<'n> TaintedTreekem<'n> {
             committer: Some(counts),
             ..group.entry(EntryKind::Create, by)
         };
-        group.ledger.entries.push(entry);
+        group.ledger.order(entry);
         group
     }
 
@@ -246,7 +251,7 @@ impl<'n> TaintedTreekem<'n> {
         }
         let of_removed = CostCounts { kdf: 0, macs: macs - 1, ..fixed };
         self.ledger.receive(&mut entry.receivers, Operation::ReceiveCommit, of_removed, commit.removed);
-        self.ledger.entries.push(entry);
+        self.ledger.order(entry);
         self.epoch += 1;
         self.secret_tree.clear();
         self.waiting.clear();
@@ -286,7 +291,7 @@ impl<'n> TaintedTreekem<'n> {
         };
         entry.joiners.add_many(counts, joiners);
         self.ledger.charge(Operation::Join, counts, joiners);
-        self.ledger.entries.push(entry);
+        self.ledger.order(entry);
     }
 }
 
@@ -376,7 +381,7 @@ impl GroupModel for TaintedTreekem<'_> {
         };
         self.ledger.charge(Operation::Proposal, sender, 1);
         self.ledger.receive(&mut entry.receivers, Operation::ReceiveProposal, receiver, members - 1);
-        self.ledger.entries.push(entry);
+        self.ledger.order(entry);
         self.waiting.push(proposal);
     }
 
@@ -452,6 +457,14 @@ impl GroupModel for TaintedTreekem<'_> {
 
     fn price_join(&mut self, by: DeviceNumber) -> Option<CommitPrice> {
         Some(self.price(|copy| copy.join(by)))
+    }
+
+    fn ledger(&self) -> Cow<'_, Ledger> {
+        Cow::Borrowed(&self.ledger)
+    }
+
+    fn totals(&self) -> (usize, TrafficTotals) {
+        self.ledger.totals()
     }
 
     fn into_ledger(self: Box<Self>) -> Ledger {

@@ -47,10 +47,8 @@ impl CostGroup<'_> {
         if self.is_partial() {
             size += partial_mls::proof(&self.tree, handshake.committer) + partial_mls::proof(&self.tree, leaf);
         }
-        let entry = &mut self.ledger.entries[handshake.entry + 1];
+        let entry = self.ledger.deliver(handshake.entry + 1, size);
         entry.joiners.add_many(counts, 1);
-        entry.service.deliveries += 1;
-        entry.service.delivered += size;
         entry.bytes.welcome_for_one = entry.bytes.welcome_for_one.max(Some(size));
         self.ledger.charge(Operation::Join, counts, 1);
     }
@@ -153,7 +151,7 @@ impl CostGroup<'_> {
             is_commit: true,
             is_ignored: false,
         };
-        self.ledger.entries.push(entry);
+        self.ledger.order(entry);
         self.handshakes.push(handshake);
         self.epoch += 1;
         self.secret_trees.clear();
@@ -165,7 +163,7 @@ impl CostGroup<'_> {
                 service: uploaded(size),
                 ..self.entry(EntryKind::Welcome, draft.by)
             };
-            self.ledger.entries.push(entry);
+            self.ledger.order(entry);
             for (device, leaf) in draft.added.iter().zip(new_leaves) {
                 if self.is_online(*device) {
                     let counts = self.joiner_counts(&handshake, *device, *leaf);

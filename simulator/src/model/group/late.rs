@@ -90,10 +90,9 @@ impl CostGroup<'_> {
                     counts += work::along_path(nodes_above(handshake.levels, handshake.committer, membership.leaf));
                 }
             }
-            let entry = &mut self.ledger.entries[handshake.entry];
-            entry.service.deliveries += 1;
             let is_removed = membership.until == Some(number);
-            entry.service.delivered += if is_removed { handshake.size_for_removed } else { handshake.size } + late;
+            let size = if is_removed { handshake.size_for_removed } else { handshake.size } + late;
+            let entry = self.ledger.deliver(handshake.entry, size);
             if !handshake.is_ignored {
                 entry.receivers.add_many(counts, 1);
             }

@@ -24,8 +24,8 @@ const TEXTS: [&str; 2] = ["kind", "who"];
 /// The largest number of groups with plots.
 const MAX_GROUPS: usize = 6;
 
-/// The plots and the table. [`None`] if there are no entries. With groups, each group has plots of its
-/// own.
+/// The plots and the table. [`None`] if there are no entries. With groups, each group has its own
+/// plots.
 pub(super) fn section(entries: &[EntryCost], with_groups: bool) -> Option<Markup> {
     if entries.is_empty() {
         return None;
@@ -60,8 +60,8 @@ fn by_group(entries: &[EntryCost]) -> BTreeMap<&GroupName, Vec<&EntryCost>> {
     groups
 }
 
-/// The entries of each epoch of a group. The entries are in the order of the log, and an epoch is the
-/// one in which an entry was made.
+/// The entries of each epoch of a group. The entries are in the order of the log, and an epoch is
+/// the one in which an entry was made.
 fn by_epoch<'e>(entries: &[&'e EntryCost]) -> Vec<(u64, Vec<&'e EntryCost>)> {
     let mut epochs: Vec<(u64, Vec<&EntryCost>)> = Vec::new();
     for entry in entries.iter().copied() {

@@ -34,6 +34,10 @@ impl Check<'_, '_, '_> {
                 }
             }
         }
+        if expect.costs.is_some() && named_group.is_none() {
+            // Without a name, all groups count.
+            self.any_group(place, "expect.costs");
+        }
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
         self.evidence(place, expect);
         self.due(place, expect);

@@ -100,6 +100,23 @@ impl Object {
         self.fields.iter().map(|field| field.name).collect()
     }
 
+    /// The object in the error of a wrong type: its fields, the required ones first.
+    pub(super) fn expected(&self) -> String {
+        let is_required = |field: &&Field| field.presence == Presence::Required;
+        let names = |fields: Vec<&Field>, last| {
+            let names: Vec<_> = fields.into_iter().map(|field| field.name).collect();
+            listed(&names, last)
+        };
+        let (required, optional): (Vec<_>, Vec<_>) = self.fields.iter().partition(is_required);
+        match (required.is_empty(), optional.is_empty()) {
+            (true, _) => format!("an object with some of {}", names(optional, "and")),
+            (false, true) => format!("an object with {}", names(required, "and")),
+            (false, false) => {
+                format!("an object with {}, and optionally {}", names(required, "and"), names(optional, "or"))
+            }
+        }
+    }
+
     /// The meaning of the object, and its rules as sentences after it.
     pub(super) fn meaning(&self, about: &str) -> String {
         let sentences = std::iter::once(about.to_owned()).chain(self.rules.iter().map(|rule| rule.sentence()));

@@ -25,12 +25,18 @@ pub(crate) struct Described<'a> {
 impl<'a> FileReader<'a> {
     /// Reads an object by its description.
     pub(crate) fn described(&mut self, at: At<'a>, object: &'static Object) -> Option<Described<'a>> {
+        if at.json.kind() != "an object" {
+            self.wrong_type(&at, &object.expected());
+            return None;
+        }
         let fields = self.any_object(at)?;
         Some(self.by_description(fields, object))
     }
 
     /// Notes every field and rule in which an object differs from its description.
-    pub(crate) fn by_description(&mut self, fields: Fields<'a>, object: &'static Object) -> Described<'a> {
+    ///
+    /// A field with several forms that has the type of none of them is noted, and left out.
+    pub(crate) fn by_description(&mut self, mut fields: Fields<'a>, object: &'static Object) -> Described<'a> {
         self.refuse_others(&fields, &object.names());
         for field in object.fields {
             let is_required = match field.presence {
@@ -45,6 +51,12 @@ impl<'a> FileReader<'a> {
         for rule in object.rules {
             if let Some((at, problem)) = rule.broken(&fields, object) {
                 self.note(&at, problem);
+            }
+        }
+        for field in object.fields.iter().filter(|field| field.kind.has_structure()) {
+            if let Some(at) = fields.get(field.name).filter(|at| !field.kind.admits(at.json.kind())) {
+                self.wrong_type(&at, &field.kind.expected());
+                fields.leave_out(field.name);
             }
         }
         Described { fields, object }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{DueExpectation, EvidenceExpectation, VerifiedExpectation};
+use super::{CostExpectation, DueExpectation, EvidenceExpectation, VerifiedExpectation};
 use crate::scenario::{
     name::{CompromiseId, MemberName, MessageId},
     write::duration,
@@ -31,6 +31,8 @@ pub struct Expect {
     pub data: Option<String>,
     /// The members that a member has verified.
     pub verified: Option<VerifiedExpectation>,
+    /// The limits of the costs of the step before, or of the run so far.
+    pub costs: Option<CostExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
     /// The time in which the expectations have to become true. [`None`] if they have to hold here.

@@ -10,6 +10,7 @@ use super::{
         format::{Action, Bound, Expect, FailCode, ReadingExpectation, VerifiedExpectation},
     },
     StepKind,
+    costs::{COSTS, costs},
     due::{DUE, due},
     evidence::{EVIDENCE, evidence},
 };
@@ -30,7 +31,8 @@ const EXPECT: Object = Object::new(&[
         "group",
         "group",
         Kind::Name,
-        "The group that the expectation asks about. With this field, only messages and findings of the group count.",
+        "The group that the expectation asks about. With this field, only messages, findings and costs of the group \
+         count.",
     ),
     Field::optional("who", Kind::AnyNames, "The members that the expectation asks about."),
     Field::optional("compromise", Kind::Name, "The thief that the expectation asks about."),
@@ -89,6 +91,12 @@ const EXPECT: Object = Object::new(&[
         "Each connected member of the group has this group data.",
     ),
     Field::optional("verified", Kind::Object(&VERIFIED), "The members that a member has verified."),
+    Field::optional(
+        "costs",
+        Kind::Object(&COSTS),
+        "The sizes of handshakes and messages are within these limits. A limit of messages that do not exist does not \
+         hold.",
+    ),
     Field::optional("fails", Kind::Word(words::<FailCode>), "The step before this one failed, with this code."),
     Field::optional(
         "within",
@@ -128,6 +136,8 @@ const EXPECT: Object = Object::new(&[
     Rule::NotBoth("eventually", "accepted", KNOWN_AT_ONCE),
     Rule::NotBoth("within", "fails", STEP_BEFORE),
     Rule::NotBoth("eventually", "fails", STEP_BEFORE),
+    Rule::NotBoth("within", "costs", COSTS_UNTIL_HERE),
+    Rule::NotBoth("eventually", "costs", COSTS_UNTIL_HERE),
     Rule::Needs(
         &["within", "eventually"],
         CONDITIONS,
@@ -159,6 +169,7 @@ const CONDITIONS: &[&str] = &[
     "due",
     "data",
     "verified",
+    "costs",
     "fails",
 ];
 
@@ -172,6 +183,9 @@ const KNOWN_AT_ONCE: &str = "the answer to a thief's act is known at once: ask f
                              `within` and `eventually`";
 
 const STEP_BEFORE: &str = "`fails` is about the step before: put it into an `expect` without `within` and `eventually`";
+
+const COSTS_UNTIL_HERE: &str =
+    "`costs` are the costs until here: put them into an `expect` without `within` and `eventually`";
 
 pub(super) const STEPS: &[StepKind] = &[StepKind::action(
     "expect",
@@ -195,6 +209,7 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         due: due(reader, &fields),
         data: fields.text(reader, "data"),
         verified: verified(reader, &fields),
+        costs: costs(reader, &fields),
         fails: fields.word(reader, "fails"),
         bound: bound(reader, &fields),
     };

@@ -19,6 +19,7 @@
 //! [`describe`](super::describe) tells how to add a step.
 
 mod connections;
+mod costs;
 mod crashes;
 mod devices;
 mod due;

@@ -28,8 +28,8 @@ pub(in crate::world) struct OrderedMessage {
 #[derive(Default)]
 pub(in crate::world) struct SentMessages {
     pub(in crate::world) list: Vec<OrderedMessage>,
-    /// The bytes of the messages, and their deliveries so far.
-    pub(in crate::world) traffic: MessageTraffic,
+    /// The bytes of the messages of each group, and their deliveries so far.
+    traffic: BTreeMap<GroupId, MessageTraffic>,
     by_id: BTreeMap<MessageId, usize>,
 }
 
@@ -46,15 +46,30 @@ impl SentMessages {
         }
     }
 
+    /// The bytes of the messages of a group, and their deliveries so far.
+    pub(in crate::world) fn traffic_of(&self, group: &GroupId) -> MessageTraffic {
+        self.traffic.get(group).copied().unwrap_or_default()
+    }
+
+    /// The bytes of all messages, and their deliveries so far.
+    pub(in crate::world) fn traffic(&self) -> MessageTraffic {
+        self.traffic.values().fold(MessageTraffic::default(), |sum, group| MessageTraffic {
+            uploaded_bytes: sum.uploaded_bytes + group.uploaded_bytes,
+            deliveries: sum.deliveries + group.deliveries,
+            delivered_bytes: sum.delivered_bytes + group.delivered_bytes,
+        })
+    }
+
     /// A message of this size has reached a device.
-    pub(in crate::world) fn delivered(&mut self, bytes: u64) {
-        self.traffic.deliveries += 1;
-        self.traffic.delivered_bytes += bytes;
+    pub(in crate::world) fn delivered(&mut self, group: &GroupId, bytes: u64) {
+        let traffic = self.traffic.entry(group.clone()).or_default();
+        traffic.deliveries += 1;
+        traffic.delivered_bytes += bytes;
     }
 
     /// Adds a message. Returns its index.
     pub(super) fn push(&mut self, message: OrderedMessage, size: u64) -> usize {
-        self.traffic.uploaded_bytes += size;
+        self.traffic.entry(message.group.clone()).or_default().uploaded_bytes += size;
         let number = self.list.len();
         self.by_id.insert(message.id.clone(), number);
         self.list.push(message);

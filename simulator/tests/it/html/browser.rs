@@ -17,7 +17,8 @@ use super::{file, folder_with, hostile, page};
 /// Reports errors of the page's script. It runs before that script.
 const BEFORE: &str = "<script>window.errors = []; addEventListener('error', (e) => errors.push(e.message));</script>";
 
-/// Functions for the scripts that use a page as a reader would, and write a line for each observation.
+/// Functions for the scripts that use a page as a reader would. They write a line for each
+/// observation.
 const OBSERVE: &str = include_str!("observe.js");
 
 /// Uses the page of one group.
