@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use super::{EntryBytes, EntryCost};
 use crate::{
-    report::{Failure, MessageTraffic},
+    report::{ExpectField, Failure, MessageTraffic},
     scenario::{CostExpectation, CostFigure, CostLimit, CostScope, GroupName, Place},
 };
 
@@ -146,7 +146,7 @@ impl Part<'_> {
                 Some(Failure::new(None, format!("{} {verb} {limit} of {nouns}", self.name), seen))
             }
         };
-        failure.map(|failure| failure.about_figure(limit.figure))
+        failure.map(|failure| failure.of_field(ExpectField::Costs(limit.figure)))
     }
 
     /// The failure of a limit of each message. It tells the size of the message that is the farthest

@@ -13,6 +13,7 @@
 //! | `failure` | explains a failure |
 //! | `expectation` | an expectation in words, with the reason why it does not hold |
 //! | `costs` | a figure of the costs in words |
+//! | `other_fields` | the fields of an `expect` about due work, verified members and the service |
 //! | `fail_code` | the cause and the remedy of a step that failed |
 //! | `member` | the state of a member in words |
 //! | `way` | the way from a stolen record to a key, with the sections of RFC 9420 |
@@ -29,6 +30,7 @@ mod fail_code;
 mod failure;
 mod located;
 mod member;
+mod other_fields;
 mod question;
 mod story;
 mod terms;

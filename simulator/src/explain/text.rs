@@ -111,6 +111,10 @@ impl Page<'_> {
             self.blank()?;
             self.line(3, &format!("{} more members are not shown.", failure.more_members))?;
         }
+        if failure.more_groups > 0 {
+            self.blank()?;
+            self.line(3, &format!("{} more groups are not shown.", failure.more_groups))?;
+        }
         for way in &failure.ways {
             self.way(3, way)?;
         }
@@ -120,13 +124,17 @@ impl Page<'_> {
             for event in &failure.events {
                 self.line(6, event)?;
             }
+            for note in &failure.notes {
+                self.line(6, &format!("({note})"))?;
+            }
         }
         Ok(())
     }
 
     fn member(&mut self, member: &ExplainedMember) -> io::Result<()> {
         self.blank()?;
-        self.line(3, &format!("{}, {}:", member.who, member.moment))?;
+        let group = member.group.as_ref().map(|group| format!(" in the group `{group}`")).unwrap_or_default();
+        self.line(3, &format!("{}{group}, {}:", member.who, member.moment))?;
         for line in &member.lines {
             let mut value = line.before.clone();
             if let Some(after) = &line.after {

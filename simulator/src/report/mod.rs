@@ -45,7 +45,7 @@ pub use matrix::Matrix;
 pub use member_state::{GroupView, MemberState, MemberStates, MessageStatus, Unreadable};
 pub use record::RunRecord;
 pub use result::{
-    AuthenticationFigures, Cause, CompromiseFigures, Failure, FailureSubject, Figures, FileOutcome, MessageTraffic,
-    RunOptions, RunOutcome, RunResult, Warning, WarningKind,
+    AuthenticationFigures, Cause, CompromiseFigures, ExpectField, Failure, FailureSubject, Figures, FileOutcome,
+    GroupHealing, MessageTraffic, RunOptions, RunOutcome, RunResult, Warning, WarningKind,
 };
 pub use transcript::{RecordedTranscript, Transcript};

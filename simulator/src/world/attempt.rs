@@ -288,7 +288,8 @@ impl World<'_> {
             return self.give_up(device, &submission, failure).map(|_| None);
         }
         self.refuse_without_progress(device, &submission)?;
-        self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
+        let (who, group) = (self.devices[device].name.clone(), self.service.label(submission.group()));
+        self.recorder.tell(TranscriptEvent::Again { who, group });
         match submission {
             Submission::Commit(pending) if pending.is_external() => {
                 self.discard(device, &pending)?;

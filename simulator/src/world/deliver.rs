@@ -195,10 +195,11 @@ impl<'t> World<'t> {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {}", sequence.0), |id| format!("{kind} {id}"));
                 let what = what + &of_group(label.as_ref());
                 let expected = format!("{to}: delivery of the {what}: {expected}");
-                recorder.breach_at(&to, id.as_ref(), expected, meaning.clone());
+                recorder.breach_at(&to, label.as_ref(), id.as_ref(), expected, meaning.clone());
             }
-            if detected {
-                self.thieves.detect(&group, sequence, &to, &meaning, recorder);
+            if let Some(thief) = detected.then(|| self.thieves.detect(&group, sequence)).flatten() {
+                let (group, by, how) = (label.clone(), to.clone(), meaning.clone());
+                recorder.tell(TranscriptEvent::Detected { thief, group, by, how });
             }
             let event =
                 TranscriptEvent::Delivered { to, kind, group: label.clone(), sequence: sequence.0, id, meaning };

@@ -109,9 +109,9 @@ impl FactRecorder {
         self.groups.oracle(group)
     }
 
-    /// The oracle's number of the ordered application message with this index.
-    pub(super) fn number_of(&self, index: usize) -> Option<MessageNumber> {
-        self.sent.get(&index).map(|(_, message)| *message)
+    /// The group of the ordered application message with this index, and the oracle's number of it.
+    pub(super) fn number_of(&self, index: usize) -> Option<(&GroupId, MessageNumber)> {
+        self.sent.get(&index).map(|(group, message)| (group, *message))
     }
 
     /// The secrets that a device holds now, by the oracles.
@@ -120,7 +120,7 @@ impl FactRecorder {
     }
 
     /// The secrets that follow from the holdings, in each group.
-    fn reaches<'a>(&'a self, holdings: &'a HeldSecrets) -> BTreeMap<&'a GroupId, Reach<'a>> {
+    pub(super) fn reaches<'a>(&'a self, holdings: &'a HeldSecrets) -> BTreeMap<&'a GroupId, Reach<'a>> {
         self.groups.oracles().map(|(group, oracle)| (group, oracle.reach(holdings.of(group)))).collect()
     }
 

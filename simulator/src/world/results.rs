@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World, thief_session::ThiefSession};
 use crate::{
     adversary::{Exposure, Thief},
-    report::{CompromiseFigures, Figures},
+    report::{CompromiseFigures, Figures, GroupHealing},
 };
 
 impl World<'_> {
@@ -43,6 +43,7 @@ impl World<'_> {
                 exposed_before: before,
                 exposed_after: exposure.messages.len() as u64 - before,
                 healed_after: self.healed_after(thief, exposure),
+                groups: self.healings(thief, exposure),
                 authentication: self.thieves.session(&thief.id).and_then(ThiefSession::figures),
             });
         }
@@ -61,6 +62,17 @@ impl World<'_> {
             end: self.recorder.elapsed(),
             compromises,
         }
+    }
+
+    /// The healing of each group, if there are several.
+    fn healings(&self, thief: &Thief, exposure: &Exposure) -> Vec<GroupHealing> {
+        let several = self.service.groups.len() > 1;
+        let groups = self.service.groups.iter().filter(|_| several);
+        let healing = groups.map(|(id, group)| GroupHealing {
+            group: group.name.clone(),
+            healed_after: thief.healed_after(exposure, id, group.epoch()),
+        });
+        healing.collect()
     }
 
     /// The epochs until the slowest group has healed from a theft.

@@ -33,6 +33,7 @@ fn figures() -> Figures {
         exposed_before: 0,
         exposed_after: 1,
         healed_after: Some(1),
+        groups: Vec::new(),
         authentication: Some(AuthenticationFigures {
             attempts: 2,
             accepted: 1,
