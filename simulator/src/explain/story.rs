@@ -2,7 +2,7 @@
 
 use crate::{
     report::{
-        CompromiseFigures, Failure, RunOutcome, RunRecord,
+        CompromiseFigures, Failure, RunOutcome, RunRecord, StolenKeyPackage,
         record::{MessageRecord, StepRecord, ThiefRecord},
     },
     scenario::{CompromiseId, MessageId, Place, Scenario, Step},
@@ -54,6 +54,11 @@ impl<'a> Story<'a> {
 
     pub(super) fn figures(&self, id: &CompromiseId) -> Option<&'a CompromiseFigures> {
         self.outcome.figures.compromises.iter().find(|figures| figures.id == *id)
+    }
+
+    /// The stolen key packages with which a thief opens welcomes.
+    pub(super) fn stolen_key_packages(&self, thief: &ThiefRecord) -> &'a [StolenKeyPackage] {
+        self.figures(&thief.id).map(|figures| &figures.key_packages[..]).unwrap_or_default()
     }
 
     /// A message that the delivery service has ordered, with its index.

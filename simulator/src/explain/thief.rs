@@ -7,7 +7,7 @@ use super::{
     way,
 };
 use crate::report::{
-    Focus, Goal, reason,
+    Focus, Goal, StolenKeyPackage, reason,
     record::{Reading, ThiefRecord},
 };
 
@@ -40,9 +40,14 @@ pub(super) fn summary(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord)
         thief: thief.id.clone(),
         theft,
         messages: messages.collect(),
+        key_packages: story.stolen_key_packages(thief).iter().map(told).collect(),
         more_messages: story.record.messages.len().saturating_sub(MAX_MESSAGES),
         healing: healing(story, thief),
     }
+}
+
+fn told(stolen: &StolenKeyPackage) -> String {
+    format!("Note: {}. Remedy: {}.", stolen.seen(), stolen.remedy())
 }
 
 /// The healing in a sentence.

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{focus::Focus, progress::Progress, record::RunRecord};
+use super::{focus::Focus, progress::Progress, record::RunRecord, stolen_key_package::StolenKeyPackage};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{CompromiseId, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope};
 
@@ -297,6 +297,8 @@ pub struct CompromiseFigures {
     /// epoch secret. Not set if the thief has secrets of the present epoch at the end of the
     /// scenario.
     pub healed_after: Option<u64>,
+    /// The stolen key packages with which the thief opens welcomes.
+    pub key_packages: Vec<StolenKeyPackage>,
     /// The thief's attempts to act in the member's name. Not set if there were none.
     pub authentication: Option<AuthenticationFigures>,
 }

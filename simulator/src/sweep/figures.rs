@@ -249,6 +249,7 @@ mod tests {
             exposed_before: exposed.0,
             exposed_after: exposed.1,
             healed_after,
+            key_packages: Vec::new(),
             authentication: None,
         }
     }

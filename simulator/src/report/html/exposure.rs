@@ -73,6 +73,9 @@ fn about(
                 " later " (if figures.exposed_before + figures.exposed_after == 1 { "message" } else { "messages" })
                 ". " strong { (healing(figures.healed_after)) } "."
                 @if let Some(acts) = &figures.authentication { " " (attempts(acts)) }
+                @for stolen in &figures.key_packages {
+                    p.note { "Note: " (outside(&stolen.seen())) ". Remedy: " (outside(&stolen.remedy())) "." }
+                }
             }
         }
     }
