@@ -209,6 +209,7 @@ impl Generator<'_> {
             StepKind::Lock | StepKind::Unlock | StepKind::Verify | StepKind::Authenticate | StepKind::Upkeep => {
                 self.device_step(kind)?;
             }
+            StepKind::KeyPackages => self.key_packages()?,
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 let wait = Action::Wait(Duration::from_secs(seconds));

@@ -70,11 +70,13 @@ pub enum StepKind {
     Authenticate,
     /// Members do the work that their policies make due.
     Upkeep,
+    /// A member changes its key packages at the delivery service.
+    KeyPackages,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 29] = [
+    const ALL: [(Self, &'static str, u32); 30] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -104,6 +106,7 @@ impl StepKind {
         (Self::SetData, "set_data", 3),
         (Self::Authenticate, "authenticate", 1),
         (Self::Upkeep, "upkeep", 2),
+        (Self::KeyPackages, "key_packages", 3),
     ];
 }
 

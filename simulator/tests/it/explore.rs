@@ -131,6 +131,7 @@ fn every_kind_of_step_occurs() {
         "set_data",
         "authenticate",
         "upkeep",
+        "key_packages",
     ];
     for name in all {
         assert!(count.get(name).is_some_and(|count| *count >= 20), "{name}: {count:?}");

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use regrow_simulator::scenario::{Action, KeyPackageChange, KeyPackagePublication, Scenario, Step, read, write};
+use regrow_simulator::{
+    report::{RunOptions, Transcript},
+    scenario::{Action, KeyPackageChange, KeyPackagePublication, Scenario, Step, read, write},
+    world::run_in,
+};
 use serde_json::{Value, json};
 
-use crate::common::{
-    Run, assert_published_pass, program, published as published_scenarios, root, run, scenario, scenario_with, stem,
+use crate::{
+    common::{
+        Run, assert_published_pass, program, published as published_scenarios, root, run, scenario, scenario_with, stem,
+    },
+    mutations::{Keeps, RecordKind, When},
 };
 
 /// The numbers of one-time key packages that a member has published, each time.
@@ -219,6 +226,24 @@ fn change_needs_a_connection() {
         let failures = run(&of_two(steps)).outcome.failures;
         assert!(failures[0].seen.contains("bob is offline"), "{}", failures[0].seen);
     }
+}
+
+/// The checks of every run find a device that keeps the keys of a renewed last-resort key package.
+#[test]
+fn kept_keys_of_a_renewed_key_package_are_found() {
+    let [add, _] = add_and_remove();
+    let scenario = of_two([
+        key_packages(json!({ "renew": true, "count": 0, "last_resort": true })),
+        add,
+        json!({ "send": { "by": "alice", "id": "after_joining" } }),
+        key_packages(json!({ "withdraw": true })),
+        json!({ "compromise": { "who": "bob", "id": "copied" } }),
+    ]);
+    run(&scenario).assert_passed("the device has erased the keys");
+    let fault = Keeps(RecordKind::KeyPackage, When::WithinEpoch);
+    let failures = run_in(&scenario, &RunOptions::default(), &mut Transcript::new("a test", false), &fault).failures;
+    let found = failures.iter().any(|it| it.expected.contains("cannot be read, by RFC 9420"));
+    assert!(found, "{failures:?}");
 }
 
 /// The stolen key packages of the only thief: the number, the last resort, and for each welcome the
