@@ -1,5 +1,5 @@
-//! Kills the server many times while devices write and read, over both kinds of stores. No
-//! acknowledged write may be lost.
+//! Kills the server many times while devices write and read, over both kinds of stores, and kills
+//! the database of a server. No acknowledged write may be lost.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,13 +10,13 @@ mod postgres;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -35,8 +35,10 @@ use tokio::task::JoinHandle;
 
 /// The number of times the test kills the server over a file.
 const KILLS: u64 = 200;
-/// The number of times the test kills the server over a database, whose start takes longer.
-const KILLS_OVER_POSTGRESQL: u64 = 60;
+/// The number of times the database's server is killed, and its standby promoted.
+const PROMOTIONS: u64 = 20;
+/// The longest time without an acknowledged write. A server that has stopped for good has none.
+const LONGEST_GAP: Duration = Duration::from_secs(60);
 const GROUPS: usize = 4;
 /// Members of each group. They write and read during the whole test.
 const WRITERS: usize = 3;
@@ -45,6 +47,8 @@ const NEWCOMERS: usize = 10;
 
 /// The process of the server. Dropping it kills the process.
 struct ServerProcess {
+    directory: PathBuf,
+    database: Option<String>,
     child: Child,
     address: String,
 }
@@ -71,17 +75,25 @@ impl ServerProcess {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().find_map(|word| word.strip_prefix("http://")).unwrap();
-        Self { child, address: address.trim_end_matches(',').to_owned() }
+        let address = address.trim_end_matches(',').to_owned();
+        Self { directory: directory.to_owned(), database: database.map(str::to_owned), child, address }
     }
 
-    /// Kills the process with SIGKILL and waits for its end.
-    fn kill(self) {}
+    /// Kills the process with SIGKILL, and starts it again.
+    fn restart(&mut self) {
+        self.end();
+        *self = Self::start(&self.directory, self.database.as_deref(), &self.address);
+    }
+
+    fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.end();
     }
 }
 
@@ -340,21 +352,42 @@ impl Device {
 #[test]
 fn acknowledged_writes_survive_two_hundred_kills() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(None, KILLS));
+    runtime.block_on(run(None, KILLS, async |server| server.restart()));
 }
 
 #[cfg(unix)]
 #[test]
-fn acknowledged_writes_survive_kills_over_postgresql() {
+fn acknowledged_writes_survive_two_hundred_kills_over_postgresql() {
     let Some(cluster) = postgres::Cluster::start(&[]) else { return };
     let address = cluster.schema();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(Some(&address.url()), KILLS_OVER_POSTGRESQL));
+    runtime.block_on(run(Some(&address.url()), KILLS, async |server| server.restart()));
     assert_eq!(address.open_beside().check().unwrap(), []);
 }
 
-/// Kills the server this many times, and checks what the devices have written and read.
-async fn run(database: Option<&str>, kills: u64) {
+/// The server stays, and the database fails over: the primary is killed, and its synchronous
+/// standby takes its place.
+#[cfg(unix)]
+#[test]
+fn acknowledged_writes_survive_twenty_promotions_of_the_standby() {
+    let Some(mut primary) = postgres::Cluster::start(&[]) else { return };
+    let address = primary.schema();
+    let mut standby = primary.standby(0);
+    let url = address.url_with_standby(standby.port());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run(Some(&url), PROMOTIONS, async |_| {
+        primary.kill();
+        standby.promote();
+        // The next standby has the address of the killed server.
+        let next = standby.standby(primary.port());
+        primary = std::mem::replace(&mut standby, next);
+    }));
+    let address = postgres::StoreAddress { port: primary.port(), ..address };
+    assert_eq!(address.open_beside().check().unwrap(), []);
+}
+
+/// Causes this many faults, and checks the deliveries that the devices have written and read.
+async fn run(database: Option<&str>, faults: u64, mut fault: impl AsyncFnMut(&mut ServerProcess)) {
     let directory = tempfile::tempdir().unwrap();
     let mut process = ServerProcess::start(directory.path(), database, "127.0.0.1:0");
     let address = process.address.clone();
@@ -374,14 +407,12 @@ async fn run(database: Option<&str>, kills: u64) {
         start_group(&shared, group, &mut running).await;
     }
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[99; 32]);
-    for _ in 0..kills {
+    for _ in 0..faults {
         wait_for_writes(&shared, u64::from(1 + rng.next_u32() % 12), &mut running.writers).await;
-        process.kill();
-        process = ServerProcess::start(directory.path(), database, &address);
+        fault(&mut process).await;
     }
     shared.stop.store(true, Ordering::Relaxed);
     check(&shared, running).await;
-    process.kill();
 }
 
 /// The tasks of all devices, and the devices that may be added.
@@ -433,7 +464,9 @@ async fn start_group(shared: &Arc<Shared>, group: usize, running: &mut Running) 
 /// Waits until the server has acknowledged `count` more writes. Other writes are in flight then.
 async fn wait_for_writes(shared: &Shared, count: u64, writers: &mut Vec<JoinHandle<Device>>) {
     let until = shared.acknowledged.load(Ordering::Relaxed) + count;
+    let begun = Instant::now();
     while shared.acknowledged.load(Ordering::Relaxed) < until {
+        assert!(begun.elapsed() < LONGEST_GAP, "the server acknowledges nothing any more");
         // A writer ends before the stop only by a panic, for example after a lost write. The
         // `unwrap` passes the panic on.
         if let Some(ended) = writers.iter().position(JoinHandle::is_finished) {

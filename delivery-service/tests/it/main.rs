@@ -21,6 +21,7 @@ mod key_packages;
 mod opaque;
 mod ordering;
 mod persistence;
+mod postgres_faults;
 mod postgres_store;
 mod profile;
 mod quiet_groups;

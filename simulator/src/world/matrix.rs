@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rayon::prelude::*;
+use regrow_engine::GroupId;
 
 use super::{
     fault_injection::NoFaults,
@@ -16,7 +17,7 @@ use crate::{
     adversary::Exposure,
     report::{
         Failure, Matrix, RunOptions, RunOutcome, Transcript,
-        matrix::{Cell, Column, Row},
+        matrix::{Cell, Column, GroupMatrix, Row},
     },
     scenario::{Fidelity, Scenario},
 };
@@ -52,18 +53,17 @@ pub fn of(scenario: &Scenario, options: &RunOptions) -> Result<Matrix, Box<RunOu
         return Err(Box::new(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() }));
     }
     let MatrixRecorder { steps, snapshots, sent_in } = world.matrix.take().unwrap_or_default();
-    let columns = world.columns(sent_in);
     let places: Vec<_> = steps.iter().map(|step| step.place.to_string()).collect();
-    let mut exposures = match world.exposures(&snapshots, &places) {
-        Ok(exposures) => exposures,
+    let mut thefts = match world.exposures(&snapshots, &places) {
+        Ok(thefts) => thefts,
         Err(failures) => {
             return Err(Box::new(RunOutcome { failures, figures: world.figures(), ..RunOutcome::default() }));
         }
     };
     // The sort groups the rows of a member, and keeps the order of the steps.
-    exposures.sort_by_key(|(snapshot, _)| snapshot.device);
-    let rows = exposures.into_iter().map(|(snapshot, exposure)| world.row(snapshot, &exposure)).collect();
-    Ok(Matrix { scenario: scenario.name.clone(), seed, method: METHOD, steps, columns, rows })
+    thefts.sort_by_key(|(snapshot, _)| snapshot.device);
+    let groups = world.group_matrices(&sent_in, &thefts);
+    Ok(Matrix { scenario: scenario.name.clone(), seed, method: METHOD, steps, groups })
 }
 
 fn without_devices(scenario: &Scenario) -> Option<Failure> {
@@ -89,14 +89,39 @@ fn too_many(scenario: &Scenario, seed: u64) -> Option<Failure> {
 }
 
 impl World<'_> {
-    fn columns(&self, sent_in: Vec<usize>) -> Vec<Column> {
-        let columns = self.service.sent.list.iter().zip(sent_in).map(|(message, step)| Column {
-            message: message.id.clone(),
-            sender: self.devices[message.at.sender].name.clone(),
-            epoch: message.at.epoch,
-            step,
-        });
-        columns.collect()
+    /// The matrix of each group. Without a group, there is one without messages.
+    fn group_matrices(&self, sent_in: &[usize], thefts: &[Theft<'_>]) -> Vec<GroupMatrix> {
+        let ids = self.service.groups.keys();
+        let mut matrices: Vec<_> = ids.map(|id| self.group_matrix(Some(id), sent_in, thefts)).collect();
+        if matrices.is_empty() {
+            matrices.push(self.group_matrix(None, sent_in, thefts));
+        }
+        matrices
+    }
+
+    fn group_matrix(&self, id: Option<&GroupId>, sent_in: &[usize], thefts: &[Theft<'_>]) -> GroupMatrix {
+        let sent = self.service.sent.list.iter().enumerate();
+        let numbers: Vec<_> =
+            sent.filter(|(_, message)| Some(&message.group) == id).map(|(number, _)| number).collect();
+        let column = |number: &usize| {
+            let message = &self.service.sent.list[*number];
+            Column {
+                message: message.id.clone(),
+                sender: self.devices[message.at.sender].name.clone(),
+                epoch: message.at.epoch,
+                step: sent_in[*number],
+            }
+        };
+        let record = id.and_then(|id| self.service.groups.get(id));
+        // A matrix of several groups leaves out the devices that never were in the group.
+        let several = self.service.groups.len() > 1;
+        let was_in = |device| record.is_some_and(|record| record.rosters.iter().any(|roster| roster.contains(&device)));
+        let thefts = thefts.iter().filter(|(taken, _)| !several || was_in(taken.device));
+        GroupMatrix {
+            name: record.map(|record| record.name.clone()).unwrap_or_default(),
+            columns: numbers.iter().map(column).collect(),
+            rows: thefts.map(|(taken, exposure)| self.row(id, &numbers, taken, exposure)).collect(),
+        }
     }
 
     /// The exposure of each snapshot, or the disagreements between the tape and the oracle.
@@ -104,7 +129,7 @@ impl World<'_> {
         &mut self,
         snapshots: &'s [DeviceSnapshot],
         places: &[String],
-    ) -> Result<Vec<(&'s DeviceSnapshot, Exposure)>, Vec<Failure>> {
+    ) -> Result<Vec<Theft<'s>>, Vec<Failure>> {
         self.recorder.facts.read_tapes();
         let facts = &self.recorder.facts;
         // The replay of stolen states belongs to the runs of scenarios, not to the matrix.
@@ -121,21 +146,26 @@ impl World<'_> {
         if failures.is_empty() { Ok(exposures) } else { Err(failures) }
     }
 
-    fn row(&self, taken: &DeviceSnapshot, exposure: &Exposure) -> Row {
-        let cells = self.service.sent.list.iter().enumerate().map(|(number, message)| Cell {
-            exposed: exposure.messages.contains_key(&number),
-            member: self.service.was_member(taken.device, &message.group, message.at.epoch).unwrap_or_default(),
+    /// The row of a snapshot in a group, with a cell for each message with one of these numbers.
+    fn row(&self, id: Option<&GroupId>, numbers: &[usize], taken: &DeviceSnapshot, exposure: &Exposure) -> Row {
+        let cells = numbers.iter().map(|number| {
+            let message = &self.service.sent.list[*number];
+            Cell {
+                exposed: exposure.messages.contains_key(number),
+                member: self.service.was_member(taken.device, &message.group, message.at.epoch).unwrap_or_default(),
+            }
         });
-        let healed = self.service.groups.iter().map(|(id, group)| {
-            let at_theft = taken.groups.get(id).copied().unwrap_or_default();
-            at_theft.healed_after(exposure.reach.get(id).copied(), group.epoch())
-        });
+        let at_theft = id.and_then(|id| taken.groups.get(id)).copied().unwrap_or_default();
+        let reach = id.and_then(|id| exposure.reach.get(id)).copied();
         Row {
             member: self.devices[taken.device].name.clone(),
             after_step: taken.after_step,
-            epoch: taken.groups.values().find_map(|group| group.device_epoch),
+            epoch: at_theft.device_epoch,
             cells: cells.collect(),
-            healed_after: healed.reduce(|one, other| Some(one?.max(other?))).unwrap_or(Some(0)),
+            healed_after: at_theft.healed_after(reach, id.map_or(0, |id| self.service.epoch(id))),
         }
     }
 }
+
+/// A snapshot, with the messages that its thief can read.
+type Theft<'s> = (&'s DeviceSnapshot, Exposure);

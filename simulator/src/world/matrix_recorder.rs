@@ -42,7 +42,11 @@ impl MatrixRecorder {
         facts: &FactRecorder,
     ) -> Result<(), StepFailure> {
         let after_step = self.steps.len();
-        self.steps.push(MatrixStep { place: step.place.clone(), what: title(&step.item) });
+        let group = match &step.item {
+            Step::Do(action) => action.parts().0.cloned(),
+            Step::Race(_) => None,
+        };
+        self.steps.push(MatrixStep { place: step.place.clone(), what: title(&step.item), group });
         self.sent_in.resize(service.sent.list.len(), after_step);
         for device in devices.as_mut_slice() {
             let groups = service

@@ -2,7 +2,7 @@
 
 use crate::common::{published, run, scenario, scenario_with, stem};
 use regrow_simulator::{
-    report::{Matrix, RunOptions},
+    report::{Matrix, RunOptions, matrix::GroupMatrix},
     world::matrix,
 };
 use serde_json::{Value, json};
@@ -21,12 +21,18 @@ fn matrix_of(group: Value, members: &[&str], steps: &[Value]) -> Matrix {
         .unwrap_or_else(|outcome| panic!("{outcome:?}"))
 }
 
+#[track_caller]
+fn only_group(matrix: &Matrix) -> &GroupMatrix {
+    let [group] = matrix.groups.as_slice() else { panic!("{} groups", matrix.groups.len()) };
+    group
+}
+
 /// A member's rows as text. `x` is exposed, `.` is not exposed, and a space is a message of an
 /// epoch in which the device was not a member. The line is the time of the theft.
-fn rows(matrix: &Matrix, member: &str) -> Vec<String> {
-    let rows = matrix.rows.iter().filter(|row| row.member.as_str() == member);
+fn rows(group: &GroupMatrix, member: &str) -> Vec<String> {
+    let rows = group.rows.iter().filter(|row| row.member.as_str() == member);
     let rows = rows.map(|row| {
-        let before = matrix.columns.iter().take_while(|column| column.step <= row.after_step).count();
+        let before = group.columns.iter().take_while(|column| column.step <= row.after_step).count();
         let mut cells: Vec<_> = row
             .cells
             .iter()
@@ -55,10 +61,10 @@ fn a_thief_reads_from_the_theft_until_the_victim_updates() {
             send("alice", "m3"),
         ],
     );
-    assert_eq!(rows(&matrix, "bob"), ["|xx.", ".|x.", "..|.", "..|x", "...|"]);
-    let healed: Vec<_> = matrix.rows[5..].iter().map(|row| row.healed_after).collect();
+    assert_eq!(rows(only_group(&matrix), "bob"), ["|xx.", ".|x.", "..|.", "..|x", "...|"]);
+    let healed: Vec<_> = only_group(&matrix).rows[5..].iter().map(|row| row.healed_after).collect();
     assert_eq!(healed, [Some(1), Some(1), Some(1), None, None]);
-    let epochs: Vec<_> = matrix.rows[5..].iter().map(|row| row.epoch).collect();
+    let epochs: Vec<_> = only_group(&matrix).rows[5..].iter().map(|row| row.epoch).collect();
     assert_eq!(epochs, [Some(1), Some(1), Some(1), Some(2), Some(2)]);
 }
 
@@ -74,8 +80,8 @@ fn undelivered_messages_are_the_window_of_forward_secrecy() {
             json!({ "release": { "id": "m1" } }),
         ],
     );
-    assert_eq!(rows(&matrix, "bob"), ["|x", "|x", "x|", ".|"]);
-    let windows: Vec<_> = matrix.rows[4..].iter().map(|row| matrix.fs_window(row)).collect();
+    assert_eq!(rows(only_group(&matrix), "bob"), ["|x", "|x", "x|", ".|"]);
+    let windows: Vec<_> = only_group(&matrix).rows[4..].iter().map(|row| only_group(&matrix).fs_window(row)).collect();
     assert_eq!(windows, [0, 0, 1, 0]);
 }
 
@@ -93,10 +99,10 @@ fn added_and_removed_members_are_outside_of_other_epochs() {
             send("alice", "m3"),
         ],
     );
-    assert_eq!(rows(&matrix, "bob"), ["|xx ", ".|x ", ".|x ", "..| ", "..| ", ".. |"]);
+    assert_eq!(rows(only_group(&matrix), "bob"), ["|xx ", ".|x ", ".|x ", "..| ", "..| ", ".. |"]);
     // Carol's key package was stolen before her invitation with it.
-    assert_eq!(rows(&matrix, "carol"), ["| xx", " |xx", " |xx", " .|x", " .|x", " ..|"]);
-    let carol: Vec<_> = matrix.rows[12..].iter().map(|row| row.epoch).collect();
+    assert_eq!(rows(only_group(&matrix), "carol"), ["| xx", " |xx", " |xx", " .|x", " .|x", " ..|"]);
+    let carol: Vec<_> = only_group(&matrix).rows[12..].iter().map(|row| row.epoch).collect();
     assert_eq!(carol, [None, None, Some(2), Some(2), Some(3), Some(3)]);
 }
 
@@ -123,7 +129,7 @@ fn steps_and_messages_have_their_places() {
     ];
     assert_eq!(steps.collect::<Vec<_>>(), expected);
     let mut columns: Vec<_> =
-        matrix.columns.iter().map(|c| (c.message.as_str(), c.sender.as_str(), c.epoch, c.step)).collect();
+        only_group(&matrix).columns.iter().map(|c| (c.message.as_str(), c.sender.as_str(), c.epoch, c.step)).collect();
     columns.sort_unstable();
     let expected = [("m1", "alice", 2, 2), ("m2", "alice", 3, 4), ("m3", "alice", 3, 5), ("m4", "bob", 3, 5)];
     assert_eq!(columns, expected);
@@ -140,8 +146,9 @@ fn matrix_agrees_with_the_thieves_of_the_scenario() {
         let figures = run(&scenario).outcome.figures;
         let thefts = (0..matrix.steps.len()).filter(|step| matrix.steps[*step].what.starts_with("compromise "));
         for (thief, after_step) in figures.compromises.iter().zip(thefts) {
-            let row = matrix.rows.iter().find(|row| row.member == thief.who && row.after_step == after_step).unwrap();
-            let seen = (matrix.fs_window(row) as u64, matrix.exposed_after(row) as u64, row.healed_after);
+            let group = only_group(&matrix);
+            let row = group.rows.iter().find(|row| row.member == thief.who && row.after_step == after_step).unwrap();
+            let seen = (group.fs_window(row) as u64, group.exposed_after(row) as u64, row.healed_after);
             assert_eq!(seen, (thief.exposed_before, thief.exposed_after, thief.healed_after), "{what}: {}", thief.id);
         }
         assert!(!figures.compromises.is_empty());
@@ -168,4 +175,46 @@ fn a_matrix_that_would_fill_the_memory_is_refused() {
     let wait = json!({ "repeat": { "times": 10_001, "steps": [{ "wait": "1s" }] } });
     let outcome = matrix::of(&scenario(&["alice", "bob"], &[wait]), &RunOptions::default()).unwrap_err();
     assert_eq!(outcome.failures[0].seen, "there would be 20002");
+}
+
+/// Bob's phone is in two groups, and only the team heals.
+#[test]
+fn each_group_has_its_own_rows_messages_and_healing() {
+    let in_group = |by: &str, id: &str, group: &str| json!({ "send": { "by": by, "id": id, "group": group } });
+    let matrix = matrix_of(
+        json!({}),
+        &["alice", "bob", "carol"],
+        &[
+            json!({ "create": { "by": "alice", "with": "bob", "group": "team" } }),
+            json!({ "create": { "by": "bob", "with": "carol", "group": "family" } }),
+            in_group("bob", "f1", "family"),
+            json!({ "update": { "by": "bob", "group": "team" } }),
+            in_group("alice", "t1", "team"),
+            in_group("carol", "f2", "family"),
+        ],
+    );
+    let names: Vec<_> = matrix.groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["family", "team"]);
+    let [family, team] = matrix.groups.as_slice() else { panic!() };
+    assert_eq!(rows(family, "carol"), ["|xx", "|xx", ".|x", ".|x", ".|x", "..|"]);
+    assert_eq!(rows(team, "bob"), ["|.", "|.", "|.", "|x", ".|", ".|"]);
+    // A member of one group has no rows in the other one.
+    assert_eq!(rows(team, "carol").len() + rows(family, "alice").len(), 0);
+    let of_bob = |group: &GroupMatrix| {
+        let rows = group.rows.iter().filter(|row| row.member.as_str() == "bob");
+        rows.map(|row| (row.epoch, row.healed_after)).collect::<Vec<_>>()
+    };
+    let unhealed = (Some(1), None);
+    assert_eq!(of_bob(family)[1..], [unhealed; 5]);
+    let (heals, healed) = ((Some(1), Some(1)), (Some(2), None));
+    assert_eq!(of_bob(team), [heals, heals, heals, healed, healed, healed]);
+    let steps: Vec<_> = matrix.steps.iter().map(|step| step.group.as_ref().map(|group| group.as_str())).collect();
+    assert_eq!(steps[..2], [Some("team"), Some("family")]);
+}
+
+#[test]
+fn a_scenario_without_a_group_has_rows_without_messages() {
+    let matrix = matrix_of(json!({}), &["alice", "bob"], &[json!({ "wait": "1s" })]);
+    assert_eq!(rows(only_group(&matrix), "bob"), ["|"]);
+    assert_eq!(only_group(&matrix).rows[1].healed_after, Some(0));
 }

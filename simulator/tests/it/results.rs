@@ -86,14 +86,15 @@ fn measure(life: &Life) -> Measured {
     let to_dan = lines.lines().filter(|line| line.contains(r#""event":"delivered","to":"dan","kind":"message""#));
     let tardy: Vec<_> = to_dan.filter(|line| late.iter().any(|id| line.contains(id))).collect();
     // The thefts happen in the first half of the life, so that there is time to heal.
-    let rows: Vec<_> = matrix.rows.iter().filter(|row| row.after_step < matrix.steps.len() / 2).collect();
+    let group = &matrix.groups[0];
+    let rows: Vec<_> = group.rows.iter().filter(|row| row.after_step < matrix.steps.len() / 2).collect();
     let unhealed = rows.iter().filter(|row| row.healed_after.is_none()).count();
     assert_eq!(unhealed, 0, "half a life is too short to heal in");
     Measured {
         late: tardy.len(),
         late_and_read: tardy.iter().filter(|line| line.contains(r#""meaning":"read""#)).count(),
-        window: rows.iter().map(|row| matrix.fs_window(row) as u64).collect(),
-        after: rows.iter().map(|row| matrix.exposed_after(row) as u64).collect(),
+        window: rows.iter().map(|row| group.fs_window(row) as u64).collect(),
+        after: rows.iter().map(|row| group.exposed_after(row) as u64).collect(),
         healed: rows.iter().filter_map(|row| row.healed_after).collect(),
         seals: outcome.figures.costs.get(&Operation::Commit).map_or(0, |counts| counts.hpke_seals),
         messages: outcome.figures.messages,

@@ -68,20 +68,72 @@ impl Cluster {
             let _ = writeln!(io::stderr(), "left out, because PostgreSQL is not installed: {test}");
             return None;
         };
+        let initdb = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale", "C", "--no-sync"];
+        Some(Self::make(programs, options, 0, "initdb", &initdb))
+    }
+
+    /// Makes the data of a server with a program, and starts the server.
+    fn make(programs: PathBuf, options: &[&str], port: u16, program: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("regrow-postgres-").tempdir().unwrap().keep();
         let user = fs::metadata(&directory).unwrap().uid();
         if user == 0 {
             chown(&directory, Some(NOBODY), Some(NOBODY)).unwrap();
         }
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut cluster = Self { directory, programs, options, port: 0, script: None };
+        let mut cluster = Self { directory, programs, options, port, script: None };
         let data = cluster.directory.join("data");
-        let mut initdb = cluster.command("initdb");
-        initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale", "C", "--no-sync", "-D"]).arg(data);
-        let made = initdb.output().unwrap();
+        let made = cluster.command(program).args(arguments).arg("-D").arg(data).output().unwrap();
         assert!(made.status.success(), "{}", text(&made.stderr));
         cluster.run();
-        Some(cluster)
+        cluster
+    }
+
+    /// Starts a standby at a port, or at a free one if that is 0. From now on, every commit of this
+    /// server waits for the standby.
+    pub fn standby(&self, port: u16) -> Self {
+        let own = self.port.to_string();
+        let copy = ["-h127.0.0.1", "-Upostgres", "-cfast", "-Xstream", "--no-sync", "-R", "-p", &own];
+        let standby = Self::make(self.programs.clone(), &["-ccluster_name=standby"], port, "pg_basebackup", &copy);
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+        self.sql("SELECT pg_reload_conf()");
+        while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
+            thread::sleep(Duration::from_millis(10));
+        }
+        standby
+    }
+
+    /// Makes a server that takes writes of this standby. Its commits wait for no standby.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("SELECT pg_promote()"), "t");
+    }
+
+    /// Runs a client program of PostgreSQL against the server, and returns its output.
+    pub fn client(&self, program: &str, arguments: &[&str]) -> String {
+        let port = self.port.to_string();
+        let mut command = self.command(program);
+        command.args(["-h127.0.0.1", "-Upostgres", "-dpostgres", "-p", &port]).args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Stops all processes of the server, which keep their connections.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets the processes of a paused server go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let Ok(pid) = fs::read_to_string(self.directory.join("data/postmaster.pid")) else { return };
+        let pid = pid.lines().next().unwrap();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        // A process may have ended meanwhile.
+        let mut kill = Command::new("kill");
+        let _ = kill.arg(signal).arg(pid).args(children.split_whitespace()).stderr(Stdio::null()).status();
     }
 
     /// The server that all tests of this process share, or that a parent process has started.
@@ -133,6 +185,8 @@ impl Cluster {
 
     fn end(&mut self, keep: bool) {
         let Some(mut script) = self.script.take() else { return };
+        // A paused process would end only later.
+        self.resume();
         if keep {
             let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap_or_default();
             if let Some(pid) = pid.lines().next() {
@@ -217,6 +271,10 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.end(false);
+        // The script of a killed server leaves the directory. A server of another process has none.
+        if self.directory.is_absolute() {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
     }
 }
 
@@ -231,6 +289,12 @@ impl StoreAddress {
     pub fn url(&self) -> String {
         let Self { port, schema } = self;
         format!("postgres://postgres@127.0.0.1:{port}/postgres?options=-c%20search_path%3D{schema}")
+    }
+
+    /// The address with a second server, at this port.
+    pub fn url_with_standby(&self, standby: u16) -> String {
+        let port = self.port;
+        self.url().replace(&format!(":{port}"), &format!(":{port},127.0.0.1:{standby}"))
     }
 
     pub fn address(&self) -> PostgresAddress {

@@ -1,19 +1,24 @@
 //! The exposure matrix: each member's device is stolen after each step, and compared with each
 //! message.
 //!
-//! A [`Matrix`] has a row for each snapshot and a column for each message. [`table`] writes it for
-//! a person, [`csv`] for a program, and [`svg`] for a paper. This module does not know the method
-//! that finds the readable messages. The code that fills the matrix names it in
+//! A [`Matrix`] has a part for each group: a row for each snapshot and a column for each message.
+//! [`table`] writes it for a person, [`csv`] for a program, and [`svg`] for a paper. This module does
+//! not know the method that finds the readable messages. The code that fills the matrix names it in
 //! [`method`](Matrix::method), and all three writers print it.
 
 pub mod csv;
+mod group;
 pub mod svg;
 pub mod table;
 
 #[cfg(test)]
 mod tests;
 
-use crate::scenario::{MemberName, MessageId, Place};
+use std::collections::BTreeSet;
+
+use self::group::Sight;
+pub use self::group::{Cell, Column, GroupMatrix, Row};
+use crate::scenario::{GroupName, Place};
 
 /// The messages that a thief can read with each snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +33,8 @@ pub struct Matrix {
     /// The steps after which snapshots were taken, in order. Steps that only check expectations are
     /// left out.
     pub steps: Vec<MatrixStep>,
-    /// The messages, in the order in which the delivery service accepted them.
-    pub columns: Vec<Column>,
-    /// The snapshots of one member after the other, each member's in the order of the steps.
-    pub rows: Vec<Row>,
+    /// The groups, in the order of their identifiers. A scenario that creates no group has one without messages.
+    pub groups: Vec<GroupMatrix>,
 }
 
 /// A step after which snapshots were taken.
@@ -41,107 +44,39 @@ pub struct MatrixStep {
     pub place: Place,
     /// The step's action, in two words: "update bob".
     pub what: String,
-}
-
-/// A message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// The message's id in the scenario.
-    pub message: MessageId,
-    /// The sender.
-    pub sender: MemberName,
-    /// The epoch in which the message was sent.
-    pub epoch: u64,
-    /// The step in which the message was sent, as a position in [`Matrix::steps`].
-    pub step: usize,
-}
-
-/// A snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// The member whose device was stolen.
-    pub member: MemberName,
-    /// The step before the theft, as a position in [`Matrix::steps`].
-    pub after_step: usize,
-    /// The device's epoch; none if the device was not in the group.
-    pub epoch: Option<u64>,
-    /// One cell for each column.
-    pub cells: Vec<Cell>,
-    /// The number of epochs from the snapshot to the first epoch from which on the thief knows no
-    /// epoch secret. Not set if the thief has secrets of the present epoch at the end of the
-    /// scenario.
-    pub healed_after: Option<u64>,
-}
-
-/// The result for one snapshot and one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell {
-    /// True if a thief with the snapshot can read the message.
-    pub exposed: bool,
-    /// True if the device was a member in the epoch of the message.
-    pub member: bool,
-}
-
-/// The meaning of a cell for a reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sight {
-    /// Exposed, and sent before the snapshot: the message belongs to the window of forward secrecy.
-    ExposedBefore,
-    /// Exposed, and sent after the snapshot: the group had not healed.
-    ExposedAfter,
-    /// Not exposed.
-    Hidden,
-    /// Not exposed, and the device was not a member in the epoch of the message.
-    Outside,
+    /// The group that the step names.
+    pub group: Option<GroupName>,
 }
 
 impl Matrix {
-    /// The rows of each member.
-    fn members(&self) -> impl Iterator<Item = &[Row]> {
-        self.rows.chunk_by(|one, next| one.member == next.member)
+    /// True if there are several groups. The writers then name the groups.
+    fn has_several_groups(&self) -> bool {
+        self.groups.len() > 1
     }
 
-    /// Each epoch that has columns, with the number of its columns, from the left.
-    fn epochs(&self) -> impl Iterator<Item = (u64, usize)> {
-        let epochs = self.columns.chunk_by(|one, next| one.epoch == next.epoch);
-        epochs.filter_map(|columns| Some((columns.first()?.epoch, columns.len())))
-    }
-
-    /// The number of messages that were sent before the row's snapshot. Their columns come first.
-    fn sent_before(&self, row: &Row) -> usize {
-        self.columns.iter().take_while(|column| column.step <= row.after_step).count()
-    }
-
-    /// The window of forward secrecy: the number of exposed messages that were sent before the
-    /// snapshot.
-    #[must_use]
-    pub fn fs_window(&self, row: &Row) -> usize {
-        self.sights(row).filter(|sight| *sight == Sight::ExposedBefore).count()
-    }
-
-    /// The number of exposed messages that were sent after the snapshot.
-    #[must_use]
-    pub fn exposed_after(&self, row: &Row) -> usize {
-        self.sights(row).filter(|sight| *sight == Sight::ExposedAfter).count()
-    }
-
-    /// The meaning of each of the row's cells.
-    fn sights(&self, row: &Row) -> impl Iterator<Item = Sight> {
-        let before = self.sent_before(row);
-        row.cells.iter().enumerate().map(move |(column, cell)| match cell {
-            Cell { exposed: true, .. } if column < before => Sight::ExposedBefore,
-            Cell { exposed: true, .. } => Sight::ExposedAfter,
-            Cell { member: true, .. } => Sight::Hidden,
-            Cell { .. } => Sight::Outside,
-        })
-    }
-
-    /// The numbers of members, steps and messages, in words.
+    /// The numbers of members, steps and messages, in words; also that of groups, if there are
+    /// several.
     fn extent(&self) -> String {
-        let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-        let members = count(self.members().count(), "member");
-        format!("{members}, {}, {}", count(self.steps.len(), "step"), count(self.columns.len(), "message"))
+        let groups = self.has_several_groups().then(|| format!("{}, ", count(self.groups.len(), "group")));
+        let rows = self.groups.iter().flat_map(|group| &group.rows);
+        let members: BTreeSet<_> = rows.map(|row| &row.member).collect();
+        let messages = self.groups.iter().map(|group| group.columns.len()).sum();
+        let (members, steps) = (count(members.len(), "member"), count(self.steps.len(), "step"));
+        format!("{}{members}, {steps}, {}", groups.unwrap_or_default(), count(messages, "message"))
     }
+
+    /// The words of a step. With several groups, they end with the group that the step names.
+    fn words(&self, step: &MatrixStep) -> String {
+        match &step.group {
+            Some(group) if self.has_several_groups() => format!("{} ({group})", step.what),
+            _ => step.what.clone(),
+        }
+    }
+}
+
+/// A number of things in words.
+fn count(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 impl MatrixStep {

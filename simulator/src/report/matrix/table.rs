@@ -6,7 +6,7 @@ use std::{
     iter,
 };
 
-use super::{Matrix, Row, Sight, cut};
+use super::{GroupMatrix, Matrix, Row, Sight, count, cut};
 use crate::report::terminal::plain;
 
 /// The number of characters of a message's id above its column. They are the id's last characters,
@@ -15,6 +15,9 @@ const LONGEST_ID: usize = 12;
 
 /// The number of characters for a step's words.
 const LONGEST_STEP: usize = 20;
+
+/// The same, if the words end with the group of the step.
+const LONGEST_STEP_IN_GROUP: usize = 32;
 
 const LEGEND: &str = "\
 #  exposed, sent before the snapshot      .  not exposed
@@ -33,24 +36,26 @@ healed  epochs from the snapshot until the group healed, or no
 ///
 /// Errors of the writer.
 pub fn write(out: &mut dyn Write, matrix: &Matrix, colours: bool) -> io::Result<()> {
-    let lines: Vec<Vec<TableLine>> = matrix.members().map(|rows| folded(matrix, rows)).collect();
-    let width = |part: fn(&TableLine) -> &str| lines.iter().flatten().map(|line| part(line).chars().count()).max();
-    let widths = Widths {
-        number: width(|line| &line.number).unwrap_or(0),
-        what: width(|line| &line.what).unwrap_or(0),
-        epoch: width(|line| &line.epoch).unwrap_or(0).max(EPOCH.len()),
-    };
+    let tables: Vec<Vec<MemberLines<'_>>> = matrix.groups.iter().map(|group| folded_members(matrix, group)).collect();
+    let widths = Widths::of(&tables);
     writeln!(out, "{}", plain(&matrix.scenario))?;
     writeln!(out, "seed {}, {}; exposed: readable {}\n", matrix.seed, matrix.extent(), matrix.method)?;
     writeln!(out, "{LEGEND}")?;
-    head(out, matrix, &widths)?;
-    for (rows, lines) in matrix.members().zip(&lines) {
-        writeln!(out, "{}", rows.first().map(|row| plain(row.member.as_str())).unwrap_or_default())?;
-        for line in lines {
-            write_line(out, matrix, &widths, line, colours)?;
+    for (group, members) in matrix.groups.iter().zip(&tables) {
+        if matrix.has_several_groups() {
+            let (name, messages) = (plain(group.name.as_str()), count(group.columns.len(), "message"));
+            writeln!(out, "group {name}: {}, {messages}\n", count(members.len(), "member"))?;
         }
+        head(out, group, &widths)?;
+        for MemberLines { name, lines } in members {
+            writeln!(out, "{}", plain(name))?;
+            for line in lines {
+                write_line(out, group, &widths, line, colours)?;
+            }
+        }
+        writeln!(out)?;
     }
-    write!(out, "\n{FIGURES}")
+    write!(out, "{FIGURES}")
 }
 
 /// The title above the epochs of the devices.
@@ -64,6 +69,18 @@ struct Widths {
 }
 
 impl Widths {
+    fn of(tables: &[Vec<MemberLines<'_>>]) -> Self {
+        let width = |part: fn(&TableLine) -> &str| {
+            let lines = tables.iter().flatten().flat_map(|member| &member.lines);
+            lines.map(|line| part(line).chars().count()).max().unwrap_or(0)
+        };
+        Self {
+            number: width(|line| &line.number),
+            what: width(|line| &line.what),
+            epoch: width(|line| &line.epoch).max(EPOCH.len()),
+        }
+    }
+
     /// The width of everything before the cells.
     fn before_cells(&self) -> usize {
         2 + self.number + 2 + self.what + 2 + self.epoch + 2
@@ -80,26 +97,41 @@ struct TableLine {
 }
 
 /// The lines of one member.
-fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<TableLine> {
+struct MemberLines<'m> {
+    name: &'m str,
+    lines: Vec<TableLine>,
+}
+
+/// The lines of each member of a group.
+fn folded_members<'m>(matrix: &Matrix, group: &'m GroupMatrix) -> Vec<MemberLines<'m>> {
+    let lines = |rows: &'m [Row]| {
+        let name = rows.first().map(|row| row.member.as_str()).unwrap_or_default();
+        MemberLines { name, lines: folded(matrix, group, rows) }
+    };
+    group.members().map(lines).collect()
+}
+
+fn folded(matrix: &Matrix, group: &GroupMatrix, rows: &[Row]) -> Vec<TableLine> {
+    let longest = if matrix.has_several_groups() { LONGEST_STEP_IN_GROUP } else { LONGEST_STEP };
     let mut lines: Vec<TableLine> = Vec::new();
     let mut first = String::new();
     for row in rows {
         let Some(step) = matrix.steps.get(row.after_step) else { continue };
         let mut line = TableLine {
             number: step.number(),
-            what: cut(&plain(&step.what), LONGEST_STEP),
+            what: cut(&plain(&matrix.words(step)), longest),
             epoch: row.epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
-            sights: matrix.sights(row).collect(),
+            sights: group.sights(row).collect(),
             figures: [
-                matrix.fs_window(row).to_string(),
-                matrix.exposed_after(row).to_string(),
+                group.fs_window(row).to_string(),
+                group.exposed_after(row).to_string(),
                 row.healed_after.map_or("no".to_owned(), |epochs| epochs.to_string()),
             ],
         };
         match lines.last_mut() {
             Some(last) if last.epoch == line.epoch && last.sights == line.sights && last.figures == line.figures => {
                 last.number = format!("{first}-{}", line.number);
-                last.what = cut(&format!("{} …", last.what.trim_end_matches(" …")), LONGEST_STEP);
+                last.what = cut(&format!("{} …", last.what.trim_end_matches(" …")), longest);
             }
             _ => {
                 first.clone_from(&line.number);
@@ -112,11 +144,11 @@ fn folded(matrix: &Matrix, rows: &[Row]) -> Vec<TableLine> {
 }
 
 /// Writes the epochs and the ids above the cells. An id is read from top to bottom.
-fn head(out: &mut dyn Write, matrix: &Matrix, widths: &Widths) -> io::Result<()> {
+fn head(out: &mut dyn Write, group: &GroupMatrix, widths: &Widths) -> io::Result<()> {
     let indent = widths.before_cells();
     let mut epochs = String::new();
     let mut place = 0;
-    for (epoch, columns) in matrix.epochs() {
+    for (epoch, columns) in group.epochs() {
         // A number without room is left out. The numbers beside it are enough.
         if epochs.len() < place || place == 0 {
             epochs.extend(iter::repeat_n(' ', place - epochs.len()));
@@ -125,25 +157,25 @@ fn head(out: &mut dyn Write, matrix: &Matrix, widths: &Widths) -> io::Result<()>
         place += columns + 1;
     }
     writeln!(out, "{:>indent$}{epochs}", "sent in epoch  ")?;
-    let ids: Vec<Vec<char>> = matrix.columns.iter().map(|column| end_of(column.message.as_str())).collect();
+    let ids: Vec<Vec<char>> = group.columns.iter().map(|column| end_of(column.message.as_str())).collect();
     let height = ids.iter().map(Vec::len).max().unwrap_or(0);
     for below in (1..height).rev() {
-        writeln!(out, "{}", format!("{:indent$}{}", "", letters(matrix, &ids, below)).trim_end())?;
+        writeln!(out, "{}", format!("{:indent$}{}", "", letters(group, &ids, below)).trim_end())?;
     }
     let before = indent - 2;
-    writeln!(out, "{EPOCH:>before$}  {}{}", letters(matrix, &ids, 0), figures("FS", "after", "healed"))
+    writeln!(out, "{EPOCH:>before$}  {}{}", letters(group, &ids, 0), figures("FS", "after", "healed"))
 }
 
 /// The letters of all ids at this height above the last letter.
-fn letters(matrix: &Matrix, ids: &[Vec<char>], below: usize) -> String {
+fn letters(group: &GroupMatrix, ids: &[Vec<char>], below: usize) -> String {
     let letter = |id: &Vec<char>| id.len().checked_sub(below + 1).and_then(|place| id.get(place)).copied();
-    spaced(matrix, ids.iter().map(|id| letter(id).unwrap_or(' ').to_string()))
+    spaced(group, ids.iter().map(|id| letter(id).unwrap_or(' ').to_string()))
 }
 
 /// A text for each column, with a space at the end of each epoch.
-fn spaced(matrix: &Matrix, texts: impl Iterator<Item = String>) -> String {
+fn spaced(group: &GroupMatrix, texts: impl Iterator<Item = String>) -> String {
     let mut texts = texts;
-    let epochs = matrix.epochs().map(|(_, columns)| texts.by_ref().take(columns).collect::<String>());
+    let epochs = group.epochs().map(|(_, columns)| texts.by_ref().take(columns).collect::<String>());
     epochs.collect::<Vec<_>>().join(" ")
 }
 
@@ -156,14 +188,14 @@ fn end_of(id: &str) -> Vec<char> {
 
 fn write_line(
     out: &mut dyn Write,
-    matrix: &Matrix,
+    group: &GroupMatrix,
     widths: &Widths,
     line: &TableLine,
     colours: bool,
 ) -> io::Result<()> {
     let Widths { number, what, epoch } = *widths;
     write!(out, "  {:>number$}  {:what$}  {:>epoch$}  ", line.number, line.what, line.epoch)?;
-    write!(out, "{}", spaced(matrix, line.sights.iter().map(|sight| shown(*sight, colours))))?;
+    write!(out, "{}", spaced(group, line.sights.iter().map(|sight| shown(*sight, colours))))?;
     let [fs, after, healed] = &line.figures;
     writeln!(out, "{}", figures(fs, after, healed))
 }

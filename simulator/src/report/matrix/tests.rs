@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::scenario::{MemberName, MessageId};
 
 fn step(number: usize, what: &str) -> MatrixStep {
     let number = number.to_string();
     let place = Place { number: number.as_str().into(), path: "".into(), line: 10, turn: None };
-    MatrixStep { place, what: what.into() }
+    MatrixStep { place, what: what.into(), group: None }
 }
 
 fn column(message: &str, sender: &str, epoch: u64, step: usize) -> Column {
@@ -36,21 +37,24 @@ fn matrix() -> Matrix {
             step(5, "send m10"),
             step(6, "update bob"),
         ],
-        columns: vec![column("m1", "alice", 1, 1), column("m10", "alice", 2, 4)],
-        rows: vec![
-            row("bob", 0, Some(1), "xx", Some(2)),
-            row("bob", 1, Some(1), "xx", Some(2)),
-            row("bob", 2, Some(2), "xx", Some(1)),
-            row("bob", 3, Some(2), "xx", Some(1)),
-            row("bob", 4, Some(2), "x.", Some(1)),
-            row("bob", 5, Some(3), "..", None),
-            row("carol", 0, None, " x", None),
-            row("carol", 1, None, " x", None),
-            row("carol", 2, Some(2), " x", None),
-            row("carol", 3, Some(2), " x", None),
-            row("carol", 4, Some(2), " x", None),
-            row("carol", 5, Some(3), " .", None),
-        ],
+        groups: vec![GroupMatrix {
+            name: GroupName::default(),
+            columns: vec![column("m1", "alice", 1, 1), column("m10", "alice", 2, 4)],
+            rows: vec![
+                row("bob", 0, Some(1), "xx", Some(2)),
+                row("bob", 1, Some(1), "xx", Some(2)),
+                row("bob", 2, Some(2), "xx", Some(1)),
+                row("bob", 3, Some(2), "xx", Some(1)),
+                row("bob", 4, Some(2), "x.", Some(1)),
+                row("bob", 5, Some(3), "..", None),
+                row("carol", 0, None, " x", None),
+                row("carol", 1, None, " x", None),
+                row("carol", 2, Some(2), " x", None),
+                row("carol", 3, Some(2), " x", None),
+                row("carol", 4, Some(2), " x", None),
+                row("carol", 5, Some(3), " .", None),
+            ],
+        }],
     }
 }
 
@@ -58,10 +62,10 @@ fn matrix() -> Matrix {
 fn hostile() -> Matrix {
     let mut matrix = matrix();
     matrix.scenario = "a, \"b\" & <c>\u{1b}[31m".into();
-    matrix.columns[0].message = MessageId::new("</text><script>");
-    matrix.columns[1].sender = MemberName::new("a\"b,c");
+    matrix.groups[0].columns[0].message = MessageId::new("</text><script>");
+    matrix.groups[0].columns[1].sender = MemberName::new("a\"b,c");
     matrix.steps[1].what = "send <m1>&\u{1b}[2J".into();
-    for row in &mut matrix.rows[..6] {
+    for row in &mut matrix.groups[0].rows[..6] {
         row.member = MemberName::new("<bob>&\u{7}");
     }
     matrix
@@ -88,7 +92,8 @@ fn svg_of(matrix: &Matrix) -> String {
 #[test]
 fn exposure_is_counted_on_both_sides_of_the_theft() {
     let matrix = matrix();
-    let counts = |row: usize| (matrix.fs_window(&matrix.rows[row]), matrix.exposed_after(&matrix.rows[row]));
+    let group = &matrix.groups[0];
+    let counts = |row: usize| (group.fs_window(&group.rows[row]), group.exposed_after(&group.rows[row]));
     assert_eq!([0, 1, 4, 5].map(counts), [(0, 2), (1, 1), (1, 0), (0, 0)]);
     assert_eq!(matrix.extent(), "2 members, 6 steps, 2 messages");
 }
@@ -250,11 +255,16 @@ fn large(members: usize, steps: usize, messages: usize) -> Matrix {
     let names: Vec<_> = (0..members).map(|number| format!("member{number}")).collect();
     Matrix {
         steps: (0..steps).map(|number| step(number + 1, "a step")).collect(),
-        columns: (0..messages).map(|number| column(&format!("m{number}"), "a", number as u64 / 3, number)).collect(),
-        rows: names
-            .iter()
-            .flat_map(|name| (0..steps).map(|number| row(name, number, Some(0), &"x".repeat(messages), None)))
-            .collect(),
+        groups: vec![GroupMatrix {
+            name: GroupName::default(),
+            columns: (0..messages)
+                .map(|number| column(&format!("m{number}"), "a", number as u64 / 3, number))
+                .collect(),
+            rows: names
+                .iter()
+                .flat_map(|name| (0..steps).map(|number| row(name, number, Some(0), &"x".repeat(messages), None)))
+                .collect(),
+        }],
         ..matrix()
     }
 }
@@ -292,7 +302,7 @@ fn small_cells(svg: &str, fill: &str, side: usize, gap: usize) -> usize {
 fn picture_of_small_cells_has_every_cell_and_few_bytes() {
     for (members, side, gap) in [(12, 7, 1), (100, 4, 0)] {
         let mut matrix = large(members, 46, 18);
-        for (number, row) in matrix.rows.iter_mut().enumerate() {
+        for (number, row) in matrix.groups[0].rows.iter_mut().enumerate() {
             row.cells = self::row("", 0, None, ["xxxxxxxxx.........", "...xxxx    ..x...."][number % 2], None).cells;
         }
         let svg = svg_of(&matrix);
@@ -314,8 +324,8 @@ fn picture_of_small_cells_has_every_cell_and_few_bytes() {
 #[test]
 fn table_cuts_long_names_and_omits_epochs_without_room() {
     let mut matrix = large(1, 3, 3);
-    matrix.columns[0].message = MessageId::new("a_message_with_a_long_name");
-    for (number, column) in matrix.columns.iter_mut().enumerate() {
+    matrix.groups[0].columns[0].message = MessageId::new("a_message_with_a_long_name");
+    for (number, column) in matrix.groups[0].columns.iter_mut().enumerate() {
         column.epoch = 100 + number as u64;
     }
     let table = table_of(&matrix);
@@ -324,4 +334,65 @@ fn table_cuts_long_names_and_omits_epochs_without_room() {
     let head = table.lines().skip_while(|line| !line.contains("sent in epoch")).skip(1);
     let id: String = head.take(11).filter_map(|line| line.trim_start().chars().next()).collect();
     assert_eq!(id, "…a_long_nam");
+}
+
+/// The group of the example, and a second one with only Bob and one message.
+fn two_groups() -> Matrix {
+    let mut matrix = matrix();
+    matrix.groups[0].name = GroupName::new("team");
+    matrix.steps[4].group = Some(GroupName::new("team"));
+    matrix.groups.push(GroupMatrix {
+        name: GroupName::new("fa,mily"),
+        columns: vec![column("f1", "bob", 7, 2)],
+        rows: (0..6).map(|number| row("bob", number, Some(7), if number < 2 { "x" } else { "." }, Some(1))).collect(),
+    });
+    matrix
+}
+
+#[test]
+fn table_has_a_part_for_each_group() {
+    let table = table_of(&two_groups());
+    assert!(table.contains("seed 7, 2 groups, 2 members, 6 steps, 3 messages; exposed"), "{table}");
+    assert!(table.contains("    5  send m10 (team)      2  # .     1      0       1\n"), "{table}");
+    let (_, family) = table.split_once("group fa,mily: 1 member, 1 message\n").unwrap();
+    let expected = "
+                sent in epoch  7
+                               f
+                        epoch  1    FS  after  healed
+bob
+  1-2  create alice …       7  +     0      1       1
+  3-6  add carol …          7  .     0      0       1
+
+FS ";
+    assert!(family.starts_with(expected), "{family}");
+}
+
+#[test]
+fn csv_of_several_groups_ends_with_the_group() {
+    let csv = csv_of(&two_groups());
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines[0], format!("{},group", csv::HEADER));
+    assert_eq!(lines.len(), 1 + 12 * 2 + 6);
+    assert_eq!(lines[5], "an example,7,bob,3,10,,2,m1,alice,2,,1,true,true,true,1,1,1,team");
+    assert_eq!(lines[25], "an example,7,bob,1,10,,7,f1,bob,3,,7,false,true,true,0,1,1,\"fa,mily\"");
+}
+
+#[test]
+fn picture_has_panels_for_each_group() {
+    let svg = svg_of(&two_groups());
+    elements(&svg).unwrap();
+    for (name, panels) in [("bob in team", 1), ("carol in team", 1), ("bob in fa,mily", 1), ("carol in fa,mily", 0)] {
+        assert_eq!(svg.matches(&format!(">{name}</text>")).count(), panels, "{name}");
+    }
+    assert!(svg.contains("bob in fa,mily after step 5 (send m10 (team)), in epoch 7."), "{svg}");
+    // The second group begins a new line of panels, at the left margin.
+    let place = |name: &str| {
+        let (before, _) = svg.split_once(&format!(">{name}</text>")).unwrap();
+        let (_, place) = before.rsplit_once("<g transform=\"translate(").unwrap();
+        let (x, rest) = place.split_once(' ').unwrap();
+        (x.parse::<u32>().unwrap(), rest.split(')').next().unwrap().parse::<u32>().unwrap())
+    };
+    let [bob, carol, family] = ["bob in team", "carol in team", "bob in fa,mily"].map(place);
+    assert_eq!((bob.0, bob.1), (family.0, carol.1));
+    assert!(carol.0 > bob.0 && family.1 > bob.1);
 }

@@ -11,7 +11,7 @@ use crate::scenario::{GroupName, MessageId};
 
 /// The record of one group.
 pub(in crate::world) struct GroupRecord {
-    pub(super) name: GroupName,
+    pub(in crate::world) name: GroupName,
     /// The members of each epoch.
     pub(in crate::world) rosters: Vec<BTreeSet<usize>>,
     /// The application messages by their log entries: their indices in all messages.

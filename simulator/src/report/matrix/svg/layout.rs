@@ -1,7 +1,8 @@
 //! The layout of the picture: a panel for each member, in lines like the words of a text.
 //!
-//! Panels make a matrix of six hundred rows as legible as one of ten. All panels have the same
-//! steps downwards and the same messages to the right, so that a reader can compare them.
+//! Panels make a matrix of six hundred rows as legible as one of ten. All panels of a group have the
+//! same steps downwards and the same messages to the right, so that a reader can compare them. Each
+//! group begins a new line.
 
 use super::super::Matrix;
 
@@ -27,7 +28,9 @@ pub(super) const CHARACTER: f64 = 5.2;
 /// The largest number of characters of a message's id above its column, and of a step's words
 /// beside their row.
 pub(super) const LONGEST_ID: usize = 12;
-pub(super) const LONGEST_STEP: usize = 18;
+const LONGEST_STEP: usize = 18;
+/// The same number for a step, if its words end with the step's group.
+const LONGEST_STEP_IN_GROUP: usize = 28;
 
 pub(super) const MARGIN: u32 = 16;
 /// The distance between panels.
@@ -59,9 +62,13 @@ pub(super) struct Layout {
     words: u32,
     /// The height of the messages' ids.
     pub(super) ids: u32,
+    /// The largest number of characters of a step's words.
+    pub(super) longest_step: usize,
+    /// The largest number of columns of a panel.
     columns: u32,
     rows: u32,
-    panels: u32,
+    /// The number of panels of each group.
+    panels: Vec<u32>,
 }
 
 impl Layout {
@@ -75,9 +82,13 @@ impl Layout {
         let wordy = cell >= WORDY;
         let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
         let wide = |characters: usize| (characters as f64 * CHARACTER).ceil() as u32;
-        let words = longest(&mut matrix.steps.iter().map(|step| step.what.chars().count().min(LONGEST_STEP)));
+        let longest_step = if matrix.has_several_groups() { LONGEST_STEP_IN_GROUP } else { LONGEST_STEP };
+        let words = longest(&mut matrix.steps.iter().map(|step| matrix.words(step).chars().count().min(longest_step)));
         let numbers = longest(&mut matrix.steps.iter().map(|step| step.number().chars().count()));
-        let ids = longest(&mut matrix.columns.iter().map(|column| column.message.as_str().chars().count()));
+        let columns = matrix.groups.iter().flat_map(|group| &group.columns);
+        let ids = longest(&mut columns.map(|column| column.message.as_str().chars().count()));
+        let panels: Vec<u32> = matrix.groups.iter().map(|group| (group.members().count() as u32).max(1)).collect();
+        let most = panels.iter().copied().max().unwrap_or(1);
         let mut layout = Self {
             cell,
             every: PITCH.div_ceil(cell) as usize,
@@ -86,13 +97,14 @@ impl Layout {
             numbers: wide(numbers.min(LONGEST_ID)) + 6,
             words: if wordy { wide(words) + 6 } else { 0 },
             ids: wide(ids.min(LONGEST_ID)) + 6,
-            columns: matrix.columns.len() as u32,
+            longest_step,
+            columns: matrix.groups.iter().map(|group| group.columns.len() as u32).max().unwrap_or(0),
             rows: matrix.steps.len() as u32,
-            panels: (matrix.members().count() as u32).max(1),
+            panels,
         };
-        let fit = ((SHEET.0 - 2 * MARGIN + GAP) / (layout.panel_width() + GAP)).clamp(1, layout.panels);
+        let fit = ((SHEET.0 - 2 * MARGIN + GAP) / (layout.panel_width() + GAP)).clamp(1, most);
         // All lines have about the same length, instead of full lines and a short last one.
-        layout.per_line = layout.panels.div_ceil(layout.panels.div_ceil(fit));
+        layout.per_line = most.div_ceil(most.div_ceil(fit));
         layout
     }
 
@@ -102,10 +114,10 @@ impl Layout {
         if self.cell > 5 { self.cell - 1 } else { self.cell }
     }
 
-    /// The position of the panel with this number.
-    pub(super) fn panel(&self, number: usize) -> (u32, u32) {
+    /// The position of the panel with this number in the group with that number.
+    pub(super) fn panel(&self, group: usize, number: usize) -> (u32, u32) {
         let number = number as u32;
-        let (column, line) = (number % self.per_line, number / self.per_line);
+        let (column, line) = (number % self.per_line, self.lines(group) + number / self.per_line);
         (MARGIN + column * (self.panel_width() + GAP), TITLE + line * (self.panel_height() + GAP))
     }
 
@@ -114,24 +126,28 @@ impl Layout {
         (self.numbers + self.words + BAND, NAME + self.ids + BAND)
     }
 
-    /// The width and the height of all cells of a panel.
-    pub(super) fn extent(&self) -> (u32, u32) {
-        (self.columns * self.cell, self.rows * self.cell)
+    /// The width and the height of all cells of a panel with this number of columns.
+    pub(super) fn extent(&self, columns: usize) -> (u32, u32) {
+        (columns as u32 * self.cell, self.rows * self.cell)
+    }
+
+    /// The number of lines of the groups before this one.
+    fn lines(&self, group: usize) -> u32 {
+        self.panels.iter().take(group).map(|panels| panels.div_ceil(self.per_line)).sum()
     }
 
     fn panel_width(&self) -> u32 {
         let figures = if self.wordy { 2 * FIGURE } else { 0 };
-        self.cells().0 + self.extent().0 + figures
+        self.cells().0 + self.columns * self.cell + figures
     }
 
     fn panel_height(&self) -> u32 {
-        self.cells().1 + self.extent().1
+        self.cells().1 + self.rows * self.cell
     }
 
     /// The vertical position of the legend.
     pub(super) fn legend(&self) -> u32 {
-        let lines = self.panels.div_ceil(self.per_line);
-        TITLE + lines * (self.panel_height() + GAP)
+        TITLE + self.lines(self.panels.len()) * (self.panel_height() + GAP)
     }
 
     /// The width of the picture.

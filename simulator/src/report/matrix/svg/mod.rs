@@ -12,8 +12,8 @@ use std::{
     io::{self, Write},
 };
 
-use self::layout::{BAND, CHARACTER, FIGURE, LEGEND_LINE, LONGEST_ID, LONGEST_STEP, Layout, MARGIN};
-use super::{Column, Matrix, Row, Sight, cut};
+use self::layout::{BAND, CHARACTER, FIGURE, LEGEND_LINE, LONGEST_ID, Layout, MARGIN};
+use super::{Column, GroupMatrix, Matrix, Row, Sight, cut};
 use crate::report::xml::escaped;
 
 pub(in crate::report) const EXPOSED_BEFORE: &str = "#b13c02";
@@ -48,11 +48,13 @@ pub fn write(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     writeln!(out, "<title>{}</title>", escaped(&matrix.scenario))?;
     writeln!(out, r#"<rect width="{width}" height="{height}" fill="white"/>"#)?;
     title(out, matrix, width)?;
-    for (number, rows) in matrix.members().enumerate() {
-        let (x, y) = layout.panel(number);
-        writeln!(out, r#"<g transform="translate({x} {y})">"#)?;
-        Panel { matrix, layout: &layout, rows }.write(out)?;
-        writeln!(out, "</g>")?;
+    for (number, group) in matrix.groups.iter().enumerate() {
+        for (member, rows) in group.members().enumerate() {
+            let (x, y) = layout.panel(number, member);
+            writeln!(out, r#"<g transform="translate({x} {y})">"#)?;
+            Panel { matrix, group, layout: &layout, rows }.write(out)?;
+            writeln!(out, "</g>")?;
+        }
     }
     write!(out, r#"<g transform="translate({MARGIN} {})">{}</g>"#, layout.legend(), legend.drawn)?;
     writeln!(out, "\n</svg>")
@@ -71,9 +73,10 @@ fn title(out: &mut dyn Write, matrix: &Matrix, width: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The snapshots of one member.
+/// The snapshots of one member in one group.
 struct Panel<'m> {
     matrix: &'m Matrix,
+    group: &'m GroupMatrix,
     layout: &'m Layout,
     rows: &'m [Row],
 }
@@ -81,9 +84,9 @@ struct Panel<'m> {
 impl Panel<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let (x, y) = self.layout.cells();
-        let name = self.rows.first().map(|row| row.member.as_str()).unwrap_or_default();
-        let room = (f64::from(x + self.layout.extent().0) / (CHARACTER * 12.0 / 9.0)) as usize;
-        text(out, 0, 11, r#"font-size="12" font-weight="bold""#, &cut(name, room.max(LONGEST_ID)))?;
+        let name = self.rows.first().map(|row| self.name(row)).unwrap_or_default();
+        let room = (f64::from(x + self.extent().0) / (CHARACTER * 12.0 / 9.0)) as usize;
+        text(out, 0, 11, r#"font-size="12" font-weight="bold""#, &cut(&name, room.max(LONGEST_ID)))?;
         writeln!(out, r#"<g transform="translate({x} {y})">"#)?;
         self.columns(out)?;
         self.steps(out)?;
@@ -92,18 +95,31 @@ impl Panel<'_> {
         }
         self.gaps(out)?;
         self.epoch_ends(out)?;
-        let (width, height) = self.layout.extent();
+        let (width, height) = self.extent();
         let outline = format!(r#"x="-.5" y="-.5" width="{width}" height="{height}" fill="none""#);
         writeln!(out, r#"<rect {outline} stroke="{PALE_INK}" stroke-width=".6"/>"#)?;
         self.theft(out)?;
         writeln!(out, "</g>")
     }
 
+    /// The width and the height of all cells.
+    fn extent(&self) -> (u32, u32) {
+        self.layout.extent(self.group.columns.len())
+    }
+
+    /// The member, with the group if there are several.
+    fn name(&self, row: &Row) -> String {
+        match self.matrix.has_several_groups() {
+            true => format!("{} in {}", row.member, self.group.name),
+            false => row.member.to_string(),
+        }
+    }
+
     /// Writes the messages, and their epochs.
     fn columns(&self, out: &mut dyn Write) -> io::Result<()> {
         let cell = self.layout.cell;
         let mut from = 0;
-        for (turn, (epoch, columns)) in self.matrix.epochs().enumerate() {
+        for (turn, (epoch, columns)) in self.group.epochs().enumerate() {
             let (x, width) = (from as u32 * cell, columns as u32 * cell);
             let fill = EPOCHS[turn % 2];
             writeln!(out, r#"<g><title>messages of epoch {epoch}</title>"#)?;
@@ -115,11 +131,11 @@ impl Panel<'_> {
             from += columns;
         }
         if self.layout.wordy {
-            let x = self.layout.extent().0;
+            let x = self.extent().0;
             text(out, x + FIGURE - 8, -2, END, "FS")?;
             text(out, x + 2 * FIGURE - 4, -2, END, "healed")?;
         }
-        for (number, column) in self.matrix.columns.iter().enumerate().step_by(self.layout.every) {
+        for (number, column) in self.group.columns.iter().enumerate().step_by(self.layout.every) {
             let (x, y) = (number as u32 * cell + cell / 2 + 3, -(BAND as i32) - 3);
             let id = escaped(&cut(column.message.as_str(), LONGEST_ID));
             writeln!(out, r#"<text transform="translate({x} {y}) rotate(-90)">{id}</text>"#)?;
@@ -153,7 +169,7 @@ impl Panel<'_> {
             let x = numbers as i32 - left as i32;
             text(out, x - 4, y, END, &cut(&step.number(), LONGEST_ID))?;
             if wordy {
-                text(out, x, y, "", &cut(&step.what, LONGEST_STEP))?;
+                text(out, x, y, "", &cut(&self.matrix.words(step), self.layout.longest_step))?;
             }
         }
         Ok(())
@@ -171,8 +187,8 @@ impl Panel<'_> {
         }
         writeln!(out, "<g><title>{snapshot}</title>")?;
         self.squares(out, y, row, &snapshot)?;
-        let (x, y) = (self.layout.extent().0, (y + cell / 2) as i32 + 3);
-        text(out, x + FIGURE - 8, y, END, &self.matrix.fs_window(row).to_string())?;
+        let (x, y) = (self.extent().0, (y + cell / 2) as i32 + 3);
+        text(out, x + FIGURE - 8, y, END, &self.group.fs_window(row).to_string())?;
         text(out, x + 2 * FIGURE - 4, y, END, &healed(row))?;
         writeln!(out, "</g>")
     }
@@ -180,7 +196,7 @@ impl Panel<'_> {
     /// Draws each cell of a row as a square. An exposed message has its own description.
     fn squares(&self, out: &mut dyn Write, y: u32, row: &Row, snapshot: &str) -> io::Result<()> {
         let side = self.layout.side();
-        for ((place, sight), column) in self.matrix.sights(row).enumerate().zip(&self.matrix.columns) {
+        for ((place, sight), column) in self.group.sights(row).enumerate().zip(&self.group.columns) {
             let x = place as u32 * self.layout.cell;
             let fill = colour(sight);
             write!(out, r#"<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="{fill}""#)?;
@@ -204,7 +220,7 @@ impl Panel<'_> {
     /// of the background.
     fn runs(&self, out: &mut dyn Write, y: u32, row: &Row) -> io::Result<()> {
         let (cell, side) = (self.layout.cell, self.layout.side());
-        let sights: Vec<_> = self.matrix.sights(row).collect();
+        let sights: Vec<_> = self.group.sights(row).collect();
         for drawn in [Sight::ExposedBefore, Sight::ExposedAfter, Sight::Hidden] {
             let mut path = String::new();
             for (from, run) in runs(&sights, drawn) {
@@ -220,12 +236,12 @@ impl Panel<'_> {
 
     /// Draws the gaps between the cells of a run.
     fn gaps(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (cell, height) = (self.layout.cell, self.layout.extent().1);
+        let (cell, height) = (self.layout.cell, self.extent().1);
         let gap = cell - self.layout.side();
         if self.layout.wordy || gap == 0 {
             return Ok(());
         }
-        let gaps = 1..self.matrix.columns.len() as u32;
+        let gaps = 1..self.group.columns.len() as u32;
         let lines: String = gaps.map(|column| format!("M{} 0v{height}h{gap}V0z", column * cell - gap)).collect();
         writeln!(out, r#"<path d="{lines}" fill="{OUTSIDE}" pointer-events="none"/>"#)
     }
@@ -233,7 +249,7 @@ impl Panel<'_> {
     /// Lists the exposed messages of a row: "; exposed: m1 to m4, m7".
     fn exposed_messages(&self, row: &Row) -> String {
         let exposed: Vec<_> = row.cells.iter().map(|cell| cell.exposed).collect();
-        let name = |place: usize| self.matrix.columns.get(place).map_or("", |column| column.message.as_str());
+        let name = |place: usize| self.group.columns.get(place).map_or("", |column| column.message.as_str());
         let ranges: Vec<_> = runs(&exposed, true)
             .map(|(from, run)| match run {
                 1 => name(from).to_owned(),
@@ -246,23 +262,24 @@ impl Panel<'_> {
     /// Describes a snapshot in a sentence.
     fn about(&self, row: &Row) -> String {
         let step = self.matrix.steps.get(row.after_step);
-        let step = step.map(|step| format!("step {} ({})", step.number(), step.what)).unwrap_or_default();
+        let step = step.map(|step| format!("step {} ({})", step.number(), self.matrix.words(step))).unwrap_or_default();
         let epoch = row.epoch.map_or("not in the group".to_owned(), |epoch| format!("in epoch {epoch}"));
         let healed = match row.healed_after {
             Some(1) => "healed after 1 epoch".to_owned(),
             Some(epochs) => format!("healed after {epochs} epochs"),
             None => "not healed".to_owned(),
         };
-        let (fs_window, after) = (self.matrix.fs_window(row), self.matrix.exposed_after(row));
-        format!("{} after {step}, {epoch}. FS window: {fs_window}, exposed later: {after}, {healed}", row.member)
+        let name = self.name(row);
+        let (fs_window, after) = (self.group.fs_window(row), self.group.exposed_after(row));
+        format!("{name} after {step}, {epoch}. FS window: {fs_window}, exposed later: {after}, {healed}")
     }
 
     /// Draws a line at the end of each epoch.
     fn epoch_ends(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (cell, (width, height)) = (self.layout.cell, self.layout.extent());
+        let (cell, (width, height)) = (self.layout.cell, self.extent());
         let mut lines = String::new();
         let mut x = 0;
-        for (_, columns) in self.matrix.epochs() {
+        for (_, columns) in self.group.epochs() {
             x += columns as u32 * cell;
             if x < width {
                 lines += &format!("M{x} -{BAND}V{height}");
@@ -284,7 +301,7 @@ impl Panel<'_> {
         let cell = self.layout.cell;
         let mut line = String::new();
         for (number, row) in self.rows.iter().enumerate() {
-            let (x, y) = (self.matrix.sent_before(row) as u32 * cell, number as u32 * cell);
+            let (x, y) = (self.group.sent_before(row) as u32 * cell, number as u32 * cell);
             line += &if number == 0 { format!("M{x} {y}") } else { format!("H{x}") };
             line += &format!("V{}", y + cell);
         }
