@@ -180,6 +180,23 @@ fn lifetime_is_that_of_the_new_key_packages() {
     assert!(!run(&of_two(steps("59m"))).passed(), "none has expired");
 }
 
+/// A connected member replaces a last-resort key package that has expired, and not a used one.
+#[test]
+fn expired_last_resort_is_replaced() {
+    let [add, remove] = add_and_remove();
+    let run = run(&of_two([
+        key_packages(json!({ "renew": true, "count": 0, "last_resort": true, "lifetime": "1d" })),
+        add.clone(),
+        remove.clone(),
+        add.clone(),
+        remove,
+        json!({ "wait": "1d" }),
+        add,
+    ]));
+    run.assert_passed("there is a last-resort key package all the time");
+    assert_eq!(run.events("key_packages").filter(|event| event["last_resort"] == true).count(), 2);
+}
+
 /// A renewal does not take the keys of a welcome away that was made before it.
 #[test]
 fn held_welcome_can_be_opened_after_the_renewal() {
@@ -246,9 +263,12 @@ fn kept_keys_of_a_renewed_key_package_are_found() {
     assert!(found, "{failures:?}");
 }
 
-/// The stolen key packages of the only thief: the number, the last resort, and for each welcome the
-/// epoch and if it was made after the theft.
-fn stolen(run: &Run) -> Vec<(u32, bool, Vec<(u64, bool)>)> {
+/// A stolen key package: its number, true for a last-resort one, and for each opened welcome the epoch
+/// and if it was made after the theft.
+type Stolen = (u32, bool, Vec<(u64, bool)>);
+
+/// The stolen key packages of the only thief that open welcomes.
+fn stolen(run: &Run) -> Vec<Stolen> {
     let told = run.thief().key_packages.iter().map(|stolen| {
         let opens = stolen.opens.iter().map(|welcome| (welcome.epoch, welcome.after_theft));
         (stolen.number, stolen.last_resort, opens.collect())
