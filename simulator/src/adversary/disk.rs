@@ -4,32 +4,11 @@
 //! The attempt is made with the engine's own store. The store has to find the file complete, and to
 //! refuse the key. This module does not search the raw bytes.
 
-use std::{collections::BTreeSet, fs, io, sync::Arc};
+use std::{fs, io, sync::Arc};
 
 use regrow_engine::{Client, CryptoProvider, DiskError, Policy, Snapshot, SqliteStore, StoreKey};
 
-use super::{replay::Adversary, stolen_state::StolenFile, traffic::Traffic};
-
-/// A thief with a storage that it cannot open.
-pub(super) struct LockedOut {
-    nothing: BTreeSet<usize>,
-}
-
-impl LockedOut {
-    pub(super) fn new() -> Self {
-        Self { nothing: BTreeSet::new() }
-    }
-}
-
-impl Adversary for LockedOut {
-    fn observe(&mut self, _: &[Traffic]) -> Vec<Traffic> {
-        Vec::new()
-    }
-
-    fn readable(&self) -> &BTreeSet<usize> {
-        &self.nothing
-    }
-}
+use super::stolen_state::StolenFile;
 
 /// An attempt to open stolen files was impossible.
 #[derive(Debug, thiserror::Error)]

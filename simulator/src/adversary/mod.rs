@@ -37,6 +37,7 @@ mod stolen_state;
 mod tape;
 mod thief;
 mod traffic;
+mod without_device;
 
 pub use closure::Path;
 pub(crate) use derivation::{Derivation, DerivationStep, Source};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use regrow_engine::{CryptoProvider, Policy};
 
 use super::{
-    disk::{self, BreakInError, LockedOut},
+    disk::{self, BreakInError},
     replay::{Adversary, Replay},
     stolen_state::StolenState,
+    without_device::WithoutDevice,
 };
 
 /// Makes an adversary that runs the stolen state, if it can be run.
@@ -28,8 +29,9 @@ pub fn run_stolen(
                 opened = snapshot;
                 &opened
             }
-            None => return Ok(Box::new(LockedOut::new())),
+            None => return Ok(Box::new(WithoutDevice::new())),
         },
+        StolenState::Backup(_) => return Ok(Box::new(WithoutDevice::new())),
     };
     Ok(Box::new(Replay::new(snapshot, crypto, policy)?))
 }

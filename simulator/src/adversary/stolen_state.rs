@@ -14,6 +14,9 @@ pub enum StolenState {
     Device(Snapshot),
     /// The files of the device's storage without their key: the database, and the files beside it.
     Disk(Vec<StolenFile>),
+    /// The records of a device that the thief has restored from an opened backup, on a machine of its
+    /// own. This device is in no group.
+    Backup(Snapshot),
 }
 
 impl StolenState {
@@ -21,7 +24,7 @@ impl StolenState {
     #[must_use]
     pub fn stolen_bytes(&self) -> Vec<StolenBytes> {
         match self {
-            Self::Device(snapshot) => StolenBytes::all_of(snapshot),
+            Self::Device(snapshot) | Self::Backup(snapshot) => StolenBytes::all_of(snapshot),
             Self::Disk(files) => {
                 files.iter().map(|file| StolenBytes { name: file.name.clone(), bytes: file.bytes.clone() }).collect()
             }

@@ -31,9 +31,10 @@ pub(super) fn words(code: FailCode) -> [&'static str; 2] {
             "The device of the acting member is locked: it has no key in memory, and does nothing.",
             "Add an `unlock` step before this step.",
         ],
-        FailCode::WrongKey => {
-            ["The key does not open the device, and the device stays locked.", "Leave `wrong_key` out."]
-        }
+        FailCode::WrongKey => [
+            "The key does not open the device, or the passphrase does not open the backup.",
+            "Leave `wrong_key` or `wrong_passphrase` out.",
+        ],
         FailCode::Mismatch => [
             "The two members see different keys of each other, so their safety numbers differ.",
             "Let both members be online and catch up. If the numbers still differ, somebody shows them false keys.",

@@ -47,6 +47,7 @@ pub(super) fn theft(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord) -
     let what = match thief.scope {
         TheftScope::Device => "the stored records and the memory of",
         TheftScope::Disk => "the storage files, without their key, of",
+        TheftScope::Backup => "the latest backup, with its passphrase, of",
     };
     let epoch = terms.first("epoch", format!("epoch {}", thief.epoch));
     format!(

@@ -7,8 +7,10 @@ use crate::{oracle::Obstacle, scenario::TheftScope};
 #[must_use]
 pub fn hidden(thief: &ThiefRecord, message: &MessageRecord, obstacle: Option<Obstacle>) -> String {
     let epoch = message.epoch;
-    if thief.scope == TheftScope::Disk {
-        return "The thief has the files, but not the key that opens them.".to_owned();
+    match thief.scope {
+        TheftScope::Device => {}
+        TheftScope::Disk => return "The thief has the files, but not the key that opens them.".to_owned(),
+        TheftScope::Backup => return "The thief has the backup, and no key of a group is in it.".to_owned(),
     }
     match obstacle {
         Some(Obstacle::ErasedKey) => {

@@ -2,7 +2,7 @@
 
 use super::{
     format::{Action, Delivery, Expect, MessageBody, Proposal, ReadingExpectation, VerifiedExpectation},
-    name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS, UserName},
+    name::{BackupId, CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS, UserName},
     name_row::NameRow,
     network::NetworkChange,
     turn,
@@ -42,6 +42,10 @@ impl Turn<'_> {
     }
 
     fn compromise(self, id: &CompromiseId) -> CompromiseId {
+        self.number.map_or_else(|| id.clone(), |number| id.at_turn(number))
+    }
+
+    fn backup(self, id: &BackupId) -> BackupId {
         self.number.map_or_else(|| id.clone(), |number| id.at_turn(number))
     }
 
@@ -159,6 +163,10 @@ impl Action {
             Self::Compare { who } => Self::Compare { who: all(who) },
             Self::Lock { who } => Self::Lock { who: all(who) },
             Self::Unlock { who, wrong_key } => Self::Unlock { who: all(who), wrong_key: *wrong_key },
+            Self::Backup { who, id } => Self::Backup { who: one(who), id: turn.backup(id) },
+            Self::Restore { who, from, wrong_passphrase } => {
+                Self::Restore { who: one(who), from: turn.backup(from), wrong_passphrase: *wrong_passphrase }
+            }
             Self::Verify { by, who } => Self::Verify { by: one(by), who: beside(by, who) },
             Self::Authenticate { who, of, answer } => {
                 Self::Authenticate { who: all(who), of: all(of), answer: *answer }

@@ -4,18 +4,22 @@
 //! The check refuses only certain errors. It does not decide if a member is in the group when it
 //! acts, because a scenario may expect such a step to fail.
 
+mod backups;
 mod expect;
 mod policy;
 mod service;
 mod users;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     expand::StepSource,
     fields::{At, FileReader, nearest, shown},
-    format::{Action, Ciphersuite, Delivery, Fidelity, Place, Placed, Proposal, Protocol, Scenario, Step},
-    name::{CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
+    format::{Action, Ciphersuite, Delivery, Fidelity, Place, Placed, Proposal, Protocol, Scenario, Step, TheftScope},
+    name::{BackupId, CompromiseId, EVERYBODY, GroupName, MemberName, MessageId, OTHERS},
     problem::MAX_PROBLEMS,
     users::Users,
 };
@@ -54,6 +58,8 @@ pub(super) fn check<'a>(reader: &mut FileReader<'a>, root: &At<'a>, scenario: &S
         messages: BTreeMap::new(),
         handshakes: BTreeSet::new(),
         compromises: BTreeMap::new(),
+        backups: BTreeMap::new(),
+        backed_up: BTreeMap::new(),
         impersonated: BTreeSet::new(),
         held: BTreeSet::new(),
         lied_to: BTreeSet::new(),
@@ -108,6 +114,9 @@ struct Check<'r, 'a, 's> {
     /// The ids among them that name handshakes.
     handshakes: BTreeSet<MessageId>,
     compromises: BTreeMap<CompromiseId, Defined>,
+    backups: BTreeMap<BackupId, Defined>,
+    /// The member whose device makes each of them.
+    backed_up: BTreeMap<BackupId, MemberName>,
     /// The compromises with which a thief has acted so far.
     impersonated: BTreeSet<CompromiseId>,
     held: BTreeSet<MessageId>,
@@ -196,6 +205,10 @@ impl Check<'_, '_, '_> {
         let first = match (action.message_ids().next(), action) {
             (Some(id), _) => insert_new(&mut self.messages, id, defined),
             (None, Action::Compromise { id, .. }) => insert_new(&mut self.compromises, id, defined),
+            (None, Action::Backup { who, id }) => {
+                self.backed_up.entry(id.clone()).or_insert_with(|| who.clone());
+                insert_new(&mut self.backups, id, defined)
+            }
             _ => return,
         };
         if let Some((id, first)) = first {
@@ -329,7 +342,14 @@ impl Check<'_, '_, '_> {
                 self.delivery(place, action, what);
             }
             Action::Crash { who, .. } => self.member(place, "crash.who", who),
-            Action::Compromise { who, .. } => self.member(place, "compromise.who", who),
+            Action::Backup { who, .. } => self.member(place, "backup.who", who),
+            Action::Restore { who, from, .. } => self.restore(index, place, who, from),
+            Action::Compromise { who, scope, .. } => {
+                self.member(place, "compromise.who", who);
+                if *scope == TheftScope::Backup {
+                    self.stolen_backup(index, place, who);
+                }
+            }
             Action::Impersonate { compromise, .. } => {
                 self.taken(index, place, "impersonate.compromise", compromise);
                 self.group(place, "impersonate", named_group);
@@ -476,16 +496,9 @@ impl Check<'_, '_, '_> {
 
     /// Checks that the theft happens before the step.
     fn taken(&mut self, index: usize, place: &Place, field: &str, id: &CompromiseId) {
-        match self.compromises.get(id) {
-            None if self.complete.steps => self.note(place, field, |check| {
-                let near = nearest(id.as_str(), check.compromises.keys().map(CompromiseId::as_str));
-                told("no compromise is called", id.as_str(), near)
-            }),
-            Some(taken) if taken.index > index => {
-                let when = taken.place.to_string();
-                self.note(place, field, |_| format!("`{}` is taken later, in {when}", shown(id.as_str())));
-            }
-            _ => {}
+        let problem = not_before(index, &self.compromises, id, "compromise", "taken");
+        if let Some(problem) = problem.filter(|_| self.complete.steps) {
+            self.note(place, field, |_| problem);
         }
     }
 }
@@ -501,6 +514,28 @@ fn insert_new<K: Clone + Ord + ToString>(
     }
     map.insert(id.clone(), defined());
     None
+}
+
+/// The problem with an id that an earlier step has to define: `what` is the thing with the id, and
+/// `verb` the act of the defining step.
+fn not_before<K: Borrow<str> + Ord>(
+    index: usize,
+    known: &BTreeMap<K, Defined>,
+    id: &K,
+    what: &str,
+    verb: &str,
+) -> Option<String> {
+    let name: &str = id.borrow();
+    match known.get(name) {
+        None => {
+            let near = nearest(name, known.keys().map(Borrow::<str>::borrow));
+            Some(told(&format!("no {what} is called"), name, near))
+        }
+        Some(defined) if defined.index > index => {
+            Some(format!("`{}` is {verb} later, in {}", shown(name), defined.place))
+        }
+        Some(_) => None,
+    }
 }
 
 fn told(what: &str, name: &str, near: Option<&str>) -> String {

@@ -61,7 +61,9 @@ pub use format::{
     ThiefAction, VerifiedExpectation, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, is_other, load};
-pub use name::{CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN, UserName};
+pub use name::{
+    BackupId, CompromiseId, EVERYBODY, GroupName, MAX_NAME_LENGTH, MemberName, MessageId, OTHERS, TURN, UserName,
+};
 pub use network::{ClockChange, ClockOffset, NetworkChange};
 pub use parse::{MAX_MEMBERS, MAX_TURNS, read, read_yaml};
 pub use policy::{MAX_FORWARD, MAX_KEY_PACKAGES, MAX_OUT_OF_ORDER, MAX_PADDING, MAX_PAST_EPOCHS};

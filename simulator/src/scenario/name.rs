@@ -118,6 +118,11 @@ name! {
     CompromiseId
 }
 
+name! {
+    /// The id that a `backup` gives to its backup.
+    BackupId
+}
+
 macro_rules! repeated {
     ($($name:ident),*) => {$(
         impl $name {
@@ -130,4 +135,4 @@ macro_rules! repeated {
     )*};
 }
 
-repeated!(MemberName, UserName, GroupName, MessageId, CompromiseId);
+repeated!(MemberName, UserName, GroupName, MessageId, CompromiseId, BackupId);

@@ -82,7 +82,8 @@ impl Word for DueRotation {
 }
 
 impl Word for TheftScope {
-    const WORDS: &'static [(&'static str, Self)] = &[("device", Self::Device), ("disk", Self::Disk)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("device", Self::Device), ("disk", Self::Disk), ("backup", Self::Backup)];
 }
 
 impl Word for FailCode {

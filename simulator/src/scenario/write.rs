@@ -226,6 +226,17 @@ fn fields(action: &Action) -> LineFields {
                 fields.add("wrong_key", true);
             }
         }
+        Action::Backup { who, id } => {
+            fields.text("who", who.as_str());
+            fields.text("id", id.as_str());
+        }
+        Action::Restore { who, from, wrong_passphrase } => {
+            fields.text("who", who.as_str());
+            fields.text("from", from.as_str());
+            if *wrong_passphrase {
+                fields.add("wrong_passphrase", true);
+            }
+        }
         Action::Verify { by, who } => {
             fields.text("by", by.as_str());
             service::names(&mut fields, "who", who);

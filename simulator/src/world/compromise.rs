@@ -1,4 +1,4 @@
-//! Carries out a `compromise` step: a thief steals a device or its storage.
+//! Carries out a `compromise` step: a thief steals a device, its storage or its backup.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,13 +21,6 @@ impl World<'_> {
         scope: TheftScope,
     ) -> Result<(), StepFailure> {
         let device = self.devices.find(who)?;
-        // A locked device has no secret in memory, and a thief gets only its sealed files.
-        let scope = if self.devices[device].client.is_locked() { TheftScope::Disk } else { scope };
-        let state = self.devices[device].steal(scope)?;
-        let records = match &state {
-            StolenState::Device(snapshot) => Some(snapshot.records().len()),
-            StolenState::Disk(_) => None,
-        };
         // The thief has randomness of its own, and its crypto calls are recorded like a member's.
         let seeded = SeededCrypto::new(self.seed, &format!("thief {id}"))
             .with_ciphersuite(self.policy.ciphersuite)
@@ -37,6 +30,20 @@ impl World<'_> {
         let taped = Arc::new(Layered(Taped::new(crypto.clone(), log.clone())));
         // The thief's own store has no lock.
         let policy = Policy { lock_after: None, ..(*self.devices[device].policy).clone() };
+        // A locked device has no secret in memory, and a thief gets only its sealed files.
+        let scope = match scope {
+            TheftScope::Device if self.devices[device].client.is_locked() => TheftScope::Disk,
+            scope => scope,
+        };
+        let state = match scope {
+            TheftScope::Device => self.devices[device].steal()?,
+            TheftScope::Disk => self.devices[device].steal_files()?,
+            TheftScope::Backup => self.steal_backup(device, id, crypto.clone(), policy.clone())?,
+        };
+        let records = match &state {
+            StolenState::Device(snapshot) => Some(snapshot.records().len()),
+            StolenState::Disk(_) | StolenState::Backup(_) => None,
+        };
         let replay = run_stolen(&state, taped, policy);
         let replay = replay.map_err(StepFailure::broken)?;
         let generations = self.devices[device].groups.iter().map(|(id, group)| (id.clone(), group.generations));
@@ -48,13 +55,13 @@ impl World<'_> {
                 self.recorder.facts.stolen(device, number);
                 self.recorder.facts.holdings(device)
             }
-            // A thief without the storage key holds no secret.
-            TheftScope::Disk => HeldSecrets::default(),
+            // A thief without the storage key holds no secret, and a backup has none.
+            TheftScope::Disk | TheftScope::Backup => HeldSecrets::default(),
         };
         let groups = self.service.groups.iter().map(|(id, group)| {
             let device_epoch = match scope {
                 TheftScope::Device => self.devices[device].epoch(id),
-                TheftScope::Disk => None,
+                TheftScope::Disk | TheftScope::Backup => None,
             };
             (id.clone(), GroupAtTheft { epoch: group.epoch(), device_epoch })
         });

@@ -360,6 +360,7 @@ impl Device {
         if self.is_locked_out(&welcome.group) {
             self.client.forget(&welcome.group)?;
         }
+        let replaces_another = self.replaces_another(&welcome.group)?;
         let joined = match self.client.join(&welcome.bytes, now) {
             Err(Error::NeedsRatchetTree { group, epoch }) => {
                 let endpoint = context.service.endpoint_of(self.index);
@@ -370,7 +371,9 @@ impl Device {
             }
             joined => joined,
         };
-        joined.map(drop)
+        joined?;
+        self.in_group(&welcome.group).resume |= replaces_another;
+        Ok(())
     }
 
     /// Updates the device's view of a group. True if the device is in a new epoch.

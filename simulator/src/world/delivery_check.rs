@@ -121,7 +121,8 @@ impl Device {
 
     /// Checks the delivery of a commit, proposal, welcome, or own message.
     fn check_entry(&mut self, arrival: &ArrivingDelivery<'_>, result: &DeliveryResult) -> Option<&'static str> {
-        let (clock_was_wrong, refuses) = (self.clock.was_wrong(), self.answers.refuses_somebody());
+        let has_lost_key_packages = self.clock.was_wrong() || self.is_restored;
+        let refuses = self.answers.refuses_somebody();
         let state = self.in_group(&arrival.delivery.group);
         // The device has no use for the entry: it has had the entry, or is past its epoch.
         let is_past = arrival.arrived.copy || arrival.arrived.late && made_in(arrival.delivery) < state.reached;
@@ -157,8 +158,9 @@ impl Device {
             {
                 None
             }
-            // The device's own clock has erased the key package before its time.
-            Err(Error::NotInvited) if clock_was_wrong => {
+            // The device has erased the key package before its time: by its own clock, or when it was
+            // restored.
+            Err(Error::NotInvited) if has_lost_key_packages => {
                 state.locked_out = true;
                 None
             }

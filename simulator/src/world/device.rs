@@ -8,8 +8,8 @@ use std::{
 
 use regrow_delivery_service as ds;
 use regrow_engine::{
-    Client, CryptoProvider, DeviceId, EpochAuthenticator, Error, GroupId, HandshakeMode, Layered, Policy, StorageError,
-    Store, Timestamp,
+    Backup, Client, CryptoProvider, DeviceId, EpochAuthenticator, Error, GroupId, HandshakeMode, Layered, Policy,
+    StorageError, Store, Timestamp,
 };
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ use crate::{
     adversary::{CallLog, Mark, StolenState, Taped},
     cost::Operation,
     report::Unreadable,
-    scenario::{CrashPoint, GroupName, MemberName, MessageId, TheftScope},
+    scenario::{CrashPoint, GroupName, MemberName, MessageId},
 };
 
 /// The name of the only device of a user, whose member has the name of the user.
@@ -65,6 +65,9 @@ pub(super) struct Device {
     pub(super) online: bool,
     /// True if the device was reported as lost. It never comes back.
     pub(super) is_lost: bool,
+    /// True if the device was restored from a backup. Then it cannot open a welcome for a key package
+    /// that it had published before.
+    pub(super) is_restored: bool,
     /// The position after the last processed delivery. It survives the process, like the store.
     pub(super) cursor: ds::Cursor,
     /// The point at which the process crashes next.
@@ -186,6 +189,7 @@ impl Device {
             checkpoints: 0,
             online: true,
             is_lost: false,
+            is_restored: false,
             cursor: ds::Cursor::START,
             crash: None,
             partitioned: false,
@@ -326,10 +330,47 @@ impl Device {
 
     /// Starts the process again, over the stored records.
     pub(super) fn restart(&mut self) -> Result<(), Error> {
-        self.restarts += 1;
-        // The process must not draw the same randomness as before the crash.
-        self.begin_part(format!("{} restart {}", self.step, self.restarts).into());
+        self.begin_process();
         self.reopen()
+    }
+
+    /// Starts the randomness of a new process. It must not draw the same as before the crash.
+    fn begin_process(&mut self) {
+        self.restarts += 1;
+        self.begin_part(format!("{} restart {}", self.step, self.restarts).into());
+    }
+
+    /// Erases all records, and makes the device anew from a backup of another device. It keeps its
+    /// name and its file. If the backup cannot be restored as this device, nothing changes.
+    pub(super) fn restore(&mut self, backup: &Backup, recorder: &mut Recorder<'_>) -> Result<(), StepFailure> {
+        let (before, mark) = (self.store.records(), self.mark_if_crash_armed());
+        self.replace_records(StoredRecords::new())?;
+        loop {
+            self.log.begin(Operation::Housekeeping);
+            let (store, crypto) = (self.injected.0.clone(), self.injected.1.clone());
+            match Client::restore(store, crypto, self.address.clone(), (*self.policy).clone(), backup) {
+                Err(Error::Storage(_)) if self.crashed_writing() => {
+                    let (who, at) = (self.name.clone(), CrashPoint::DuringWrite);
+                    recorder.tell(TranscriptEvent::Crashed { who, at });
+                    self.begin_process();
+                    mark.iter().for_each(|mark| self.log.go_back(mark));
+                }
+                Ok(client) => {
+                    self.client = client.with_authentication(self.answers.clone());
+                    self.is_restored = true;
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.replace_records(before)?;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// True if the device removes the device of its backup when it comes into this group.
+    pub(super) fn replaces_another(&self, group: &GroupId) -> Result<bool, Error> {
+        Ok(self.is_restored && self.client.groups_to_rejoin()?.contains(group))
     }
 
     /// Does something under another policy, and goes back to the device's own.
@@ -365,23 +406,27 @@ impl Device {
     ///
     /// If the process has restarted since, the randomness is that of the restart.
     pub(super) fn go_back(&mut self, to: &SavedState) -> Result<(), Error> {
-        self.store.replace(to.stored.clone()).map_err(StorageError::from)?;
+        self.replace_records(to.stored.clone())?;
         self.crypto.0.begin_step(self.part.clone());
         self.reopen()?;
         self.log.go_back(&to.log);
         Ok(())
     }
 
-    /// The state that a thief gets who steals the device now.
-    pub(super) fn steal(&self, scope: TheftScope) -> Result<StolenState, StepFailure> {
-        match scope {
-            TheftScope::Device => self.client.snapshot().map(StolenState::Device).map_err(StepFailure::broken),
-            TheftScope::Disk => {
-                let file = self.store.file();
-                let file = file.ok_or_else(|| StepFailure::rejected("the device has no storage file"))?;
-                file.steal().map(StolenState::Disk).map_err(StepFailure::broken)
-            }
-        }
+    fn replace_records(&self, records: StoredRecords) -> Result<(), Error> {
+        Ok(self.store.replace(records).map_err(StorageError::from)?)
+    }
+
+    /// The state of a thief that steals the whole device now.
+    pub(super) fn steal(&self) -> Result<StolenState, StepFailure> {
+        self.client.snapshot().map(StolenState::Device).map_err(StepFailure::broken)
+    }
+
+    /// The state of a thief that steals the files of the storage now, without their key.
+    pub(super) fn steal_files(&self) -> Result<StolenState, StepFailure> {
+        let file = self.store.file();
+        let file = file.ok_or_else(|| StepFailure::rejected("the device has no storage file"))?;
+        file.steal().map(StolenState::Disk).map_err(StepFailure::broken)
     }
 
     /// Drops the groups from memory, unless this device is one of the first `keep` devices.

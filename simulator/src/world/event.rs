@@ -7,7 +7,9 @@ use super::submission::SubmissionOutcome;
 use crate::{
     adversary::TrafficKind,
     cost::{CostCounts, Operation},
-    scenario::{Answer, CompromiseId, CrashPoint, FailCode, GroupName, MemberName, MessageId, TheftScope, ThiefAction},
+    scenario::{
+        Answer, BackupId, CompromiseId, CrashPoint, FailCode, GroupName, MemberName, MessageId, TheftScope, ThiefAction,
+    },
 };
 
 /// One event of a run.
@@ -73,6 +75,10 @@ pub(super) enum TranscriptEvent {
     Locked { who: MemberName, idle: bool },
     /// The user of a device unlocked it.
     Unlocked { who: MemberName },
+    /// A device made a backup.
+    BackedUp { who: MemberName, id: BackupId, bytes: usize, sha256: String },
+    /// A device was restored from a backup. It is in none of the backup's groups yet.
+    Restored { who: MemberName, from: BackupId, groups: usize },
     /// Two members compared their safety numbers.
     Compared { by: MemberName, who: MemberName, equal: bool },
     /// The application of a device changed its answer about the keys of members.
@@ -106,7 +112,7 @@ pub(super) enum TranscriptEvent {
         epoch: u64,
         authenticator: String,
     },
-    /// A thief stole a device or its storage.
+    /// A thief stole a device, its storage or its backup.
     ///
     /// `records` counts the records of a whole device. The files of a storage do not follow from
     /// the seed alone, so the event tells nothing of them.
@@ -193,6 +199,10 @@ impl TranscriptEvent {
             Self::Locked { who, idle: false } => format!("{who}'s device was locked"),
             Self::Locked { who, idle: true } => format!("{who}'s device locked itself, because nobody used it"),
             Self::Unlocked { who } => format!("{who}'s device was unlocked"),
+            Self::BackedUp { who, id, .. } => format!("{who} made the backup {id}"),
+            Self::Restored { who, from, groups } => {
+                format!("{who} was restored from the backup {from} (groups to rejoin: {groups})")
+            }
             Self::Compared { by, who, equal } => {
                 let numbers = if *equal { "the same safety number" } else { "different safety numbers" };
                 format!("{by} and {who} saw {numbers}")
@@ -212,6 +222,9 @@ impl TranscriptEvent {
             Self::Again { who } => format!("{who} tries again on the new epoch"),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
+            Self::Compromised { who, id, scope: TheftScope::Backup, .. } => {
+                format!("{who}'s backup and its passphrase were stolen: {id}")
+            }
             Self::Impersonated { thief, who, act, group, outcome, .. } => {
                 format!("the thief of {thief}, as {who}, tried to {act}{}: {outcome}", of_group(group.as_ref()))
             }

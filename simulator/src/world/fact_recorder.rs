@@ -242,6 +242,13 @@ impl FactRecorder {
         self.key_packages_gone(of, gone);
     }
 
+    /// A device has erased all of its records.
+    pub(super) fn emptied(&mut self, of: usize) {
+        let gone = self.key_packages_on(of);
+        self.key_packages_erased(of, &gone);
+        self.tell_all(&Fact::Forgot { who: DeviceNumber(of) });
+    }
+
     fn key_packages_gone(&mut self, of: usize, gone: Vec<KeyPackageId>) {
         for key_package in gone {
             self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package });

@@ -26,6 +26,7 @@ impl World<'_> {
         failures.extend(self.crashes_left());
         failures.extend(self.interruptions_left());
         failures.extend(self.divergence());
+        failures.extend(self.former_devices_left());
         failures.extend(self.missing_messages());
         failures.extend(self.foreign_reading());
         failures.extend(self.disagreements());

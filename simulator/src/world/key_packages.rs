@@ -45,6 +45,8 @@ enum Published {
 pub(super) struct KeyPackageStock {
     /// The devices that may have too few key packages at the service.
     to_check: BTreeSet<usize>,
+    /// The devices that have erased the private keys of all their key packages at the service.
+    to_renew: BTreeSet<usize>,
     /// The stock of each device that has changed it by a step.
     changed: BTreeMap<usize, ChangedStock>,
 }
@@ -71,6 +73,15 @@ impl KeyPackageStock {
     /// Has the stock of a device checked at the next [`replenish`](Self::replenish).
     pub(super) fn check(&mut self, device: usize) {
         self.to_check.insert(device);
+    }
+
+    /// Has all key packages of a device replaced at the next [`replenish`](Self::replenish), because
+    /// the device has erased their private keys.
+    pub(super) fn renew_later(&mut self, device: usize) {
+        self.to_renew.insert(device);
+        if let Some(stock) = self.changed.get_mut(&device) {
+            stock.withdrawn.clear();
+        }
     }
 
     /// Takes a key package of each member from the service, in the name of the device `by`. The
@@ -135,7 +146,7 @@ impl KeyPackageStock {
     }
 
     /// Publishes key packages of the devices that have too few, because theirs were claimed or have
-    /// expired. An offline device waits.
+    /// expired, and of those that have to replace theirs. An offline device waits.
     pub(super) fn replenish(
         &mut self,
         service: &ServiceUnderTest<'_>,
@@ -143,6 +154,15 @@ impl KeyPackageStock {
         clock: &VirtualClock,
         recorder: &mut Recorder<'_>,
     ) -> Result<(), StepFailure> {
+        for device in std::mem::take(&mut self.to_renew) {
+            let owner = &mut devices[device];
+            let stock = self.changed.get(&device);
+            let count = stock.and_then(|stock| stock.kept).unwrap_or(owner.policy.key_packages);
+            let upload = Upload { replaces: true, count, last_resort: stock.is_some_and(|stock| stock.last_resort) };
+            if !owner.is_connected() || publish(service, owner, upload, clock, recorder)? == Published::No {
+                self.to_renew.insert(device);
+            }
+        }
         for device in std::mem::take(&mut self.to_check) {
             if !devices[device].is_connected() {
                 self.to_check.insert(device);

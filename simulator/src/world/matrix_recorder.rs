@@ -91,7 +91,10 @@ fn title(step: &Step) -> String {
         Action::Hold(what) | Action::Release(what) | Action::Drop(what) | Action::Duplicate(what) => {
             format!("{name} {}", what.id)
         }
-        Action::Crash { who, .. } | Action::Compromise { who, .. } => format!("{name} {who}"),
+        Action::Crash { who, .. }
+        | Action::Compromise { who, .. }
+        | Action::Backup { who, .. }
+        | Action::Restore { who, .. } => format!("{name} {who}"),
         Action::Add { who, .. } | Action::Remove { who, .. } => several(name, who),
         Action::AddUser { who, .. } | Action::RemoveUser { who, .. } => format!("{name} {who}"),
         Action::LinkDevice { who, .. } | Action::LostDevice { who, .. } => format!("{name} {who}"),

@@ -21,6 +21,7 @@
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
+//! | `backups` | makes backups, and restores devices from them |
 //! | `locks` | locks devices, also those that nobody uses |
 //! | `trust`, `application_answers` | safety numbers, and the answers of applications about keys |
 //! | `upkeep` | work that is due by the policies of devices |
@@ -68,6 +69,7 @@
 mod all_groups;
 mod application_answers;
 mod attempt;
+mod backups;
 mod behind;
 mod clock;
 mod commit_order;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use regrow_engine::{Policy, Timestamp};
 
 use super::{
+    backups::Backups,
     clock::VirtualClock,
     delivery_rules::DeliveryRules,
     device::{Device, DeviceSetup},
@@ -46,6 +47,7 @@ pub(super) struct World<'t> {
     pub(super) loaded_groups: LoadedGroups,
     pub(super) key_packages: KeyPackageStock,
     pub(super) thieves: Thieves,
+    pub(super) backups: Backups,
     pub(super) recorder: Recorder<'t>,
     pub(super) step_labels: StepLabels,
     /// The snapshots for an exposure matrix, if the run makes one.
@@ -89,6 +91,7 @@ impl<'t> World<'t> {
             loaded_groups: LoadedGroups::default(),
             key_packages: KeyPackageStock::default(),
             thieves: Thieves::default(),
+            backups: Backups::default(),
             recorder: Recorder::new(transcript, facts, StepRecorder::new(options.record, &options.focus)),
             step_labels: StepLabels::default(),
             matrix,

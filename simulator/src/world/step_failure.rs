@@ -1,7 +1,7 @@
 //! The failure of a step, with the code that an expectation can name.
 
 use regrow_delivery_service::StoreError;
-use regrow_engine::{Error, Refusal};
+use regrow_engine::{BackupError, Error, Refusal};
 
 use crate::{
     report::{Cause, Failure},
@@ -83,6 +83,15 @@ impl From<StoreError> for StepFailure {
     }
 }
 
+impl From<BackupError> for StepFailure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::WrongPassphrase => Self::new(FailCode::WrongKey, error),
+            error => Self::broken(error),
+        }
+    }
+}
+
 impl From<Error> for StepFailure {
     fn from(error: Error) -> Self {
         let code = match &error {
@@ -100,7 +109,7 @@ impl From<Error> for StepFailure {
             Error::ProposalsWait => FailCode::ProposalsWait,
             Error::NothingToCommit => FailCode::NothingToCommit,
             Error::CommitPending { .. } | Error::NotPending => FailCode::CommitPending,
-            Error::OwnRemoval => FailCode::Rejected,
+            Error::OwnRemoval | Error::NotASuccessor { .. } => FailCode::Rejected,
             _ => FailCode::InvalidMessage,
         };
         Self::new(code, error)

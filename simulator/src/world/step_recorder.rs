@@ -125,6 +125,8 @@ fn kind(event: &TranscriptEvent) -> Option<StepEventKind> {
         TranscriptEvent::Again { .. } => StepEventKind::Again,
         TranscriptEvent::Locked { .. }
         | TranscriptEvent::Unlocked { .. }
+        | TranscriptEvent::BackedUp { .. }
+        | TranscriptEvent::Restored { .. }
         | TranscriptEvent::Compared { .. }
         | TranscriptEvent::KeyPackagesWithdrawn { .. }
         | TranscriptEvent::Answers { .. } => StepEventKind::Device,

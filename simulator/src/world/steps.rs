@@ -65,6 +65,8 @@ impl World<'_> {
             Action::Compare { who } => self.compare(who),
             Action::Lock { who } => self.lock(who),
             Action::Unlock { who, wrong_key } => self.unlock(who, *wrong_key),
+            Action::Backup { who, id } => self.back_up(who, id),
+            Action::Restore { who, from, wrong_passphrase } => self.restore(who, from, *wrong_passphrase),
             Action::Verify { by, who } => self.verify(group, by, who),
             Action::Authenticate { who, of, answer } => self.authenticate(who, of, *answer),
             Action::Upkeep { who } => self.upkeep(group, who),

@@ -7,6 +7,7 @@
 mod common;
 
 mod adversary;
+mod backups;
 mod baselines;
 mod cheapest_committer;
 mod churn;

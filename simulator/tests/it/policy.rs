@@ -27,7 +27,7 @@ fn assert_fails(scenario: &Scenario, expected: &str, seen: &str) {
 
 #[test]
 fn published_scenarios_pass_and_say_why_they_matter() {
-    for (path, run) in assert_published_pass("policy", 6).into_iter().chain(assert_published_pass("devices", 7)) {
+    for (path, run) in assert_published_pass("policy", 6).into_iter().chain(assert_published_pass("devices", 13)) {
         assert_eq!(run.outcome.warnings, [], "{path:?}");
     }
 }

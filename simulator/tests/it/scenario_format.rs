@@ -115,7 +115,7 @@ fn problems_of_steps_and_fields_are_reported() {
         (
             r#"{"frobnicate": {}}"#,
             "steps[4].frobnicate",
-            "unknown step `frobnicate`; known are add, add_user, authenticate, churn",
+            "unknown step `frobnicate`; known are add, add_user, authenticate, backup, churn",
         ),
         (r#"{"service": "restart"}"#, "steps[4].service", "expected an object"),
         (r#"{}"#, "steps[4]", "found an empty one"),

@@ -6,15 +6,19 @@ use proptest::{prelude::*, sample::Index};
 use regrow_simulator::{
     churn::Decimal,
     scenario::{
-        Action, Answer, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery, DueExpectation,
-        DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName, KeyPackageChange,
-        KeyPackagePublication, KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId, NetworkChange, Proposal,
-        ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, UserName, read,
+        Action, Answer, BackupId, ClockChange, ClockJump, ClockOffset, CompromiseId, CrashPoint, Delivery,
+        DueExpectation, DueRotation, Evidence, EvidenceExpectation, Expect, FileProblem, Finders, GroupName,
+        KeyPackageChange, KeyPackagePublication, KillPoint, MAX_PROBLEMS, MemberName, MessageBody, MessageId,
+        NetworkChange, Proposal, ReadingExpectation, ServiceFault, Step, TheftScope, ThiefAction, UserName, read,
     },
 };
 use serde_json::{Value, json};
 
 const MEMBERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+/// Two devices of one more user, for the steps about backups.
+const PHONE: &str = "erin/phone";
+const TABLET: &str = "erin/tablet";
 
 fn published(file: Index) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
@@ -89,6 +93,11 @@ fn action() -> impl Strategy<Value = Action> {
         names().prop_map(|who| Action::Lock { who }),
         (names(), any::<bool>()).prop_map(|(who, wrong_key)| Action::Unlock { who, wrong_key }),
         (name(), names()).prop_map(|(by, who)| Action::Verify { by, who }),
+        any::<bool>().prop_map(|wrong_passphrase| Action::Restore {
+            who: MemberName::new(TABLET),
+            from: BackupId::new("monday"),
+            wrong_passphrase,
+        }),
         (names(), names(), prop::sample::select(&[Answer::Accept, Answer::Refuse][..]))
             .prop_map(|(who, of, answer)| Action::Authenticate { who, of, answer }),
         (name(), "\\PC{0,20}").prop_map(|(by, data)| Action::SetData { by, data }),
@@ -223,6 +232,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
                 Action::Hold(Delivery { id: MessageId::new("m0"), to: None }),
                 send("m0", MessageBody::Size(32)),
                 Action::Compromise { who: alice(), id: stolen(), scope: TheftScope::Device },
+                Action::Backup { who: MemberName::new(PHONE), id: BackupId::new("monday") },
                 Action::Impersonate {
                     compromise: stolen(),
                     act: ThiefAction::Send,
@@ -286,6 +296,11 @@ fn written(action: &Action) -> Value {
         Action::Propose { by, what: Proposal::Update } => json!({ "by": by, "update": true }),
         Action::Unlock { who, wrong_key: false } => json!({ "who": who }),
         Action::Unlock { who, wrong_key: true } => json!({ "who": who, "wrong_key": true }),
+        Action::Backup { who, id } => json!({ "who": who, "id": id }),
+        Action::Restore { who, from, wrong_passphrase: false } => json!({ "who": who, "from": from }),
+        Action::Restore { who, from, wrong_passphrase: true } => {
+            json!({ "who": who, "from": from, "wrong_passphrase": true })
+        }
         Action::Verify { by, who } => json!({ "by": by, "who": who }),
         Action::Authenticate { who, of, answer } => json!({ "who": who, "of": of, "answer": answer }),
         Action::SetData { by, data } => json!({ "by": by, "data": data }),
@@ -421,7 +436,8 @@ proptest! {
     #[test]
     fn written_scenario_is_read_back(actions in actions(), seed in any::<u64>()) {
         let steps: Vec<_> = actions.iter().map(written).collect();
-        let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": MEMBERS, "steps": steps });
+        let members = [&MEMBERS[..], &[PHONE, TABLET]].concat();
+        let text = json!({ "regrow": 1, "name": "a name", "seed": seed, "members": members, "steps": steps });
         let scenario = read(&text.to_string()).unwrap();
         let read: Vec<_> = scenario.expand().map(|step| step.item).collect();
         prop_assert_eq!(scenario.seed, seed);

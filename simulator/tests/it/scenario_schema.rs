@@ -230,10 +230,11 @@ fn schema_and_parser_accept_the_same_steps() {
 }
 
 #[test]
-fn schema_and_parser_agree_on_steps_about_users() {
+fn schema_and_parser_agree_on_steps_about_users_and_backups() {
     let after = |step: Value| {
         let create = json!({ "create": { "by": "alice/phone", "with": "bob" } });
-        scenario(json!(["alice/phone", "alice/laptop", "bob"]), json!([create, step]))
+        let backup = json!({ "backup": { "who": "alice/phone", "id": "monday" } });
+        scenario(json!(["alice/phone", "alice/laptop", "bob"]), json!([create, backup, step]))
     };
     for step in [
         json!({ "add_user": { "by": "bob", "who": "alice" } }),
@@ -241,6 +242,10 @@ fn schema_and_parser_agree_on_steps_about_users() {
         json!({ "race": [{ "add_user": { "by": "bob", "who": "alice" } }, { "remove_user": { "by": "alice/phone", "who": "bob" } }] }),
         json!({ "link_device": { "by": "alice/phone", "who": "alice/laptop" } }),
         json!({ "lost_device": { "by": "bob", "who": "alice/phone" } }),
+        json!({ "backup": { "who": "alice/phone", "id": "b" } }),
+        json!({ "restore": { "who": "alice/laptop", "from": "monday" } }),
+        json!({ "compromise": { "who": "alice/phone", "id": "cloud", "scope": "backup" } }),
+        json!({ "restore": { "who": "alice/laptop", "from": "monday", "wrong_passphrase": true } }),
         json!({ "offline": { "who": ["alice", "bob"] } }),
     ] {
         assert_agree(&after(step), true);
@@ -250,6 +255,11 @@ fn schema_and_parser_agree_on_steps_about_users() {
         json!({ "add_user": { "by": "bob", "who": ["alice"] } }),
         json!({ "link_device": { "by": "alice/phone", "who": "alice/laptop", "group": "group" } }),
         json!({ "lost_device": { "who": "alice/phone" } }),
+        json!({ "backup": { "who": "alice/phone" } }),
+        json!({ "backup": { "who": ["alice/phone"], "id": "b" } }),
+        json!({ "restore": { "who": "alice/laptop" } }),
+        json!({ "restore": { "who": "alice/laptop", "from": "monday", "wrong_passphrase": false } }),
+        json!({ "race": [{ "update": { "by": "bob" } }, { "backup": { "who": "alice/phone", "id": "b" } }] }),
         json!({ "race": [{ "update": { "by": "bob" } }, { "lost_device": { "by": "bob", "who": "alice/phone" } }] }),
     ] {
         assert_agree(&after(step), false);

@@ -148,7 +148,14 @@ fn action_without(action: &Action, name: &MemberName) -> Option<Action> {
         {
             return None;
         }
-        Action::Crash { who, .. } | Action::Compromise { who, .. } if who == name => return None,
+        Action::Crash { who, .. }
+        | Action::Compromise { who, .. }
+        | Action::Backup { who, .. }
+        | Action::Restore { who, .. }
+            if who == name =>
+        {
+            return None;
+        }
         other => other.clone(),
     })
 }

@@ -62,6 +62,7 @@ fn about(
     let what = match thief.scope {
         TheftScope::Device => "device",
         TheftScope::Disk => "storage, without its key,",
+        TheftScope::Backup => "latest backup, with its passphrase,",
     };
     html! {
         li {

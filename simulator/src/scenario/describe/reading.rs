@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     super::{
         fields::{At, Fields, FileReader},
-        name::{CompromiseId, GroupName, MemberName, MessageId, UserName},
+        name::{BackupId, CompromiseId, GroupName, MemberName, MessageId, UserName},
         parse::MAX_IDENTIFIER_BYTES,
         word::Word,
     },
@@ -165,6 +165,11 @@ impl<'a> Described<'a> {
     /// Reads the id of a compromise.
     pub(crate) fn compromise(&self, reader: &mut FileReader<'a>, name: &str) -> Option<CompromiseId> {
         reader.name(&self.get(name)?).map(CompromiseId::new)
+    }
+
+    /// Reads the id of a backup.
+    pub(crate) fn backup(&self, reader: &mut FileReader<'a>, name: &str) -> Option<BackupId> {
+        reader.name(&self.get(name)?).map(BackupId::new)
     }
 
     /// Reads a list of names, each at most once.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Answer, Expect, KeyPackageChange, ServiceFault, TheftScope, ThiefAction};
 use crate::scenario::{
-    name::{CompromiseId, GroupName, MemberName, MessageId, UserName},
+    name::{BackupId, CompromiseId, GroupName, MemberName, MessageId, UserName},
     network::{ClockChange, NetworkChange},
 };
 
@@ -208,6 +208,22 @@ pub enum Action {
         /// True if the given key is wrong.
         wrong_key: bool,
     },
+    /// A device makes a backup.
+    Backup {
+        /// The member whose device makes it.
+        who: MemberName,
+        /// The id of the backup.
+        id: BackupId,
+    },
+    /// A device becomes the restored device of a backup, and comes into the groups of the backup.
+    Restore {
+        /// The member whose device is restored.
+        who: MemberName,
+        /// The backup of another device of the same user.
+        from: BackupId,
+        /// True if the given passphrase is wrong.
+        wrong_passphrase: bool,
+    },
     /// Two members compare their safety numbers, and mark each other as verified if these are equal.
     Verify {
         /// One of the members.
@@ -389,6 +405,8 @@ impl Action {
             Self::Compare { .. } => "compare",
             Self::Lock { .. } => "lock",
             Self::Unlock { .. } => "unlock",
+            Self::Backup { .. } => "backup",
+            Self::Restore { .. } => "restore",
             Self::Verify { .. } => "verify",
             Self::Authenticate { .. } => "authenticate",
             Self::Upkeep { .. } => "upkeep",
@@ -421,6 +439,8 @@ impl Action {
             | Self::SetData { .. }
             | Self::Lock { .. }
             | Self::Unlock { .. }
+            | Self::Backup { .. }
+            | Self::Restore { .. }
             | Self::Verify { .. }
             | Self::Authenticate { .. }
             | Self::Upkeep { .. } => false,
@@ -455,7 +475,10 @@ impl Action {
     pub fn can_fail(&self) -> bool {
         let of_all_groups =
             matches!(self.unnamed(), Self::Create { .. } | Self::LinkDevice { .. } | Self::LostDevice { .. });
-        let of_a_device = matches!(self.unnamed(), Self::Unlock { .. } | Self::Verify { .. });
+        let of_a_device = matches!(
+            self.unnamed(),
+            Self::Unlock { .. } | Self::Verify { .. } | Self::Backup { .. } | Self::Restore { .. }
+        );
         of_all_groups || of_a_device || !self.submitters().is_empty()
     }
 

@@ -112,7 +112,7 @@ pub enum FailCode {
     Offline,
     /// The acting device is locked.
     Locked,
-    /// The key does not unlock the device.
+    /// The key does not unlock the device, or the passphrase does not open the backup.
     WrongKey,
     /// Two members have different safety numbers.
     Mismatch,

@@ -19,4 +19,6 @@ pub enum TheftScope {
     Device,
     /// The files of the device's storage, without their key.
     Disk,
+    /// The latest backup of the device, with its passphrase.
+    Backup,
 }

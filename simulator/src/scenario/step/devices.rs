@@ -1,4 +1,4 @@
-//! Steps in the life of a device beside the group: locks, comparisons, and answers of the
+//! Steps in the life of a device beside the group: locks, backups, comparisons, and answers of the
 //! application.
 
 use super::{
@@ -17,6 +17,17 @@ const LOCK: Object = Object::new(&[Field::required("who", Kind::AnyNames, "The m
 const UNLOCK: Object = Object::new(&[
     Field::required("who", Kind::AnyNames, "The members whose devices are unlocked."),
     Field::optional("wrong_key", Kind::True, "The given key is wrong: the step fails with `wrong_key`."),
+]);
+
+const BACKUP: Object = Object::new(&[
+    Field::required("who", Kind::Name, "The member whose device makes the backup."),
+    Field::required("id", Kind::Name, "The backup's name in other steps."),
+]);
+
+const RESTORE: Object = Object::new(&[
+    Field::required("who", Kind::Name, "Another device of the same user, which has been in no group."),
+    Field::required("from", Kind::Name, "The backup."),
+    Field::optional("wrong_passphrase", Kind::True, "The given passphrase is wrong: the step fails with `wrong_key`."),
 ]);
 
 const VERIFY: Object = Object::new(&[
@@ -47,6 +58,20 @@ pub(super) const STEPS: &[StepKind] = &[
     ),
     StepKind::action("unlock", Kind::Object(&UNLOCK), unlock, "Unlocks the devices of these members. They catch up."),
     StepKind::action(
+        "backup",
+        Kind::Object(&BACKUP),
+        backup,
+        "The device of this member seals its list of groups and of verified users under a passphrase. A backup has no \
+         key of a group.",
+    ),
+    StepKind::action(
+        "restore",
+        Kind::Object(&RESTORE),
+        restore,
+        "Makes a new device from a backup. In each group of the backup it joins by external commit, and then removes \
+         the device that made the backup.",
+    ),
+    StepKind::action(
         "verify",
         Kind::Object(&VERIFY),
         verify,
@@ -76,6 +101,19 @@ fn unlock<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
     let fields = reader.described(at, &UNLOCK)?;
     let wrong_key = fields.is_true(reader, "wrong_key");
     Some(Action::Unlock { who: fields.members(reader, "who")?, wrong_key })
+}
+
+fn backup<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &BACKUP)?;
+    let (who, id) = (fields.member(reader, "who"), fields.backup(reader, "id"));
+    Some(Action::Backup { who: who?, id: id? })
+}
+
+fn restore<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
+    let fields = reader.described(at, &RESTORE)?;
+    let (who, from) = (fields.member(reader, "who"), fields.backup(reader, "from"));
+    let wrong_passphrase = fields.is_true(reader, "wrong_passphrase");
+    Some(Action::Restore { who: who?, from: from?, wrong_passphrase })
 }
 
 fn verify<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {

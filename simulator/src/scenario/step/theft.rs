@@ -17,7 +17,8 @@ const COMPROMISE: Object = Object::new(&[
         "device",
         "scope",
         Kind::Word(words::<TheftScope>),
-        "`device`: everything, stored records and memory. `disk`: the files of the storage, without their key.",
+        "`device`: everything, stored records and memory. `disk`: the files of the storage, without their key. \
+         `backup`: the latest backup of the device, with its passphrase.",
     ),
 ]);
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     adversary::StolenState,
     report::{RunOptions, Transcript},
-    scenario::{self, TheftScope},
+    scenario,
     world::{fault_injection::NoFaults, service_under_test::Endpoint, state::World},
 };
 
@@ -43,7 +43,7 @@ fn after_the_scenario(test: impl FnOnce(&mut World<'_>)) {
 }
 
 fn steal_files(world: &World<'_>) -> Vec<StolenFile> {
-    let StolenState::Disk(files) = world.devices[BOB].steal(TheftScope::Disk).unwrap() else {
+    let StolenState::Disk(files) = world.devices[BOB].steal_files().unwrap() else {
         panic!("a whole device was stolen")
     };
     files
@@ -123,7 +123,7 @@ fn the_raw_bytes_show_no_record_and_those_of_a_store_in_clear_would() {
 #[test]
 fn nobody_else_has_a_file() {
     after_the_scenario(|world| {
-        let stolen = world.devices.iter().map(|device| device.steal(TheftScope::Disk).is_ok());
+        let stolen = world.devices.iter().map(|device| device.steal_files().is_ok());
         assert_eq!(stolen.collect::<Vec<_>>(), [false, true, false]);
     });
 }

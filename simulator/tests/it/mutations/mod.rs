@@ -4,6 +4,7 @@
 //! The tests plant faults from outside, in the parts on which a world is built. The tested code is
 //! the code that ships.
 
+mod backups;
 mod clients;
 mod crypto;
 mod network;

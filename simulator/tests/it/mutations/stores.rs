@@ -18,6 +18,7 @@ pub enum RecordKind {
     EpochSecrets = 21,
     EncryptionKey = 22,
     EpochKeys = 23,
+    Rejoin = 25,
 }
 
 /// The first byte of the keys under which this store hides records that it should delete. No key of
@@ -25,7 +26,7 @@ pub enum RecordKind {
 const HIDDEN: u8 = 0xff;
 
 /// True if the record under this key is of that kind.
-fn is(key: &[u8], kind: RecordKind) -> bool {
+pub fn is(key: &[u8], kind: RecordKind) -> bool {
     let rest = match key {
         [0, rest @ ..] => Some(rest),
         // A group's record: the length of its name, and its name.

@@ -118,8 +118,10 @@ fn knowledge(record: &RunRecord, number: usize, epoch: &EpochRecord) -> Markup {
 }
 
 fn what_it_knows(thief: &ThiefRecord, number: usize, known: usize, all: usize) -> String {
-    if thief.scope == TheftScope::Disk {
-        return "knows nothing, because the stolen files are encrypted.".to_owned();
+    match thief.scope {
+        TheftScope::Device => {}
+        TheftScope::Disk => return "knows nothing, because the stolen files are encrypted.".to_owned(),
+        TheftScope::Backup => return "knows nothing, because a backup has no key of a group.".to_owned(),
     }
     let keys = format!("knows {known} of {}", count(all, "private key"));
     let epoch = match thief.epochs.get(&(number as u64)) {
