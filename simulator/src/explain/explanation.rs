@@ -97,6 +97,8 @@ pub struct Way {
     pub steps: Vec<WayStep>,
     /// The steps in the middle that are left out, if the way is long.
     pub left_out: Option<LeftOut>,
+    /// The change that takes a stolen key package away from the thief, if the way needs one.
+    pub remedy: Option<String>,
 }
 
 /// Steps of a way that are left out.
@@ -145,6 +147,8 @@ pub struct ExplainedThief {
     pub messages: Vec<ExplainedReading>,
     /// The number of messages that are not listed.
     pub more_messages: usize,
+    /// The stolen key packages that open welcomes, each with its remedy.
+    pub key_packages: Vec<String>,
     /// The healing in a sentence.
     pub healing: String,
 }

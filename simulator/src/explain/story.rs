@@ -2,7 +2,7 @@
 
 use crate::{
     report::{
-        Failure, RunOutcome, RunRecord,
+        CompromiseFigures, Failure, RunOutcome, RunRecord, StolenKeyPackage,
         record::{EpochRecord, MessageRecord, StepEvent, StepRecord, ThiefRecord},
     },
     scenario::{CompromiseId, GroupName, MemberName, MessageId, Place, Scenario, Step},
@@ -61,6 +61,11 @@ impl<'a> Story<'a> {
 
     pub(super) fn thief(&self, id: &CompromiseId) -> Option<&'a ThiefRecord> {
         self.record.thieves.iter().find(|thief| thief.id == *id)
+    }
+
+    /// The stolen key packages with which a thief opens welcomes.
+    pub(super) fn stolen_key_packages(&self, thief: &ThiefRecord) -> &'a [StolenKeyPackage] {
+        self.figures(&thief.id).map(|figures| &figures.key_packages[..]).unwrap_or_default()
     }
 
     /// A message that the delivery service has ordered, with its index.

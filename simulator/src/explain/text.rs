@@ -160,6 +160,9 @@ impl Page<'_> {
                 self.line(indent + 6, &format!("… {count} steps are left out: the same for each epoch between."))?;
             }
         }
+        if let Some(remedy) = &way.remedy {
+            self.line(indent, &format!("Remedy: {}", sentence(remedy)))?;
+        }
         Ok(())
     }
 
@@ -187,6 +190,9 @@ impl Page<'_> {
         }
         if thief.more_messages > 0 {
             self.line(3, &format!("{} more messages are not listed.", thief.more_messages))?;
+        }
+        for stolen in &thief.key_packages {
+            self.line(3, stolen)?;
         }
         self.line(3, &thief.healing)
     }

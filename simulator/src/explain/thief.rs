@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     report::{
-        Focus, Goal, reason,
+        Focus, Goal, StolenKeyPackage, reason,
         record::{Reading, ThiefRecord},
     },
     scenario::GroupName,
@@ -44,9 +44,14 @@ pub(super) fn summary(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord)
         thief: thief.id.clone(),
         theft,
         messages: messages.collect(),
+        key_packages: story.stolen_key_packages(thief).iter().map(told).collect(),
         more_messages: story.record.messages.len().saturating_sub(MAX_MESSAGES),
         healing: healings(story, thief, &groups),
     }
+}
+
+fn told(stolen: &StolenKeyPackage) -> String {
+    format!("Note: {}. Remedy: {}.", stolen.seen(), stolen.remedy())
 }
 
 /// The groups of which the thief knows secrets, or the only group of the run.

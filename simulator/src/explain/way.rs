@@ -11,7 +11,7 @@ use crate::{
     adversary::{Derivation, DerivationStep, How, SecretKind, Source},
     oracle::{KeyPair, NodeIndex},
     report::{
-        Goal,
+        Goal, StolenKeyPackage,
         record::{EpochRecord, ThiefRecord},
     },
     scenario::{GroupName, MemberName, TheftScope},
@@ -49,7 +49,8 @@ pub(super) fn way(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, goa
     });
     let left_out = (tail > head).then_some(LeftOut { after: head, steps: tail - head });
     let steps = told.collect();
-    Some(Way { thief: thief.id.clone(), title, theft, steps, left_out })
+    let remedy = teller.stolen_key_package().map(StolenKeyPackage::remedy);
+    Some(Way { thief: thief.id.clone(), title, theft, steps, left_out, remedy })
 }
 
 /// The theft in two sentences. The second one tells the epochs of these groups.
@@ -99,7 +100,7 @@ pub(super) fn cause(story: &Story<'_>, thief: &ThiefRecord, goal: &Goal) -> Opti
                 opened.push(teller.commit_of(number));
             }
             (Source::From { how: How::Decrypted, .. }, SecretKind::GroupSecrets) => {
-                opened.push("the welcome".to_owned())
+                opened.push(teller.welcome());
             }
             _ => {}
         }
@@ -131,6 +132,8 @@ struct Teller<'a> {
     path_secrets: BTreeMap<usize, (u64, Option<NodeIndex>)>,
     /// The steps whose secret opens a welcome.
     opens_welcome: Vec<usize>,
+    /// The epoch to which the opened welcome leads.
+    welcome_to: Option<u64>,
 }
 
 impl<'a> Teller<'a> {
@@ -141,7 +144,7 @@ impl<'a> Teller<'a> {
             Goal::Epoch(group, _) => group,
         };
         let mut path_secrets = BTreeMap::new();
-        let mut opens_welcome = Vec::new();
+        let (mut opens_welcome, mut welcome_to) = (Vec::new(), None);
         for step in &derivation.steps {
             let Source::From { steps: from, .. } = &step.source else { continue };
             if step.secret.kind == SecretKind::GroupSecrets {
@@ -149,12 +152,31 @@ impl<'a> Teller<'a> {
             }
             // The commit secret belongs to the epoch whose joiner secret follows from it.
             let (SecretKind::JoinerSecret, Some(epoch)) = (&step.secret.kind, step.secret.epoch) else { continue };
+            let is_welcome = |from: &usize| derivation.steps[*from].secret.kind == SecretKind::GroupSecrets;
+            if from.iter().any(is_welcome) {
+                welcome_to = Some(epoch);
+            }
             let of_commit = |from: &&usize| derivation.steps[**from].secret.kind == SecretKind::CommitSecret;
             if let Some(commit_secret) = from.iter().find(of_commit) {
                 name_path(story.epochs(group), derivation, epoch, *commit_secret, &mut path_secrets);
             }
         }
-        Some(Self { story, thief, goal, group, derivation, path_secrets, opens_welcome })
+        Some(Self { story, thief, goal, group, derivation, path_secrets, opens_welcome, welcome_to })
+    }
+
+    /// The stolen key package with which the way opens a welcome.
+    fn stolen_key_package(&self) -> Option<&'a StolenKeyPackage> {
+        let epoch = self.welcome_to?;
+        let mut stolen = self.story.stolen_key_packages(self.thief).iter();
+        stolen.find(|stolen| stolen.opens.iter().any(|welcome| welcome.epoch == epoch))
+    }
+
+    /// The opened welcome in words.
+    fn welcome(&self) -> String {
+        match self.welcome_to {
+            Some(epoch) => format!("the welcome to epoch {epoch}"),
+            None => "the welcome".to_owned(),
+        }
     }
 
     /// The text of a step, and its section of RFC 9420. The step after the last one decrypts the message.
@@ -215,13 +237,9 @@ impl<'a> Teller<'a> {
         let at = step.secret.epoch.map(|epoch| format!(" of epoch {epoch}")).unwrap_or_default();
         let contained = matches!(step.source, Source::From { how: How::Contained, .. });
         match &step.secret.kind {
-            SecretKind::PrivateKey if self.opens_welcome.contains(&number) => (
-                format!(
-                    "the private key of {}",
-                    terms.first("key package", format!("a key package of {}", self.owner(step)))
-                ),
-                "10",
-            ),
+            SecretKind::PrivateKey if self.opens_welcome.contains(&number) => {
+                (format!("the private key of {}", terms.first("key package", self.key_package(step))), "10")
+            }
             SecretKind::PrivateKey => {
                 (format!("the private key of {}", terms.first("leaf", format!("{}'s leaf", self.owner(step)))), "7.2")
             }
@@ -333,6 +351,12 @@ impl<'a> Teller<'a> {
         let is_stolen = |key: &KeyPair| sealed_to.contains(key) && stolen.contains(key);
         let at = parents.iter().position(|parent| parent.as_ref().is_some_and(|parent| is_stolen(&parent.key)))?;
         Some(NodeIndex(2 * u32::try_from(at).ok()? + 1))
+    }
+
+    /// The key package of a private key, in words.
+    fn key_package(&self, step: &DerivationStep) -> String {
+        let stolen = self.stolen_key_package();
+        stolen.map_or_else(|| format!("a key package of {}", self.owner(step)), StolenKeyPackage::words)
     }
 
     /// The member that made a key. A thief also makes keys.

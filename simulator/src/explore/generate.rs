@@ -218,6 +218,7 @@ impl Generator<'_> {
             }
             StepKind::Group => self.group_step()?,
             StepKind::User => self.user_step()?,
+            StepKind::KeyPackages => self.key_packages()?,
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
                 self.act_if_permitted(Action::Wait(Duration::from_secs(seconds)))?;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    key_packages::Stock,
     lags::{Disturbance, REST},
     service_model::ServiceModel,
 };
@@ -31,9 +32,6 @@ const CLAIM_GOOD: u64 = 6 * DAY;
 
 /// A time that is longer than all retention times.
 pub(super) const AGES: u64 = 100 * DAY;
-
-/// The number of key packages that the service has of each member that is online to publish them.
-const KEY_PACKAGES: usize = 2;
 
 /// The code of a submission that a service with a full disk refuses.
 pub(super) const REFUSED: FailCode = FailCode::Unavailable;
@@ -77,7 +75,7 @@ pub(super) struct Model {
     /// The former members. They come back when a member adds them.
     pub(super) out: BTreeSet<MemberNumber>,
     waiting: Vec<Waiting>,
-    key_packages: Vec<usize>,
+    key_packages: Vec<Stock>,
     /// For how many seconds each member has been offline.
     pub(super) away: Vec<u64>,
     /// For how many seconds the oldest key package may have been waiting.
@@ -126,7 +124,7 @@ impl Model {
             refusals: Vec::new(),
             out: BTreeSet::new(),
             waiting: Vec::new(),
-            key_packages: vec![KEY_PACKAGES; count],
+            key_packages: vec![Stock::default(); count],
             away: vec![0; count],
             waited: 0,
             proposed: 0,
@@ -177,12 +175,12 @@ impl Model {
     /// The devices that can be added: they are not members, and the service has a key package of
     /// each.
     pub(super) fn addable(&self) -> Vec<MemberNumber> {
-        self.all().filter(|member| !self.group.contains(member) && self.key_packages[*member] > 0).collect()
+        self.all().filter(|member| !self.group.contains(member) && self.key_packages(*member) > 0).collect()
     }
 
-    /// The number of key packages of this member that the service has.
+    /// The number of additions of this member for which the service has a key package.
     pub(super) fn key_packages(&self, of: MemberNumber) -> usize {
-        self.key_packages[of]
+        self.key_packages[of].additions()
     }
 
     /// True if a proposal waits for a commit. No member can send a message then (RFC 9420, 12.4).
@@ -216,7 +214,7 @@ impl Model {
         };
         let outside = |name: &MemberName| {
             let member = self.member(name);
-            !self.group.contains(&member) && self.key_packages[member] > 0
+            !self.group.contains(&member) && self.key_packages(member) > 0
         };
         let other = |by: &MemberName, name: &MemberName| name != by && self.group.contains(&self.member(name));
         let alone = |name: &MemberName| self.isolated().any(|member| member == self.member(name));
@@ -262,6 +260,14 @@ impl Model {
                 self.is_quiet() && self.is_at_rest() && who.iter().chain(of).all(acts)
             }
             Action::Upkeep { .. } => self.is_quiet(),
+            // A withdrawn key package must not be in a proposal, or on its way in a commit.
+            Action::KeyPackages { who, .. } => {
+                let is_connected = |name: &MemberName| {
+                    let member = self.member(name);
+                    self.online.contains(&member) && !self.lags(member)
+                };
+                self.is_quiet() && self.is_calm() && self.is_at_rest() && who.iter().all(is_connected)
+            }
             Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
@@ -440,6 +446,9 @@ impl Model {
                     self.disturbance.come_to_rest();
                 }
             }
+            Action::KeyPackages { who, change } => {
+                self.members(who).into_iter().for_each(|member| self.key_packages[member].change(*change));
+            }
             Action::Network(change) => self.change_network(change),
             Action::Hold(what) => self.disturbance.hold(what),
             Action::Release(what) => self.disturbance.release(what),
@@ -498,12 +507,12 @@ impl Model {
             }
         }
         for member in self.online.difference(&self.disturbance.cut) {
-            self.key_packages[*member] = KEY_PACKAGES;
+            self.key_packages[*member].replenish();
         }
     }
 
     pub(super) fn claim(&mut self, of: MemberNumber) {
-        self.key_packages[of] = self.key_packages[of].saturating_sub(1);
+        self.key_packages[of].claim();
     }
 
     pub(super) fn member(&self, name: &MemberName) -> MemberNumber {

@@ -74,11 +74,13 @@ pub enum StepKind {
     Group,
     /// A step about a user with several devices.
     User,
+    /// A member changes its key packages at the delivery service.
+    KeyPackages,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 31] = [
+    const ALL: [(Self, &'static str, u32); 32] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -110,6 +112,7 @@ impl StepKind {
         (Self::Upkeep, "upkeep", 2),
         (Self::Group, "group", 8),
         (Self::User, "user", 4),
+        (Self::KeyPackages, "key_packages", 3),
     ];
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{focus::Focus, progress::Progress, record::RunRecord};
+use super::{focus::Focus, progress::Progress, record::RunRecord, stolen_key_package::StolenKeyPackage};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{
     CompromiseId, CostFigure, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario,
@@ -341,6 +341,8 @@ pub struct CompromiseFigures {
     /// The healing of each group. Empty if there are not several groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupHealing>,
+    /// The stolen key packages with which the thief opens welcomes.
+    pub key_packages: Vec<StolenKeyPackage>,
     /// The thief's attempts to act in the member's name. Not set if there were none.
     pub authentication: Option<AuthenticationFigures>,
 }

@@ -250,6 +250,7 @@ mod tests {
             exposed_after: exposed.1,
             healed_after,
             groups: Vec::new(),
+            key_packages: Vec::new(),
             authentication: None,
         }
     }

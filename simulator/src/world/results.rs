@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World, thief_session::ThiefSession};
+use super::{
+    event::TranscriptEvent, known_key_packages::MadeKeyPackage, service_under_test::GroupRecord, state::World,
+    thief_session::ThiefSession,
+};
 use crate::{
     adversary::{Exposure, Thief},
-    report::{CompromiseFigures, Figures, GroupHealing},
+    report::{CompromiseFigures, Figures, GroupHealing, OpenedWelcome, StolenKeyPackage},
 };
 
 impl World<'_> {
@@ -44,6 +47,7 @@ impl World<'_> {
                 exposed_after: exposure.messages.len() as u64 - before,
                 healed_after: self.healed_after(thief, exposure),
                 groups: self.healings(thief, exposure),
+                key_packages: self.stolen_key_packages(thief),
                 authentication: self.thieves.session(&thief.id).and_then(ThiefSession::figures),
             });
         }
@@ -73,6 +77,20 @@ impl World<'_> {
             healed_after: thief.healed_after(exposure, id, group.epoch()),
         });
         healing.collect()
+    }
+
+    /// The stolen key packages with which a thief opens welcomes.
+    fn stolen_key_packages(&self, thief: &Thief) -> Vec<StolenKeyPackage> {
+        let opened = self.recorder.facts.opened_welcomes(&thief.holdings);
+        let stolen = opened.into_iter().map(|(MadeKeyPackage { number, last_resort }, welcomes)| {
+            let opens = welcomes.into_iter().map(|(group, epoch)| OpenedWelcome {
+                after_theft: epoch > thief.at_theft(&group).epoch,
+                group: self.service.label(&group),
+                epoch,
+            });
+            StolenKeyPackage { who: thief.who.clone(), number, last_resort, opens: opens.collect() }
+        });
+        stolen.collect()
     }
 
     /// The epochs until the slowest group has healed from a theft.

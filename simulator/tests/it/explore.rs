@@ -137,6 +137,7 @@ fn every_kind_of_step_occurs() {
         "link_device",
         "lost_device",
         "in another group",
+        "key_packages",
     ];
     for name in all {
         // Few states of a group have an occasion for a step about users.

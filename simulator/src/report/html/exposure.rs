@@ -77,6 +77,9 @@ fn about(
                 " later " (if figures.exposed_before + figures.exposed_after == 1 { "message" } else { "messages" })
                 ". " (healings(record, thief))
                 @if let Some(acts) = &figures.authentication { " " (attempts(acts)) }
+                @for stolen in &figures.key_packages {
+                    p.note { "Note: " (outside(&stolen.seen())) ". Remedy: " (outside(&stolen.remedy())) "." }
+                }
             }
         }
     }

@@ -475,7 +475,7 @@ fn keys_of_welcomes_and_external_commits_are_on_the_way() {
     assert_tells(
         &told_invited,
         &[
-            "contains the private key of a key package of bob (keys of a device",
+            "contains the private key of key package 1 of bob (keys of a device",
             "(RFC 9420, 10)",
             "opens a welcome",
             "12.4.3.1",
