@@ -1,7 +1,7 @@
 //! An expectation in words, with the reason why it does not hold.
 
 use super::{
-    costs, fail_code,
+    costs, events, fail_code,
     located::Located,
     member,
     story::{Story, names},
@@ -41,6 +41,9 @@ fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<St
     let subject = &failure.subject;
     if let Some(figure) = subject.figure {
         return costs::words(terms, figure);
+    }
+    if let Some(event) = subject.event {
+        return events::words(event, located.expect());
     }
     if let Some(thief) = subject.thief.as_ref().and_then(|id| story.thief(id)) {
         return match &subject.message {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{focus::Focus, progress::Progress, record::RunRecord};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{
-    CompromiseId, CostFigure, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope,
+    CompromiseId, CostFigure, EventKind, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope,
 };
 
 /// The options of a run.
@@ -107,7 +107,7 @@ pub struct Failure {
     pub last_check: Option<Place>,
 }
 
-/// The member, the message, the thief and the costs that a failed expectation is about.
+/// The member, the message, the thief, the costs and the event that a failed expectation is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureSubject {
     /// The members; empty if the expectation is about the whole group or a thief.
@@ -118,6 +118,8 @@ pub struct FailureSubject {
     pub thief: Option<CompromiseId>,
     /// The figure of the costs.
     pub figure: Option<CostFigure>,
+    /// The event.
+    pub event: Option<EventKind>,
 }
 
 impl Failure {
@@ -154,6 +156,13 @@ impl Failure {
     #[must_use]
     pub(crate) fn about_figure(mut self, figure: CostFigure) -> Self {
         self.subject.figure = Some(figure);
+        self
+    }
+
+    /// The same failure, about this event.
+    #[must_use]
+    pub(crate) fn about_event(mut self, event: EventKind) -> Self {
+        self.subject.event = Some(event);
         self
     }
 }

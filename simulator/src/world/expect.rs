@@ -71,6 +71,7 @@ impl World<'_> {
         failures.extend(expect.data.iter().flat_map(|data| self.expect_data(&group, data)));
         failures.extend(expect.verified.iter().filter_map(|verified| self.expect_verified(&group, verified)));
         failures.extend(expect.due.iter().flat_map(|due| self.expect_due(&group, due)));
+        failures.extend(expect.events.iter().flat_map(|event| self.expect_event(only, event)));
         failures.extend(expect.costs.iter().flat_map(|costs| self.expect_costs(named, costs)));
         failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence, only)));
         failures
