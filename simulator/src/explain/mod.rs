@@ -12,7 +12,7 @@
 //! | `located` | the step, the members and the secrets that a failure concerns |
 //! | `failure` | explains a failure |
 //! | `expectation` | an expectation in words, with the reason why it does not hold |
-//! | `costs` | a figure of the costs in words |
+//! | `costs`, `events` | a figure of the costs, and an event, in words |
 //! | `other_fields` | the fields of an `expect` about due work, verified members and the service |
 //! | `fail_code` | the cause and the remedy of a step that failed |
 //! | `member` | the state of a member in words |
@@ -24,6 +24,7 @@
 //! Nothing here decides if a scenario passed.
 
 mod costs;
+mod events;
 mod expectation;
 mod explanation;
 mod fail_code;

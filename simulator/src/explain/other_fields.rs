@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regrow_engine::Policy;
 
-use super::{costs, expectation::last_lines, located::Located, story::Story, terms::Terms};
+use super::{costs, events as told_events, expectation::last_lines, located::Located, story::Story, terms::Terms};
 use crate::{
     report::{
         ExpectField,
@@ -18,6 +18,7 @@ pub(super) fn words(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>,
     match field {
         ExpectField::Converged => Vec::new(),
         ExpectField::Costs(figure) => costs::words(terms, figure),
+        ExpectField::Event(event) => told_events::words(event, located.expect()),
         ExpectField::Data => vec![
             format!(
                 "`data` asks for the application's data of the group. A `set_data` step changes them by a {}, so all \

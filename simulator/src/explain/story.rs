@@ -2,7 +2,7 @@
 
 use crate::{
     report::{
-        CompromiseFigures, Failure, RunOutcome, RunRecord, StolenKeyPackage,
+        Failure, RunOutcome, RunRecord, StolenKeyPackage,
         record::{EpochRecord, MessageRecord, StepEvent, StepRecord, ThiefRecord},
     },
     scenario::{CompromiseId, GroupName, MemberName, MessageId, Place, Scenario, Step},
@@ -65,7 +65,8 @@ impl<'a> Story<'a> {
 
     /// The stolen key packages with which a thief opens welcomes.
     pub(super) fn stolen_key_packages(&self, thief: &ThiefRecord) -> &'a [StolenKeyPackage] {
-        self.figures(&thief.id).map(|figures| &figures.key_packages[..]).unwrap_or_default()
+        let figures = self.outcome.figures.compromises.iter().find(|figures| figures.id == thief.id);
+        figures.map(|figures| &figures.key_packages[..]).unwrap_or_default()
     }
 
     /// A message that the delivery service has ordered, with its index.

@@ -168,7 +168,8 @@ impl<'a> Teller<'a> {
     fn stolen_key_package(&self) -> Option<&'a StolenKeyPackage> {
         let epoch = self.welcome_to?;
         let mut stolen = self.story.stolen_key_packages(self.thief).iter();
-        stolen.find(|stolen| stolen.opens.iter().any(|welcome| welcome.epoch == epoch))
+        let is_here = |name: &Option<GroupName>| name.as_ref().is_none_or(|name| name == self.group);
+        stolen.find(|stolen| stolen.opens.iter().any(|welcome| welcome.epoch == epoch && is_here(&welcome.group)))
     }
 
     /// The opened welcome in words.

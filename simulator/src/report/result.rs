@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::{focus::Focus, progress::Progress, record::RunRecord, stolen_key_package::StolenKeyPackage};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{
-    CompromiseId, CostFigure, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place, Scenario,
-    TheftScope,
+    CompromiseId, CostFigure, EventKind, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place,
+    Scenario, TheftScope,
 };
 
 /// The options of a run.
@@ -140,6 +140,8 @@ pub enum ExpectField {
     Evidence(Evidence),
     /// `costs`, with the figure.
     Costs(CostFigure),
+    /// `events`, with the event.
+    Event(EventKind),
 }
 
 impl Failure {

@@ -19,6 +19,7 @@ use super::{
     state::World,
     step_failure::StepFailure,
     submission::{EncryptedMessage, Submission, SubmissionOutcome, WantedProposal},
+    told_events::ToldEvent,
     window::MessagePosition,
 };
 use crate::{
@@ -248,6 +249,9 @@ impl World<'_> {
         match committer.client.confirm(pending.clone(), now) {
             Ok(change) => {
                 self.recorder.costs.confirmed(pending.commit(), committer.log.present());
+                if self.told.is_active() {
+                    self.told.tell(device, &group, ToldEvent::of_own_commit(&change, pending.is_external()));
+                }
                 self.recorder.facts.confirmed(device, pending.commit());
                 if pending.is_external() {
                     committer.in_group(&group).joined(change.epoch.0);

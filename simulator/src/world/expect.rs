@@ -75,6 +75,7 @@ impl World<'_> {
         failures.extend(verified.map(of(ExpectField::Verified)));
         let due = expect.due.iter().flat_map(|due| self.expect_due(&group, due));
         failures.extend(due.map(of(ExpectField::Due)));
+        failures.extend(expect.events.iter().flat_map(|event| self.expect_event(only, event)));
         failures.extend(expect.costs.iter().flat_map(|costs| self.expect_costs(named, costs)));
         for evidence in &expect.evidence {
             let found = self.evidence(evidence, only).into_iter();
