@@ -170,7 +170,9 @@ impl Model {
             Action::LinkDevice { by, who } => {
                 let (linker, linked) = (self.member(by), self.member(who));
                 let missing = self.groups_of(linker).filter(|group| !group.contains(&linked)).count();
-                let publishes = self.online.contains(&linked) || missing <= self.key_packages(linked);
+                // A member that has withdrawn its key packages publishes no more of them.
+                let left = self.key_packages(linked);
+                let publishes = missing <= left || left > 0 && self.online.contains(&linked);
                 self.is_able(linker)
                     && by.user() == who.user()
                     && linker != linked
