@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 
 use super::{EntryBytes, EntryCost};
 use crate::{
-    report::{Failure, MessageTraffic},
-    scenario::{CostExpectation, CostFigure, CostLimit, CostScope, GroupName, Place},
+    report::{ExpectField, Failure, MessageTraffic},
+    scenario::{CostExpectation, CostFigure, CostLimit, ExpectScope, GroupName, Place},
 };
 
 /// The steps so far, each with the number of entries before it. A step without entries has no
@@ -80,7 +80,7 @@ pub(crate) struct CostsSoFar<'c> {
 /// The part of a run whose costs count.
 struct Part<'c> {
     costs: &'c CostsSoFar<'c>,
-    of: CostScope,
+    of: ExpectScope,
     /// The number of entries before the part.
     first: usize,
     traffic: TrafficTotals,
@@ -121,9 +121,9 @@ impl CostsSoFar<'_> {
     /// nothing.
     pub(crate) fn failures(&self, expected: &CostExpectation) -> Vec<Failure> {
         let (first, traffic, name) = match (expected.of, self.steps.0.last()) {
-            (CostScope::Run, _) => (0, self.of_run, "the run until here".to_owned()),
-            (CostScope::Step, Some((first, place))) => (*first, self.of_step, place.to_string()),
-            (CostScope::Step, None) => {
+            (ExpectScope::Run, _) => (0, self.of_run, "the run until here".to_owned()),
+            (ExpectScope::Step, Some((first, place))) => (*first, self.of_step, place.to_string()),
+            (ExpectScope::Step, None) => {
                 return vec![Failure::new(None, "there is a step before the `costs`", "there is none")];
             }
         };
@@ -146,7 +146,7 @@ impl Part<'_> {
                 Some(Failure::new(None, format!("{} {verb} {limit} of {nouns}", self.name), seen))
             }
         };
-        failure.map(|failure| failure.about_figure(limit.figure))
+        failure.map(|failure| failure.of_field(ExpectField::Costs(limit.figure)))
     }
 
     /// The failure of a limit of each message. It tells the size of the message that is the farthest
@@ -166,7 +166,7 @@ impl Part<'_> {
         let too_large = largest.filter(|(bytes, ..)| limit.at_most.is_some_and(|most| *bytes > most));
         let smallest = || outside().min_by_key(|(bytes, number, _)| (*bytes, *number));
         let (bytes, number, who) = too_large.or_else(smallest)?;
-        let place = self.costs.steps.of(*number).filter(|_| self.of == CostScope::Run);
+        let place = self.costs.steps.of(*number).filter(|_| self.of == ExpectScope::Run);
         let place = place.map(|place| format!(" in {place}")).unwrap_or_default();
         let others = match outside().count() {
             1 => String::new(),

@@ -1,19 +1,19 @@
 //! An expectation in words, with the reason why it does not hold.
 
 use super::{
-    costs, fail_code,
+    fail_code,
     located::Located,
-    member,
+    member, other_fields,
     story::{Story, names},
     terms::Terms,
-    thief,
+    thief, way,
 };
 use crate::{
     report::{
-        Cause, MessageStatus, reason,
-        record::{Reading, StepEventKind, ThiefRecord},
+        Cause, ExpectField, Goal, MessageStatus, reason,
+        record::{Reading, StepEvent, StepEventKind, ThiefRecord},
     },
-    scenario::{Expect, FailCode, MemberName, MessageId, ReadingExpectation},
+    scenario::{Expect, FailCode, GroupName, MemberName, MessageId, ReadingExpectation},
 };
 
 /// The largest number of listed epochs and events.
@@ -39,14 +39,15 @@ fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<St
         (Cause::Expectation | Cause::Step, _) => {}
     }
     let subject = &failure.subject;
-    if let Some(figure) = subject.figure {
-        return costs::words(terms, figure);
-    }
     if let Some(thief) = subject.thief.as_ref().and_then(|id| story.thief(id)) {
         return match &subject.message {
             Some(id) => thief_and_message(story, terms, located, thief, id),
             None => thief_alone(story, terms, located, thief),
         };
+    }
+    match subject.field {
+        None | Some(ExpectField::Converged) => {}
+        Some(field) => return other_fields::words(story, terms, located, field),
     }
     match (subject.members.first(), &subject.message, located.expect()) {
         (Some(who), Some(id), _) => member_and_message(story, terms, located, who, id),
@@ -56,9 +57,11 @@ fn result(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<St
                 .to_owned(),
             "Move the `crash` step before an operation of the member, or leave it out.".to_owned(),
         ],
-        (Some(_), None, _) => same_state(terms),
+        (Some(_), None, _) => same_state(story, terms, located),
         (None, _, Some(expect)) if located.asks_for_a_failure() => should_fail(expect, failure.code),
-        (None, _, Some(expect)) if expect.epoch.is_some() || expect.members.is_some() => history(story, terms),
+        (None, _, Some(expect)) if expect.epoch.is_some() || expect.members.is_some() => {
+            located.groups.first().map(|group| history(story, terms, group)).unwrap_or_default()
+        }
         (None, _, None) if failure.place.is_none() => {
             vec!["This check belongs to every scenario. It protects the other results of the run.".to_owned()]
         }
@@ -149,6 +152,7 @@ fn thief_and_message(
              A difference is a fault in a device, in the service or in the simulator."
         )],
     };
+    words.push(format!("`{}` is the theft of {}'s device in {}.", thief.id, thief.who, story.step_words(thief.step)));
     words.push(
         "A thief can read a message if the message's key follows from the stolen bytes and all traffic.".to_owned(),
     );
@@ -156,7 +160,10 @@ fn thief_and_message(
     words.push(format!("{}.", story.sent_words(message)));
     match thief.messages.get(number) {
         Some(Reading::Read { .. }) => {
-            words.push(format!("The thief can read {id}. The steps of its way follow below."))
+            let cause = way::cause(story, thief, &Goal::Message(id.clone())).unwrap_or_default();
+            let note = cause.contains("commit").then(|| terms.note("commit")).flatten();
+            let note = note.map(|meaning| format!(" (commit: {meaning})")).unwrap_or_default();
+            words.push(format!("The thief can read {id}. {cause}{note}. All steps follow below."));
         }
         Some(Reading::Hidden { obstacle }) => {
             words.push(format!("The thief cannot read {id}. {}", reason::hidden(thief, message, *obstacle)));
@@ -180,23 +187,38 @@ fn thief_alone(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>, thie
         terms.first("thief", format!("thief of {}", thief.id)),
         terms.word("epoch secret"),
     )];
-    words.push(format!("The theft was in {}, in epoch {}.", story.step_words(thief.step), thief.epoch));
-    let after = (thief.epoch..=story.epoch()).filter_map(|epoch| {
-        let known = if thief.epochs.contains_key(&epoch) {
+    let Some(group) = located.groups.first() else { return words };
+    let (known, now) = (thief.groups.get(group), story.epoch(group));
+    let at_theft = known.and_then(|known| known.epoch);
+    words.push(match at_theft {
+        Some(epoch) => {
+            format!("The theft was in {}, in epoch {epoch}{}.", story.step_words(thief.step), story.of_group(group))
+        }
+        None => {
+            format!("The theft was in {}, before {} existed.", story.step_words(thief.step), story.group_words(group))
+        }
+    });
+    let after = (at_theft.unwrap_or_default()..=now).filter_map(|epoch| {
+        let known = if known.is_some_and(|known| known.epochs.contains_key(&epoch)) {
             "The thief knows secrets of this epoch."
         } else {
             "The thief knows no secret of this epoch."
         };
-        Some(format!("{} {known}", story.epoch_sentence(epoch)?))
+        Some(format!("{} {known}", story.epoch_sentence(group, epoch)?))
     });
     words.extend(last_lines(after.collect()));
-    words.push(thief::healing(story, thief));
-    if thief.device_epoch == Some(story.epoch()) {
-        words.push(format!("{}'s device itself was in epoch {} when it was stolen.", thief.who, story.epoch()));
+    words.push(thief::healing(story, thief, group));
+    if known.is_some_and(|known| known.device_epoch == Some(now)) {
+        words.push(format!("{}'s device itself was in epoch {now} when it was stolen.", thief.who));
+    }
+    words.extend(reason::without_keys(thief.scope).map(str::to_owned));
+    if known.is_some_and(|known| known.healed_after.is_some()) {
+        return words;
     }
     words.push(format!(
-        "A {} heals if no stolen key opens its {}: an `update` of {}, or the removal of {}'s device.",
+        "A {}{} heals if no stolen key opens its {}: an `update` of {}, or the removal of {}'s device.",
         terms.word("commit"),
+        story.of_group(group),
         terms.word("update path"),
         thief.who,
         thief.who
@@ -210,28 +232,32 @@ fn acts(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
         "`accepted` asks if the {} ordered the thief's last act. `detected` asks if a member has noticed the thief.",
         terms.word("delivery service")
     )];
-    let events = story.record.steps.iter().flat_map(|step| {
-        let told =
-            step.events.iter().filter(|event| matches!(event.kind, StepEventKind::Forgery | StepEventKind::Detected));
-        told.map(|event| format!("{}: {}.", step.place, event.text))
-    });
-    words.extend(last_lines(events.collect()));
+    let is_act = |event: &StepEvent| matches!(event.kind, StepEventKind::Forgery | StepEventKind::Detected);
+    words.extend(last_lines(story.events(None, is_act)));
     words
 }
 
 /// All members have the same state.
-fn same_state(terms: &mut Terms) -> Vec<String> {
-    vec![
+fn same_state(story: &Story<'_>, terms: &mut Terms, located: &Located<'_>) -> Vec<String> {
+    let mut words = vec![
         format!(
-            "All online members have to be in the same {}, with the same members and the same keys. \
+            "All online members{} have to be in the same {}, with the same members and the same keys. \
              Then each member can read \
              the messages of the others.",
+            located.groups.first().map(|group| story.of_group(group)).unwrap_or_default(),
             terms.word("epoch")
         ),
         "Members differ if a commit, a proposal or a welcome did not reach one of them, \
          or if a device or the service has a fault."
             .to_owned(),
-    ]
+    ];
+    if located.failure.expected.contains("epoch authenticator") {
+        words.push(format!(
+            "Members with the same {} have the same state. A `/` stands between the members of two states.",
+            terms.word("epoch authenticator")
+        ));
+    }
+    words
 }
 
 /// A step has failed, and no `expect` asked for it.
@@ -257,16 +283,21 @@ fn should_fail(expect: &Expect, seen: Option<FailCode>) -> Vec<String> {
     words
 }
 
-/// The epochs of the group, each with the commit that made it.
-fn history(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
+/// The epochs of a group, each with the commit that made it.
+fn history(story: &Story<'_>, terms: &mut Terms, group: &GroupName) -> Vec<String> {
+    let of_group = match story.record.has_several_groups() {
+        true => story.of_group(group),
+        false => " of the run".to_owned(),
+    };
     let mut words = vec![format!(
-        "Each {} that the {} orders begins the next {}. These are the epochs of the run:",
+        "Each {} that the {} orders begins the next {}. These are the epochs{of_group}:",
         terms.word("commit"),
         terms.word("delivery service"),
         terms.word("epoch")
     )];
-    words.extend(last_lines((0..=story.epoch()).filter_map(|epoch| story.epoch_sentence(epoch)).collect()));
-    let joined = story.record.epochs.last().map(|epoch| {
+    let epochs = (0..=story.epoch(group)).filter_map(|epoch| story.epoch_sentence(group, epoch));
+    words.extend(last_lines(epochs.collect()));
+    let joined = story.epochs(group).last().map(|epoch| {
         let leaves = epoch.tree.leaves().iter().flatten();
         names(leaves.filter_map(|leaf| story.record.members.get(leaf.device.0)))
     });
@@ -275,7 +306,7 @@ fn history(story: &Story<'_>, terms: &mut Terms) -> Vec<String> {
 }
 
 /// The last lines of a list, and the number of the others.
-fn last_lines(lines: Vec<String>) -> Vec<String> {
+pub(super) fn last_lines(lines: Vec<String>) -> Vec<String> {
     let left_out = lines.len().saturating_sub(MAX_LINES);
     let note = (left_out > 0).then(|| format!("({left_out} earlier ones are left out.)"));
     note.into_iter().chain(lines.into_iter().skip(left_out)).collect()

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     report::{Failure, RunOutcome, result::Status},
-    scenario::{CompromiseId, MemberName, MessageId, Scenario},
+    scenario::{CompromiseId, GroupName, MemberName, MessageId, Scenario},
 };
 
 /// The explanation of a run.
@@ -45,10 +45,16 @@ pub struct ExplainedFailure {
     pub members: Vec<ExplainedMember>,
     /// The number of members that the failure also concerns, and that are not shown.
     pub more_members: usize,
+    /// The number of groups that the failure also concerns, and that are not shown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_groups: usize,
     /// The ways from stolen bytes to secrets.
     pub ways: Vec<Way>,
     /// The last events before the failure.
     pub events: Vec<String>,
+    /// The meanings of words in the events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The state of a member around a step.
@@ -56,6 +62,9 @@ pub struct ExplainedFailure {
 pub struct ExplainedMember {
     /// The member.
     pub who: MemberName,
+    /// The group of the state. Only a run with several groups has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// The moment of the state, in words.
     pub moment: String,
     /// The parts of the state.
@@ -88,6 +97,8 @@ pub struct Way {
     pub steps: Vec<WayStep>,
     /// The steps in the middle that are left out, if the way is long.
     pub left_out: Option<LeftOut>,
+    /// The change that takes a stolen key package away from the thief, if the way needs one.
+    pub remedy: Option<String>,
 }
 
 /// Steps of a way that are left out.
@@ -136,6 +147,8 @@ pub struct ExplainedThief {
     pub messages: Vec<ExplainedReading>,
     /// The number of messages that are not listed.
     pub more_messages: usize,
+    /// The stolen key packages that open welcomes, each with its remedy.
+    pub key_packages: Vec<String>,
     /// The healing in a sentence.
     pub healing: String,
 }
@@ -175,8 +188,16 @@ impl ExplainedFailure {
             words: Vec::new(),
             members: Vec::new(),
             more_members: 0,
+            more_groups: 0,
             ways: Vec::new(),
             events: failure.events.clone(),
+            notes: Vec::new(),
         }
     }
+}
+
+/// True for zero. The output for programs leaves out such a number.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

@@ -67,8 +67,8 @@ pub(super) fn words(code: FailCode) -> [&'static str; 2] {
             "Set `publish_group_info` in `group`, or let a member add the device.",
         ],
         FailCode::Stale => [
-            "The delivery service was in a later epoch, and the member did not try again.",
-            "Let the member catch up before this step.",
+            "The member was in an older epoch than the delivery service, and could not follow.",
+            "Let the commits of the later epochs reach the member before this step.",
         ],
         FailCode::Unavailable => [
             "The delivery service could not write to its store, because its disk was full.",

@@ -6,12 +6,18 @@ use serde_json::Value;
 
 use super::story::Story;
 use crate::{
-    report::{Failure, Focus, Goal, record::Reading},
-    scenario::{Bound, Expect, MemberName, Step},
+    report::{
+        ExpectField, Failure, Focus, Goal,
+        record::{EpochRecord, Reading},
+    },
+    scenario::{Action, Bound, Expect, GroupName, MemberName, Step},
 };
 
 /// The largest number of members that a failure shows. More members seldom tell more.
 pub(super) const MAX_MEMBERS: usize = 5;
+
+/// The largest number of groups that a failure shows.
+pub(super) const MAX_GROUPS: usize = 3;
 
 /// A failure with its step.
 pub(super) struct Located<'a> {
@@ -22,6 +28,8 @@ pub(super) struct Located<'a> {
     pub(super) step: Option<Step>,
     /// The members that the failure concerns.
     pub(super) members: Vec<MemberName>,
+    /// The groups that the failure concerns.
+    pub(super) groups: Vec<GroupName>,
 }
 
 impl<'a> Located<'a> {
@@ -31,12 +39,13 @@ impl<'a> Located<'a> {
             Some(place) => story.position(place),
             None => story.record.steps.len().checked_sub(1),
         };
-        let mut located = Self { failure, position: at, step, members: Vec::new() };
+        let mut located = Self { failure, position: at, step, members: Vec::new(), groups: Vec::new() };
         if located.asks_for_a_failure() {
             // The step that should have failed is the one before.
             located.position = at.and_then(|at| at.checked_sub(1));
         }
         located.members = located.concerned(story);
+        located.groups = located.concerned_groups(story);
         located
     }
 
@@ -64,7 +73,7 @@ impl<'a> Located<'a> {
         let subject = &self.failure.subject;
         let mut members = subject.members.clone();
         members.extend(subject.thief.iter().filter_map(|id| Some(story.thief(id)?.who.clone())));
-        if subject.figure.is_some() {
+        if matches!(subject.field, Some(ExpectField::Costs(_))) {
             // The states of other members have no part in the costs.
             return members;
         }
@@ -76,10 +85,38 @@ impl<'a> Located<'a> {
         if members.is_empty() { story.record.members.clone() } else { members }
     }
 
+    /// The group of the failure or of its message; without both, the groups in which the step acts;
+    /// without any, all groups in which the members of the failure were.
+    fn concerned_groups(&self, story: &Story<'_>) -> Vec<GroupName> {
+        if let Some(group) = story.only_group() {
+            return vec![group];
+        }
+        let subject = &self.failure.subject;
+        let of_message = || Some(story.message(subject.message.as_ref()?)?.1.group.clone());
+        if let Some(group) = subject.group.clone().or_else(of_message) {
+            return vec![group];
+        }
+        let acting = match self.asks_for_a_failure() {
+            true => self.position.and_then(|at| story.step(&story.step_record(at)?.place)),
+            false => self.step.clone(),
+        };
+        let known = |group: &GroupName| story.record.groups.contains_key(group);
+        let named: BTreeSet<_> = acting.iter().flat_map(groups_of).filter(known).collect();
+        if !named.is_empty() {
+            return named.into_iter().collect();
+        }
+        let was_in = |(_, epochs): &(&GroupName, &Vec<EpochRecord>)| {
+            let mut entered = epochs.iter().flat_map(|epoch| epoch.entered.keys());
+            entered.any(|member| self.members.contains(member))
+        };
+        story.record.groups.iter().filter(was_in).map(|(group, _)| group.clone()).collect()
+    }
+
     /// Adds the parts of the run that the explanation of the failure needs.
     pub(super) fn add_to(&self, story: &Story<'_>, focus: &mut Focus) {
         focus.steps.extend(self.position);
         focus.members.extend(self.members.iter().take(MAX_MEMBERS).cloned());
+        focus.groups.extend(self.groups.iter().take(MAX_GROUPS).cloned());
         if let Some((thief, goal)) = self.goal(story) {
             focus.derivations.insert((thief, goal));
         }
@@ -95,12 +132,29 @@ impl<'a> Located<'a> {
                 matches!(thief.messages.get(number), Some(Reading::Read { .. })).then(|| Goal::Message(id.clone()))?
             }
             None => {
-                let latest = *thief.epochs.keys().next_back()?;
+                let group = self.groups.first()?;
+                let known = thief.groups.get(group)?;
+                let latest = *known.epochs.keys().next_back()?;
                 // The stolen device itself was in that epoch.
-                (thief.device_epoch != Some(latest)).then_some(Goal::Epoch(latest))?
+                (known.device_epoch != Some(latest)).then(|| Goal::Epoch(group.clone(), latest))?
             }
         };
         Some((thief.id.clone(), goal))
+    }
+}
+
+/// The groups in which a step acts. Empty for a step that concerns devices or the service.
+fn groups_of(step: &Step) -> Vec<GroupName> {
+    let acts = |action: &&Action| {
+        let of_default = matches!(
+            action.unnamed(),
+            Action::Create { .. } | Action::Impersonate { .. } | Action::Upkeep { .. } | Action::Expect(_)
+        );
+        action.parts().0.is_some() || of_default || !action.submitters().is_empty()
+    };
+    match step {
+        Step::Do(action) => Some(action).filter(acts).map(Action::group).into_iter().collect(),
+        Step::Race(actions) => actions.iter().map(|action| action.item.group()).collect(),
     }
 }
 

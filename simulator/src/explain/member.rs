@@ -14,7 +14,7 @@ use crate::{
         MemberState, MemberStates, MessageStatus, Unreadable,
         record::{MessageRecord, StepRecord},
     },
-    scenario::MemberName,
+    scenario::{GroupName, MemberName},
 };
 
 /// The parts of a state, each with the word of the glossary that it needs.
@@ -29,14 +29,15 @@ const LABELS: [(&str, Option<&str>); 8] = [
     ("not read", None),
 ];
 
-/// The state of a member around a step.
+/// The state of a member in a group around a step.
 pub(super) fn explained(
     story: &Story<'_>,
     terms: &mut Terms,
     step: &StepRecord,
     states: &MemberStates,
+    group: &GroupName,
 ) -> ExplainedMember {
-    let (before, after) = (values(story, &states.before), values(story, &states.after));
+    let (before, after) = (values(story, &states.before, group), values(story, &states.after, group));
     let same = before == after;
     let lines = LABELS.into_iter().zip(before).zip(after);
     let lines = lines.map(|(((label, word), before), after)| StateLine {
@@ -49,16 +50,18 @@ pub(super) fn explained(
         true => format!("before and after {}", step.place),
         false => format!("before {}, then after it", step.place),
     };
-    ExplainedMember { who: states.who.clone(), moment, lines: lines.collect() }
+    let named = story.record.has_several_groups().then(|| group.clone());
+    ExplainedMember { who: states.who.clone(), group: named, moment, lines: lines.collect() }
 }
 
 /// The values of the parts of a state, in the order of [`LABELS`].
-fn values(story: &Story<'_>, state: &MemberState) -> [String; 8] {
-    let group = state.group.as_ref();
+fn values(story: &Story<'_>, state: &MemberState, name: &GroupName) -> [String; 8] {
+    let group = state.groups.get(name);
     let of_group = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let epoch = match group {
-        Some(group) if state.lost => format!("{}; the device cannot go on, and has to rejoin", group.epoch),
+        Some(group) if group.lost => format!("{}; the device cannot go on, and has to rejoin", group.epoch),
         Some(group) => group.epoch.to_string(),
+        None if state.locked => "not known: a locked device tells nothing".to_owned(),
         None => "none: the device is not in the group".to_owned(),
     };
     [
@@ -75,23 +78,32 @@ fn values(story: &Story<'_>, state: &MemberState) -> [String; 8] {
             0 => "none".to_owned(),
             count => format!("{count}, waiting for a commit"),
         })),
-        listed(story, state, |status| *status == MessageStatus::Sent),
-        listed(story, state, |status| *status == MessageStatus::Read),
-        unread(story, state),
+        listed(story, state, name, |status| *status == MessageStatus::Sent),
+        listed(story, state, name, |status| *status == MessageStatus::Read),
+        unread(story, state, name),
     ]
 }
 
-fn listed(story: &Story<'_>, state: &MemberState, is: impl Fn(&MessageStatus) -> bool) -> String {
-    let messages = story.record.messages.iter().zip(&state.messages);
+fn listed(story: &Story<'_>, state: &MemberState, group: &GroupName, is: impl Fn(&MessageStatus) -> bool) -> String {
+    let messages = messages_of(story, state, group);
     let list: Vec<_> = messages.filter(|(_, status)| is(status)).map(|(message, _)| &message.id).collect();
     if list.is_empty() { "none".to_owned() } else { names(list) }
 }
 
+/// The messages of a group, each with its status at a member.
+fn messages_of<'s>(
+    story: &Story<'s>,
+    state: &'s MemberState,
+    group: &'s GroupName,
+) -> impl Iterator<Item = (&'s MessageRecord, &'s MessageStatus)> {
+    story.record.messages.iter().zip(&state.messages).filter(move |(message, _)| message.group == *group)
+}
+
 /// The messages that the member has not read, by their reasons.
-fn unread(story: &Story<'_>, state: &MemberState) -> String {
+fn unread(story: &Story<'_>, state: &MemberState, group: &GroupName) -> String {
     let mut reasons: BTreeMap<usize, (String, Vec<String>)> = BTreeMap::new();
     let mut order: Vec<String> = Vec::new();
-    for (message, status) in story.record.messages.iter().zip(&state.messages) {
+    for (message, status) in messages_of(story, state, group) {
         let Some(reason) = short_reason(*status, message.epoch) else { continue };
         let at = order.iter().position(|known| *known == reason).unwrap_or_else(|| {
             order.push(reason.clone());
@@ -114,26 +126,27 @@ pub(super) fn short_reason(status: MessageStatus, epoch: u64) -> Option<String> 
         MessageStatus::Unreadable(Unreadable::BehindWindow) => "outside of the ratchet window, too late".to_owned(),
         MessageStatus::Unreadable(Unreadable::AheadOfWindow) => "outside of the ratchet window, too early".to_owned(),
         MessageStatus::Unreadable(Unreadable::ReadBefore) => "the key was used before".to_owned(),
-        MessageStatus::Unreadable(Unreadable::NotInEpoch) | MessageStatus::NotAMember => {
-            format!("not a member in epoch {epoch}")
-        }
+        MessageStatus::Unreadable(Unreadable::NotInEpoch) => format!("its device was not in epoch {epoch}"),
+        MessageStatus::NotAMember => format!("not a member in epoch {epoch}"),
         MessageStatus::Held => "held back by a `hold`".to_owned(),
         MessageStatus::Dropped => "lost by a `drop`".to_owned(),
         MessageStatus::Offline => "not delivered: the member is offline".to_owned(),
         MessageStatus::Locked => "not delivered: the device is locked".to_owned(),
+        MessageStatus::Withheld => "not delivered: the delivery service keeps entries back".to_owned(),
+        MessageStatus::OtherHistory => "not delivered: the delivery service shows another history".to_owned(),
         MessageStatus::Missing => "not delivered".to_owned(),
     })
 }
 
 /// The reason why a member has not read a message, or the step in which it did.
 pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecord, status: MessageStatus) -> String {
-    let (id, epoch) = (&message.id, message.epoch);
+    let (id, epoch, of_group) = (&message.id, message.epoch, story.of_group(&message.group));
     let (settings, defaults) = (story.scenario.policy_of(who), Policy::default());
     match status {
         MessageStatus::Sent => format!("{who} sent {id} itself."),
         MessageStatus::Read => format!("{who} read {id} in {}.", read_in(story, who, message)),
         MessageStatus::Unreadable(Unreadable::ErasedEpoch) => format!(
-            "{id} is of epoch {epoch}, and reached {who} in a later epoch. A member keeps the keys of {} past epochs \
+            "{id} is of epoch {epoch}{of_group}, and reached {who} in a later epoch. A member keeps the keys of {} past epochs \
              (`past_epochs`), so the keys of epoch {epoch} were erased (RFC 9420, 9.2).",
             settings.past_epochs.map_or(defaults.past_epochs, |count| count as usize)
         ),
@@ -153,15 +166,19 @@ pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecor
             "{who} has used the key of {id} before. A key opens one message, \
              and the member erases it at once (RFC 9420, 9.2)."
         ),
+        MessageStatus::Unreadable(Unreadable::NotInEpoch) if story.is_member(&message.group, epoch, who) => format!(
+            "{id} is of epoch {epoch}{of_group}, and the device of {who} was not in that epoch: it had not followed \
+             the commit that made the epoch."
+        ),
         MessageStatus::Unreadable(Unreadable::NotInEpoch) | MessageStatus::NotAMember => {
-            let entered = first_epoch(story, who).filter(|first| *first > epoch).map(|first| {
+            let entered = first_epoch(story, who, &message.group).filter(|first| *first > epoch).map(|first| {
                 format!(
                     " {who} entered the group in epoch {first}. \
                          The keys of an earlier epoch do not follow from it (RFC 9420, 8)."
                 )
             });
             format!(
-                "{id} is of epoch {epoch}, and {who} was not a member in that epoch.{}",
+                "{id} is of epoch {epoch}{of_group}, and {who} was not a member in that epoch.{}",
                 entered.unwrap_or_default()
             )
         }
@@ -171,6 +188,14 @@ pub(super) fn reason(story: &Story<'_>, who: &MemberName, message: &MessageRecor
         MessageStatus::Locked => {
             format!("The device of {who} is locked, and has not got {id} yet. An `unlock` step delivers it.")
         }
+        MessageStatus::Withheld => format!(
+            "The delivery service keeps entries back from {who}, because a `service` step told it so. \
+             So {who} has not got {id}. A `release` of the service delivers it."
+        ),
+        MessageStatus::OtherHistory => format!(
+            "The delivery service shows two histories, because a `service` step told it so. \
+             {id} is not in the history that {who} sees."
+        ),
         MessageStatus::Missing => format!("{id} was not delivered to {who}."),
     }
 }
@@ -186,8 +211,8 @@ fn read_in(story: &Story<'_>, who: &MemberName, message: &MessageRecord) -> Stri
     story.step_words(story.record.steps.iter().position(is_reading))
 }
 
-/// The first epoch that the member entered.
-fn first_epoch(story: &Story<'_>, who: &MemberName) -> Option<u64> {
-    let epochs = story.record.epochs.iter().zip(0..);
+/// The first epoch of the group that the member entered.
+fn first_epoch(story: &Story<'_>, who: &MemberName, group: &GroupName) -> Option<u64> {
+    let epochs = story.epochs(group).iter().zip(0..);
     epochs.filter(|(epoch, _)| epoch.entered.contains_key(who)).map(|(_, number)| number).next()
 }

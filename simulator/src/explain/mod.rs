@@ -12,7 +12,8 @@
 //! | `located` | the step, the members and the secrets that a failure concerns |
 //! | `failure` | explains a failure |
 //! | `expectation` | an expectation in words, with the reason why it does not hold |
-//! | `costs` | a figure of the costs in words |
+//! | `costs`, `events` | a figure of the costs, and an event, in words |
+//! | `other_fields` | the fields of an `expect` about due work, verified members and the service |
 //! | `fail_code` | the cause and the remedy of a step that failed |
 //! | `member` | the state of a member in words |
 //! | `way` | the way from a stolen record to a key, with the sections of RFC 9420 |
@@ -23,12 +24,14 @@
 //! Nothing here decides if a scenario passed.
 
 mod costs;
+mod events;
 mod expectation;
 mod explanation;
 mod fail_code;
 mod failure;
 mod located;
 mod member;
+mod other_fields;
 mod question;
 mod story;
 mod terms;

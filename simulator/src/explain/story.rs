@@ -2,10 +2,10 @@
 
 use crate::{
     report::{
-        CompromiseFigures, Failure, RunOutcome, RunRecord,
-        record::{MessageRecord, StepRecord, ThiefRecord},
+        Failure, RunOutcome, RunRecord, StolenKeyPackage,
+        record::{EpochRecord, MessageRecord, StepEvent, StepRecord, ThiefRecord},
     },
-    scenario::{CompromiseId, MessageId, Place, Scenario, Step},
+    scenario::{CompromiseId, GroupName, MemberName, MessageId, Place, Scenario, Step},
 };
 
 /// A run with its scenario.
@@ -48,12 +48,25 @@ impl<'a> Story<'a> {
         step.map_or_else(|| "an unknown step".to_owned(), |step| step.place.to_string())
     }
 
+    /// The events of interest with their places, until the step at this position; without it, until
+    /// the end.
+    pub(super) fn events(&self, last: Option<usize>, is_wanted: impl Fn(&StepEvent) -> bool) -> Vec<String> {
+        let steps = self.record.steps.iter().take(last.map_or(usize::MAX, |last| last + 1));
+        let told = steps.flat_map(|step| {
+            let wanted = step.events.iter().filter(|event| is_wanted(event));
+            wanted.map(|event| format!("{}: {}.", step.place, event.text)).collect::<Vec<_>>()
+        });
+        told.collect()
+    }
+
     pub(super) fn thief(&self, id: &CompromiseId) -> Option<&'a ThiefRecord> {
         self.record.thieves.iter().find(|thief| thief.id == *id)
     }
 
-    pub(super) fn figures(&self, id: &CompromiseId) -> Option<&'a CompromiseFigures> {
-        self.outcome.figures.compromises.iter().find(|figures| figures.id == *id)
+    /// The stolen key packages with which a thief opens welcomes.
+    pub(super) fn stolen_key_packages(&self, thief: &ThiefRecord) -> &'a [StolenKeyPackage] {
+        let figures = self.outcome.figures.compromises.iter().find(|figures| figures.id == thief.id);
+        figures.map(|figures| &figures.key_packages[..]).unwrap_or_default()
     }
 
     /// A message that the delivery service has ordered, with its index.
@@ -61,14 +74,44 @@ impl<'a> Story<'a> {
         self.record.messages.iter().enumerate().find(|(_, message)| message.id == *id)
     }
 
-    /// The group's epoch at the end of the run.
-    pub(super) fn epoch(&self) -> u64 {
-        self.outcome.figures.epochs
+    /// The group in words. Only a run with several groups names it: ``the group `team` ``.
+    pub(super) fn group_words(&self, group: &GroupName) -> String {
+        if self.record.has_several_groups() { format!("the group `{group}`") } else { "the group".to_owned() }
+    }
+
+    /// The group as the end of a phrase, if the run has several groups: `` of the group `team` ``.
+    pub(super) fn of_group(&self, group: &GroupName) -> String {
+        if self.record.has_several_groups() { format!(" of {}", self.group_words(group)) } else { String::new() }
+    }
+
+    /// The only group of the run. A run without a group has the default one.
+    pub(super) fn only_group(&self) -> Option<GroupName> {
+        match self.record.has_several_groups() {
+            true => None,
+            false => Some(self.record.groups.keys().next().cloned().unwrap_or_default()),
+        }
+    }
+
+    /// The epoch of a group at the end of the run.
+    pub(super) fn epoch(&self, group: &GroupName) -> u64 {
+        self.record.steps.last().and_then(|step| step.epochs.get(group)).copied().unwrap_or_default()
+    }
+
+    /// The ordered epochs of a group.
+    pub(super) fn epochs(&self, group: &GroupName) -> &'a [EpochRecord] {
+        self.record.groups.get(group).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// True if a member has a leaf in the tree of an epoch.
+    pub(super) fn is_member(&self, group: &GroupName, epoch: u64, who: &MemberName) -> bool {
+        let made = usize::try_from(epoch).ok().and_then(|epoch| self.epochs(group).get(epoch));
+        let leaves = made.into_iter().flat_map(|made| made.tree.leaves().iter().flatten());
+        leaves.into_iter().any(|leaf| self.record.members.get(leaf.device.0) == Some(who))
     }
 
     /// The commit that made an epoch, in words: `alice's commit`.
-    pub(super) fn commit_words(&self, epoch: u64) -> String {
-        let made = usize::try_from(epoch).ok().and_then(|epoch| self.record.epochs.get(epoch));
+    pub(super) fn commit_words(&self, group: &GroupName, epoch: u64) -> String {
+        let made = usize::try_from(epoch).ok().and_then(|epoch| self.epochs(group).get(epoch));
         match made.and_then(|made| made.commit.as_ref()) {
             Some(commit) => match &commit.forged_by {
                 Some(thief) => format!("the commit that the thief of {thief} made in {}'s name", commit.by),
@@ -79,8 +122,8 @@ impl<'a> Story<'a> {
     }
 
     /// The change that made an epoch, in a sentence.
-    pub(super) fn epoch_sentence(&self, epoch: u64) -> Option<String> {
-        let made = self.record.epochs.get(usize::try_from(epoch).ok()?)?;
+    pub(super) fn epoch_sentence(&self, group: &GroupName, epoch: u64) -> Option<String> {
+        let made = self.epochs(group).get(usize::try_from(epoch).ok()?)?;
         let step = made.step.map(|step| format!(" in {}", self.step_words(Some(step)))).unwrap_or_default();
         let Some(commit) = &made.commit else { return Some(format!("The group began in epoch 0{step}.")) };
         let changes: Vec<_> = [("added", &commit.adds), ("removed", &commit.removes), ("updated", &commit.updates)]
@@ -89,14 +132,14 @@ impl<'a> Story<'a> {
             .map(|(what, who)| format!("{what} {}", names(who)))
             .collect();
         let changes = if changes.is_empty() { "gave the committer new keys".to_owned() } else { changes.join(" and ") };
-        Some(format!("Epoch {epoch}: {}{step} {changes}.", self.commit_words(epoch)))
+        Some(format!("Epoch {epoch}: {}{step} {changes}.", self.commit_words(group, epoch)))
     }
 
     /// A message in words: `alice sent m1 in step 2 (line 8), in epoch 1`.
     pub(super) fn sent_words(&self, message: &MessageRecord) -> String {
-        let MessageRecord { id, sender, epoch, step, forged } = message;
+        let MessageRecord { id, group, sender, epoch, step, forged } = message;
         let sender = if *forged { format!("a thief, in {sender}'s name,") } else { sender.to_string() };
-        format!("{sender} sent {id} in {}, in epoch {epoch}", self.step_words(*step))
+        format!("{sender} sent {id} in {}, in epoch {epoch}{}", self.step_words(*step), self.of_group(group))
     }
 }
 
@@ -113,6 +156,12 @@ pub(super) fn names<N: ToString>(names: impl IntoIterator<Item = N>) -> String {
         }
         _ => names.join(", "),
     }
+}
+
+/// The text with a capital letter at its start.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("delivery service", "the service that orders and routes messages"),
     ("encryption secret", "the secret from which all message keys of an epoch follow"),
     ("epoch", "a state of the group between two commits, with keys of its own"),
+    ("epoch authenticator", "a value that two members have in common only if they are in the same state of the group"),
     ("epoch secret", "the secret from which all keys of an epoch follow"),
     ("external commit", "a commit by which a device joins from outside, without a welcome"),
     ("generation", "the number of a key in a sender's ratchet, from 0 in each epoch"),

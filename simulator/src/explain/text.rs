@@ -111,6 +111,10 @@ impl Page<'_> {
             self.blank()?;
             self.line(3, &format!("{} more members are not shown.", failure.more_members))?;
         }
+        if failure.more_groups > 0 {
+            self.blank()?;
+            self.line(3, &format!("{} more groups are not shown.", failure.more_groups))?;
+        }
         for way in &failure.ways {
             self.way(3, way)?;
         }
@@ -120,13 +124,17 @@ impl Page<'_> {
             for event in &failure.events {
                 self.line(6, event)?;
             }
+            for note in &failure.notes {
+                self.line(6, &format!("({note})"))?;
+            }
         }
         Ok(())
     }
 
     fn member(&mut self, member: &ExplainedMember) -> io::Result<()> {
         self.blank()?;
-        self.line(3, &format!("{}, {}:", member.who, member.moment))?;
+        let group = member.group.as_ref().map(|group| format!(" in the group `{group}`")).unwrap_or_default();
+        self.line(3, &format!("{}{group}, {}:", member.who, member.moment))?;
         for line in &member.lines {
             let mut value = line.before.clone();
             if let Some(after) = &line.after {
@@ -151,6 +159,9 @@ impl Page<'_> {
                 let count = left_out.steps;
                 self.line(indent + 6, &format!("… {count} steps are left out: the same for each epoch between."))?;
             }
+        }
+        if let Some(remedy) = &way.remedy {
+            self.line(indent, &format!("Remedy: {}", sentence(remedy)))?;
         }
         Ok(())
     }
@@ -179,6 +190,9 @@ impl Page<'_> {
         }
         if thief.more_messages > 0 {
             self.line(3, &format!("{} more messages are not listed.", thief.more_messages))?;
+        }
+        for stolen in &thief.key_packages {
+            self.line(3, stolen)?;
         }
         self.line(3, &thief.healing)
     }

@@ -2,13 +2,16 @@
 
 use super::{
     explanation::{ExplainedReading, ExplainedThief},
-    story::Story,
+    story::{Story, capital},
     terms::Terms,
     way,
 };
-use crate::report::{
-    Focus, Goal, reason,
-    record::{Reading, ThiefRecord},
+use crate::{
+    report::{
+        Focus, Goal, StolenKeyPackage, reason,
+        record::{Reading, ThiefRecord},
+    },
+    scenario::GroupName,
 };
 
 /// The largest number of messages of a thief. More rows are not legible.
@@ -25,7 +28,8 @@ pub(super) fn add_to(story: &Story<'_>, focus: &mut Focus) {
 
 /// The summary of a thief.
 pub(super) fn summary(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord) -> ExplainedThief {
-    let theft = way::theft(story, terms, thief);
+    let groups = known_groups(story, thief);
+    let theft = way::theft(story, terms, thief, &groups);
     let messages = story.record.messages.iter().zip(&thief.messages).take(MAX_MESSAGES);
     let messages = messages.map(|(message, reading)| ExplainedReading {
         message: message.id.clone(),
@@ -40,20 +44,43 @@ pub(super) fn summary(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord)
         thief: thief.id.clone(),
         theft,
         messages: messages.collect(),
+        key_packages: story.stolen_key_packages(thief).iter().map(told).collect(),
         more_messages: story.record.messages.len().saturating_sub(MAX_MESSAGES),
-        healing: healing(story, thief),
+        healing: healings(story, thief, &groups),
     }
 }
 
-/// The healing in a sentence.
-pub(super) fn healing(story: &Story<'_>, thief: &ThiefRecord) -> String {
-    match story.figures(&thief.id).and_then(|figures| figures.healed_after) {
-        None => format!("The group has not healed: the thief has secrets of epoch {}, the present one.", story.epoch()),
-        Some(0) => "The thief knows no epoch secret.".to_owned(),
+fn told(stolen: &StolenKeyPackage) -> String {
+    format!("Note: {}. Remedy: {}.", stolen.seen(), stolen.remedy())
+}
+
+/// The groups of which the thief knows secrets, or the only group of the run.
+fn known_groups(story: &Story<'_>, thief: &ThiefRecord) -> Vec<GroupName> {
+    let known = thief.groups.iter().filter(|(_, known)| known.has_secrets()).map(|(group, _)| group.clone());
+    story.only_group().map_or_else(|| known.collect(), |group| vec![group])
+}
+
+/// The healing of each group, one sentence each.
+fn healings(story: &Story<'_>, thief: &ThiefRecord, groups: &[GroupName]) -> String {
+    if groups.is_empty() {
+        return "The thief knows no epoch secret of any group.".to_owned();
+    }
+    groups.iter().map(|group| healing(story, thief, group)).collect::<Vec<_>>().join(" ")
+}
+
+/// The healing of a group in a sentence.
+pub(super) fn healing(story: &Story<'_>, thief: &ThiefRecord, group: &GroupName) -> String {
+    let known = thief.groups.get(group);
+    let (subject, at_theft) = (capital(&story.group_words(group)), known.and_then(|known| known.epoch));
+    match known.map_or(Some(0), |known| known.healed_after) {
+        None => {
+            format!("{subject} has not healed: the thief has secrets of epoch {}, the present one.", story.epoch(group))
+        }
+        Some(0) => format!("The thief knows no epoch secret{}.", story.of_group(group)),
         Some(epochs) => format!(
-            "The group has healed after {epochs} epoch{}: from epoch {} on, the thief knows no epoch secret.",
+            "{subject} has healed after {epochs} epoch{}: from epoch {} on, the thief knows no epoch secret.",
             if epochs == 1 { "" } else { "s" },
-            thief.epoch + epochs
+            at_theft.unwrap_or_default() + epochs
         ),
     }
 }

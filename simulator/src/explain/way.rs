@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 
 use super::{
     explanation::{LeftOut, Way, WayStep},
-    story::Story,
+    story::{Story, capital},
     terms::Terms,
 };
 use crate::{
     adversary::{Derivation, DerivationStep, How, SecretKind, Source},
     oracle::{KeyPair, NodeIndex},
-    report::{Goal, record::ThiefRecord},
-    scenario::{MemberName, TheftScope},
+    report::{
+        Goal, StolenKeyPackage,
+        record::{EpochRecord, ThiefRecord},
+    },
+    scenario::{GroupName, MemberName, TheftScope},
 };
 
 /// The largest number of steps of a way. A way through many epochs repeats the same steps.
 const MAX_STEPS: usize = 60;
+
+/// The largest number of groups that the sentence about a theft tells.
+const MAX_GROUPS: usize = 6;
 
 /// The beginning of the names of the records that a thief has made itself.
 const OWN: &str = "the thief's own: ";
@@ -23,12 +29,17 @@ const OWN: &str = "the thief's own: ";
 /// The way of a thief to a secret. [`None`] if the record has no derivation of it.
 pub(super) fn way(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, goal: &Goal) -> Option<Way> {
     let derivation = story.record.derivations.get(&(thief.id.clone(), goal.clone()))?;
+    let teller = Teller::new(story, thief, goal, derivation)?;
     let title = match goal {
-        Goal::Message(id) => format!("How the thief of {} reads {id}", thief.id),
-        Goal::Epoch(epoch) => format!("How the thief of {} gets into epoch {epoch}", thief.id),
+        Goal::Message(id) => match story.record.has_several_groups() {
+            true => format!("How the thief of {} reads {id}, a message{}", thief.id, story.of_group(teller.group)),
+            false => format!("How the thief of {} reads {id}", thief.id),
+        },
+        Goal::Epoch(group, epoch) => {
+            format!("How the thief of {} gets into epoch {epoch}{}", thief.id, story.of_group(group))
+        }
     };
-    let theft = theft(story, terms, thief);
-    let teller = Teller::new(story, thief, goal, derivation);
+    let theft = theft(story, terms, thief, std::slice::from_ref(teller.group));
     let steps = derivation.steps.len() + usize::from(matches!(goal, Goal::Message(_)));
     // The words of the middle are not told, so they need no meaning.
     let (head, tail) = if steps > MAX_STEPS { (MAX_STEPS / 2, steps - MAX_STEPS / 2) } else { (steps, steps) };
@@ -38,23 +49,42 @@ pub(super) fn way(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, goa
     });
     let left_out = (tail > head).then_some(LeftOut { after: head, steps: tail - head });
     let steps = told.collect();
-    Some(Way { thief: thief.id.clone(), title, theft, steps, left_out })
+    let remedy = teller.stolen_key_package().map(StolenKeyPackage::remedy);
+    Some(Way { thief: thief.id.clone(), title, theft, steps, left_out, remedy })
 }
 
-/// The theft in a sentence.
-pub(super) fn theft(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord) -> String {
+/// The theft in two sentences. The second one tells the epochs of these groups.
+pub(super) fn theft(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, groups: &[GroupName]) -> String {
     let what = match thief.scope {
         TheftScope::Device => "the stored records and the memory of",
         TheftScope::Disk => "the storage files, without their key, of",
         TheftScope::Backup => "the latest backup, with its passphrase, of",
     };
-    let epoch = terms.first("epoch", format!("epoch {}", thief.epoch));
     format!(
-        "The {} has a copy of {what} {}'s device. It was made in {}, when the group was in {epoch}.",
+        "The {} has a copy of {what} {}'s device. It was made in {}{}.",
         terms.first("thief", format!("thief of {}", thief.id)),
         thief.who,
         story.step_words(thief.step),
+        moment(story, terms, thief, groups),
     )
+}
+
+/// The epochs of these groups at a theft, as the end of a sentence.
+fn moment(story: &Story<'_>, terms: &mut Terms, thief: &ThiefRecord, groups: &[GroupName]) -> String {
+    let mut words = String::new();
+    let epoch = |group: &GroupName| thief.groups.get(group).and_then(|known| known.epoch);
+    let existing = groups.iter().filter_map(|group| Some((group, epoch(group)?)));
+    for (number, (group, epoch)) in existing.take(MAX_GROUPS).enumerate() {
+        words += if number == 0 { ", when " } else { ", " };
+        words += &story.group_words(group);
+        words += if number == 0 { " was in " } else { " in " };
+        words += &terms.first("epoch", format!("epoch {epoch}"));
+    }
+    let later = groups.iter().filter(|group| epoch(group).is_none());
+    for group in later.take(MAX_GROUPS) {
+        words += &format!(", before {} existed", story.group_words(group));
+    }
+    words
 }
 
 /// The cause in a few words: the stolen records, and the commits and welcomes that they open.
@@ -62,7 +92,7 @@ pub(super) fn cause(story: &Story<'_>, thief: &ThiefRecord, goal: &Goal) -> Opti
     let derivation = story.record.derivations.get(&(thief.id.clone(), goal.clone()))?;
     let mut records: Vec<&str> = Vec::new();
     let mut opened: Vec<String> = Vec::new();
-    let teller = Teller::new(story, thief, goal, derivation);
+    let teller = Teller::new(story, thief, goal, derivation)?;
     for (number, step) in derivation.steps.iter().enumerate() {
         match (&step.source, &step.secret.kind) {
             (Source::Stolen(record), _) if !records.contains(&record.as_str()) => records.push(record),
@@ -70,19 +100,21 @@ pub(super) fn cause(story: &Story<'_>, thief: &ThiefRecord, goal: &Goal) -> Opti
                 opened.push(teller.commit_of(number));
             }
             (Source::From { how: How::Decrypted, .. }, SecretKind::GroupSecrets) => {
-                opened.push("the welcome".to_owned())
+                opened.push(teller.welcome());
             }
             _ => {}
         }
     }
+    let count = records.len();
     let records: Vec<_> = records.into_iter().map(|record| format!("`{record}`")).collect();
     let records = records.join(" and ");
     let from = format!("The key follows from the stolen {records}");
+    let with = if count == 1 { "With it" } else { "With them" };
     Some(match opened.len() {
         0 => from,
-        1..=3 => format!("{from}. With it the thief opens {}", opened.join(", and then ")),
+        1..=3 => format!("{from}. {with} the thief opens {}", opened.join(", and then ")),
         count => {
-            format!("{from}. With it the thief opens {}, and then {} more commits", opened[0], count - 1)
+            format!("{from}. {with} the thief opens {}, and then {} more commits", opened[0], count - 1)
         }
     })
 }
@@ -92,18 +124,27 @@ struct Teller<'a> {
     story: &'a Story<'a>,
     thief: &'a ThiefRecord,
     goal: &'a Goal,
+    /// The group of the goal.
+    group: &'a GroupName,
     derivation: &'a Derivation,
     /// For each step with a secret of a commit's path, the epoch that the commit made, and the node of
     /// the path secret.
     path_secrets: BTreeMap<usize, (u64, Option<NodeIndex>)>,
     /// The steps whose secret opens a welcome.
     opens_welcome: Vec<usize>,
+    /// The epoch to which the opened welcome leads.
+    welcome_to: Option<u64>,
 }
 
 impl<'a> Teller<'a> {
-    fn new(story: &'a Story<'a>, thief: &'a ThiefRecord, goal: &'a Goal, derivation: &'a Derivation) -> Self {
+    /// [`None`] if the run has no such message.
+    fn new(story: &'a Story<'a>, thief: &'a ThiefRecord, goal: &'a Goal, derivation: &'a Derivation) -> Option<Self> {
+        let group = match goal {
+            Goal::Message(id) => &story.message(id)?.1.group,
+            Goal::Epoch(group, _) => group,
+        };
         let mut path_secrets = BTreeMap::new();
-        let mut opens_welcome = Vec::new();
+        let (mut opens_welcome, mut welcome_to) = (Vec::new(), None);
         for step in &derivation.steps {
             let Source::From { steps: from, .. } = &step.source else { continue };
             if step.secret.kind == SecretKind::GroupSecrets {
@@ -111,12 +152,32 @@ impl<'a> Teller<'a> {
             }
             // The commit secret belongs to the epoch whose joiner secret follows from it.
             let (SecretKind::JoinerSecret, Some(epoch)) = (&step.secret.kind, step.secret.epoch) else { continue };
+            let is_welcome = |from: &usize| derivation.steps[*from].secret.kind == SecretKind::GroupSecrets;
+            if from.iter().any(is_welcome) {
+                welcome_to = Some(epoch);
+            }
             let of_commit = |from: &&usize| derivation.steps[**from].secret.kind == SecretKind::CommitSecret;
             if let Some(commit_secret) = from.iter().find(of_commit) {
-                name_path(story, derivation, epoch, *commit_secret, &mut path_secrets);
+                name_path(story.epochs(group), derivation, epoch, *commit_secret, &mut path_secrets);
             }
         }
-        Self { story, thief, goal, derivation, path_secrets, opens_welcome }
+        Some(Self { story, thief, goal, group, derivation, path_secrets, opens_welcome, welcome_to })
+    }
+
+    /// The stolen key package with which the way opens a welcome.
+    fn stolen_key_package(&self) -> Option<&'a StolenKeyPackage> {
+        let epoch = self.welcome_to?;
+        let mut stolen = self.story.stolen_key_packages(self.thief).iter();
+        let is_here = |name: &Option<GroupName>| name.as_ref().is_none_or(|name| name == self.group);
+        stolen.find(|stolen| stolen.opens.iter().any(|welcome| welcome.epoch == epoch && is_here(&welcome.group)))
+    }
+
+    /// The opened welcome in words.
+    fn welcome(&self) -> String {
+        match self.welcome_to {
+            Some(epoch) => format!("the welcome to epoch {epoch}"),
+            None => "the welcome".to_owned(),
+        }
     }
 
     /// The text of a step, and its section of RFC 9420. The step after the last one decrypts the message.
@@ -124,7 +185,7 @@ impl<'a> Teller<'a> {
         let Some(step) = self.derivation.steps.get(number) else {
             let id = match self.goal {
                 Goal::Message(id) => id.as_str(),
-                Goal::Epoch(_) => "the message",
+                Goal::Epoch(..) => "the message",
             };
             return (format!("The key [{number}] decrypts {id}."), "6.3.1");
         };
@@ -177,13 +238,9 @@ impl<'a> Teller<'a> {
         let at = step.secret.epoch.map(|epoch| format!(" of epoch {epoch}")).unwrap_or_default();
         let contained = matches!(step.source, Source::From { how: How::Contained, .. });
         match &step.secret.kind {
-            SecretKind::PrivateKey if self.opens_welcome.contains(&number) => (
-                format!(
-                    "the private key of {}",
-                    terms.first("key package", format!("a key package of {}", self.owner(step)))
-                ),
-                "10",
-            ),
+            SecretKind::PrivateKey if self.opens_welcome.contains(&number) => {
+                (format!("the private key of {}", terms.first("key package", self.key_package(step))), "10")
+            }
             SecretKind::PrivateKey => {
                 (format!("the private key of {}", terms.first("leaf", format!("{}'s leaf", self.owner(step)))), "7.2")
             }
@@ -214,7 +271,9 @@ impl<'a> Teller<'a> {
             }
             SecretKind::CommitSecret => {
                 let of = match self.path_secrets.get(&number) {
-                    Some((epoch, _)) => format!(" of {}, which made epoch {epoch}", self.story.commit_words(*epoch)),
+                    Some((epoch, _)) => {
+                        format!(" of {}, which made epoch {epoch}", self.story.commit_words(self.group, *epoch))
+                    }
                     None => String::new(),
                 };
                 (format!("{}{of}", terms.first("commit secret", "the commit secret")), "7.4")
@@ -265,7 +324,7 @@ impl<'a> Teller<'a> {
     fn commit_of(&self, number: usize) -> String {
         let epoch = self.path_secrets.get(&number).map(|(epoch, _)| *epoch);
         match epoch.or(self.derivation.steps[number].secret.epoch) {
-            Some(epoch) => format!("{}, which made epoch {epoch}", self.story.commit_words(epoch)),
+            Some(epoch) => format!("{}, which made epoch {epoch}", self.story.commit_words(self.group, epoch)),
             None => "a commit".to_owned(),
         }
     }
@@ -285,13 +344,20 @@ impl<'a> Teller<'a> {
         let opened = self.derivation.steps.iter().position(is_opened)?;
         let (epoch, node) = *self.path_secrets.get(&opened)?;
         let made = usize::try_from(epoch).ok()?;
-        let epochs = &self.story.record.epochs;
+        let epochs = self.story.epochs(self.group);
         let path = &epochs.get(made)?.commit.as_ref()?.path;
         let sealed_to = &path.nodes.iter().find(|path| Some(path.node) == node)?.sealed_to;
         let parents = epochs.get(made.checked_sub(1)?)?.tree.parents();
-        let is_stolen = |key: &KeyPair| sealed_to.contains(key) && self.thief.keys.contains(key);
+        let stolen = &self.thief.groups.get(self.group)?.keys;
+        let is_stolen = |key: &KeyPair| sealed_to.contains(key) && stolen.contains(key);
         let at = parents.iter().position(|parent| parent.as_ref().is_some_and(|parent| is_stolen(&parent.key)))?;
         Some(NodeIndex(2 * u32::try_from(at).ok()? + 1))
+    }
+
+    /// The key package of a private key, in words.
+    fn key_package(&self, step: &DerivationStep) -> String {
+        let stolen = self.stolen_key_package();
+        stolen.map_or_else(|| format!("a key package of {}", self.owner(step)), StolenKeyPackage::words)
     }
 
     /// The member that made a key. A thief also makes keys.
@@ -304,7 +370,7 @@ impl<'a> Teller<'a> {
         let sender = |id| self.story.message(id).map(|(_, message)| &message.sender);
         let sender: Option<&MemberName> = match self.goal {
             Goal::Message(id) => sender(id),
-            Goal::Epoch(_) => None,
+            Goal::Epoch(..) => None,
         };
         sender.map_or_else(|| "a member's".to_owned(), |sender| format!("{sender}'s"))
     }
@@ -312,14 +378,14 @@ impl<'a> Teller<'a> {
 
 /// Names the path secrets of a commit, from the commit secret back to the first known one.
 fn name_path(
-    story: &Story<'_>,
+    epochs: &[EpochRecord],
     derivation: &Derivation,
     epoch: u64,
     commit_secret: usize,
     names: &mut BTreeMap<usize, (u64, Option<NodeIndex>)>,
 ) {
     names.insert(commit_secret, (epoch, None));
-    let made = usize::try_from(epoch).ok().and_then(|epoch| story.record.epochs.get(epoch)?.commit.as_ref());
+    let made = usize::try_from(epoch).ok().and_then(|epoch| epochs.get(epoch)?.commit.as_ref());
     let mut nodes = made.map(|commit| commit.path.nodes.iter().rev()).into_iter().flatten();
     let mut at = commit_secret;
     while let Source::From { how: How::Derived, steps } = &derivation.steps[at].source {
@@ -332,10 +398,4 @@ fn name_path(
 
 fn node_words(node: NodeIndex) -> String {
     format!("node {}", node.0)
-}
-
-/// The text with a capital letter at its start.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

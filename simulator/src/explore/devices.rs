@@ -52,9 +52,4 @@ impl Generator<'_> {
         let others: Vec<_> = present.into_iter().filter(|member| *member != one).collect();
         Some([one, self.rng.one(&others)?])
     }
-
-    /// Adds a step, if it can be done now.
-    pub(super) fn act_if_permitted(&mut self, action: Action) -> Option<()> {
-        self.model.permits(&action).then(|| self.act(action))
-    }
 }

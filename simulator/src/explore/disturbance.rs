@@ -33,10 +33,7 @@ impl Generator<'_> {
             true if self.rng.once_in(3) => self.partition()?,
             true => self.conditions(),
         };
-        let network = Action::Network(change);
-        self.model.permits(&network).then_some(())?;
-        self.act(network);
-        Some(())
+        self.act_if_permitted(Action::Network(change))
     }
 
     fn conditions(&mut self) -> NetworkChange {

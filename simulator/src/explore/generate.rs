@@ -20,6 +20,9 @@ use crate::scenario::{
 /// The names of the first members.
 const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
 
+/// The names of the first members if they are devices of one user.
+const DEVICES: [&str; 2] = ["alice/phone", "alice/laptop"];
+
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
 
@@ -39,7 +42,9 @@ pub struct Size {
 pub(super) fn generate(seed: u64, number: u64, size: Size, weights: &Weights) -> Scenario {
     let mut rng = Choices::new(&format!("regrow explore {seed} {number}"));
     let count = rng.between(2, size.members.max(2)) as usize;
-    let names: Vec<_> = (0..count).map(name).collect();
+    let has_devices =
+        weights.of(StepKind::User) > 0 && Choices::new(&format!("regrow explore {seed} {number} devices")).once_in(2);
+    let names: Vec<_> = (0..count).map(|index| name(index, has_devices)).collect();
     let group = settings(&mut rng);
     let scenario_seed = u64::from(rng.below(u32::MAX));
     let steps = rng.between(size.steps.min(3), size.steps);
@@ -83,7 +88,11 @@ fn has_external_commit(scenario: &Scenario) -> bool {
     })
 }
 
-fn name(index: usize) -> MemberName {
+/// The name of a member. In a scenario with devices, the first two members are one user's.
+fn name(index: usize, has_devices: bool) -> MemberName {
+    if let Some(device) = DEVICES.get(index).filter(|_| has_devices) {
+        return MemberName::new(*device);
+    }
     MemberName::new(NAMES.get(index).map_or_else(|| format!("m{}", index + 1), ToString::to_string))
 }
 
@@ -164,9 +173,7 @@ impl Generator<'_> {
                 let who = self.rng.some(&self.model.online.iter().copied().collect::<Vec<_>>(), 2);
                 // At least one member that can act stays online.
                 self.model.present().iter().any(|member| !who.contains(member)).then_some(())?;
-                let offline = Action::Offline { who: self.names(&who) };
-                self.model.permits(&offline).then_some(())?;
-                self.act(offline);
+                self.act_if_permitted(Action::Offline { who: self.names(&who) })?;
             }
             StepKind::Online => {
                 let offline = self.model.disconnected();
@@ -209,11 +216,12 @@ impl Generator<'_> {
             StepKind::Lock | StepKind::Unlock | StepKind::Verify | StepKind::Authenticate | StepKind::Upkeep => {
                 self.device_step(kind)?;
             }
+            StepKind::Group => self.group_step()?,
+            StepKind::User => self.user_step()?,
+            StepKind::KeyPackages => self.key_packages()?,
             StepKind::Wait => {
                 let seconds = self.rng.one(&[60, HOUR, DAY, 7 * DAY, 20 * DAY, AGES])?;
-                let wait = Action::Wait(Duration::from_secs(seconds));
-                self.model.permits(&wait).then_some(())?;
-                self.act(wait);
+                self.act_if_permitted(Action::Wait(Duration::from_secs(seconds)))?;
             }
             kind => {
                 let by = self.actor(kind)?;
@@ -255,6 +263,8 @@ impl Generator<'_> {
         // The crash happens during the victim's next action, so the action is drawn first.
         if self.rng.once_in(4) {
             let contenders = race::contenders(self, Some(victim))?;
+            // A member that another contender removes first may not reach the point.
+            (!contenders.removes(&self.name(victim))).then_some(())?;
             self.crash(victim);
             race::add(self, contenders);
         } else {

@@ -175,6 +175,11 @@ impl<'w> Generator<'w> {
         self.push(WrittenStep::Do(action));
     }
 
+    /// Adds a step, if it can be done now.
+    pub(super) fn act_if_permitted(&mut self, action: Action) -> Option<()> {
+        self.model.permits(&action).then(|| self.act(action))
+    }
+
     pub(super) fn push(&mut self, item: WrittenStep) {
         self.steps.push(Placed { place: nowhere(), item });
     }

@@ -6,6 +6,8 @@
 //! | `generate`, `generator`, `model`, `race` | generate scenarios with steps that make sense |
 //! | `service`, `service_model` | faults of the delivery service, and lies that members have to find |
 //! | `devices` | locks, comparisons, refused keys and upkeep |
+//! | `other_groups` | steps in other groups, and about users with several devices |
+//! | `key_packages` | the stock of key packages in the model, and the steps that change it |
 //! | `weights` | the frequency of each kind of step |
 //! | `search` | runs one scenario after the other, until one fails |
 //! | `failure_kind` | decides if two failures are of the same kind |
@@ -19,8 +21,10 @@ mod disturbance;
 mod failure_kind;
 mod generate;
 mod generator;
+mod key_packages;
 mod lags;
 mod model;
+mod other_groups;
 mod race;
 mod search;
 mod service;

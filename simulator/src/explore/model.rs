@@ -5,15 +5,16 @@
 //! generator leaves out every step that can fail in a correct system, so that each failure is worth
 //! an investigation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    key_packages::Stock,
     lags::{Disturbance, REST},
     service_model::ServiceModel,
 };
 use crate::scenario::{
-    Action, Answer, CompromiseId, FailCode, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step, TheftScope,
-    ThiefAction,
+    Action, Answer, CompromiseId, FailCode, GroupName, MemberName, MessageId, Proposal, Scenario, ServiceFault, Step,
+    TheftScope, ThiefAction,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -31,9 +32,6 @@ const CLAIM_GOOD: u64 = 6 * DAY;
 
 /// A time that is longer than all retention times.
 pub(super) const AGES: u64 = 100 * DAY;
-
-/// The number of key packages that the service has of each member that is online to publish them.
-const KEY_PACKAGES: usize = 2;
 
 /// The code of a submission that a service with a full disk refuses.
 pub(super) const REFUSED: FailCode = FailCode::Unavailable;
@@ -71,13 +69,13 @@ pub(super) struct Model {
     /// commit. Until they rejoin, they do nothing else.
     pub(super) robbed: BTreeSet<MemberNumber>,
     /// The members whose devices are locked.
-    locked: BTreeSet<MemberNumber>,
+    pub(super) locked: BTreeSet<MemberNumber>,
     /// The members whose applications refuse the keys of others, and those others.
     refusals: Vec<(MemberNumber, MemberNumber)>,
     /// The former members. They come back when a member adds them.
     pub(super) out: BTreeSet<MemberNumber>,
     waiting: Vec<Waiting>,
-    key_packages: Vec<usize>,
+    key_packages: Vec<Stock>,
     /// For how many seconds each member has been offline.
     pub(super) away: Vec<u64>,
     /// For how many seconds the oldest key package may have been waiting.
@@ -88,6 +86,10 @@ pub(super) struct Model {
     pub(super) held: Vec<MessageId>,
     pub(super) disturbance: Disturbance,
     service: ServiceModel,
+    /// The members of each group beside the default one.
+    pub(super) others: BTreeMap<GroupName, BTreeSet<MemberNumber>>,
+    /// The devices that are lost for ever.
+    pub(super) lost: BTreeSet<MemberNumber>,
 }
 
 /// True if each step of a scenario can be done when it comes, as far as the model can tell.
@@ -122,18 +124,21 @@ impl Model {
             refusals: Vec::new(),
             out: BTreeSet::new(),
             waiting: Vec::new(),
-            key_packages: vec![KEY_PACKAGES; count],
+            key_packages: vec![Stock::default(); count],
             away: vec![0; count],
             waited: 0,
             proposed: 0,
             held: Vec::new(),
             disturbance: Disturbance::default(),
             service: ServiceModel::default(),
+            others: BTreeMap::new(),
+            lost: BTreeSet::new(),
         }
     }
 
-    pub(super) fn all(&self) -> std::ops::Range<MemberNumber> {
-        0..self.names.len()
+    /// All members, except the lost devices.
+    pub(super) fn all(&self) -> impl Iterator<Item = MemberNumber> {
+        (0..self.names.len()).filter(|member| !self.lost.contains(member))
     }
 
     /// The members of the group that can act: they are online, and no thief has acted in their
@@ -170,12 +175,12 @@ impl Model {
     /// The devices that can be added: they are not members, and the service has a key package of
     /// each.
     pub(super) fn addable(&self) -> Vec<MemberNumber> {
-        self.all().filter(|member| !self.group.contains(member) && self.key_packages[*member] > 0).collect()
+        self.all().filter(|member| !self.group.contains(member) && self.key_packages(*member) > 0).collect()
     }
 
-    /// The number of key packages of this member that the service has.
+    /// The number of additions of this member for which the service has a key package.
     pub(super) fn key_packages(&self, of: MemberNumber) -> usize {
-        self.key_packages[of]
+        self.key_packages[of].additions()
     }
 
     /// True if a proposal waits for a commit. No member can send a message then (RFC 9420, 12.4).
@@ -209,7 +214,7 @@ impl Model {
         };
         let outside = |name: &MemberName| {
             let member = self.member(name);
-            !self.group.contains(&member) && self.key_packages[member] > 0
+            !self.group.contains(&member) && self.key_packages(member) > 0
         };
         let other = |by: &MemberName, name: &MemberName| name != by && self.group.contains(&self.member(name));
         let alone = |name: &MemberName| self.isolated().any(|member| member == self.member(name));
@@ -220,6 +225,9 @@ impl Model {
         let is_answered = matches!(action, Action::Authenticate { .. } | Action::Update { .. });
         if !self.refusals.is_empty() && !is_answered {
             return false;
+        }
+        if let Some(permitted) = self.permits_in_all_groups(action) {
+            return permitted;
         }
         match action.unnamed() {
             Action::Update { by, .. } if alone(by) => !self.has_queued(self.member(by)),
@@ -252,6 +260,14 @@ impl Model {
                 self.is_quiet() && self.is_at_rest() && who.iter().chain(of).all(acts)
             }
             Action::Upkeep { .. } => self.is_quiet(),
+            // A withdrawn key package must not be in a proposal, or on its way in a commit.
+            Action::KeyPackages { who, .. } => {
+                let is_connected = |name: &MemberName| {
+                    let member = self.member(name);
+                    self.online.contains(&member) && !self.lags(member)
+                };
+                self.is_quiet() && self.is_calm() && self.is_at_rest() && who.iter().all(is_connected)
+            }
             Action::Create { by, with } => self.online.contains(&self.member(by)) && with.iter().all(outside),
             Action::Add { by, who } => acts(by) && who.iter().all(outside),
             Action::Remove { by, who } => acts(by) && who.iter().all(|name| other(by, name)),
@@ -329,6 +345,10 @@ impl Model {
         if is_refused || self.queue(action) {
             return;
         }
+        if self.apply_elsewhere(action) {
+            self.come_to_rest();
+            return;
+        }
         let before = self.group.clone();
         match action.unnamed() {
             Action::Create { by, with } => {
@@ -344,6 +364,14 @@ impl Model {
                 self.commit(self.member(by), &added, &[]);
             }
             Action::Remove { by, who } => self.commit(self.member(by), &[], &self.members(who)),
+            Action::AddUser { by, who } => {
+                let added = self.missing_devices(who);
+                added.iter().for_each(|added| self.claim(*added));
+                self.commit(self.member(by), &added, &[]);
+            }
+            Action::RemoveUser { by, who } => self.commit(self.member(by), &[], &self.devices(who)),
+            Action::LinkDevice { by, who } => self.link(self.member(by), self.member(who)),
+            Action::LostDevice { who, .. } => self.lose(self.member(who)),
             Action::Update { by, signature_key } => {
                 let by = self.member(by);
                 if *signature_key {
@@ -418,6 +446,9 @@ impl Model {
                     self.disturbance.come_to_rest();
                 }
             }
+            Action::KeyPackages { who, change } => {
+                self.members(who).into_iter().for_each(|member| self.key_packages[member].change(*change));
+            }
             Action::Network(change) => self.change_network(change),
             Action::Hold(what) => self.disturbance.hold(what),
             Action::Release(what) => self.disturbance.release(what),
@@ -444,7 +475,7 @@ impl Model {
         }
     }
 
-    fn commit(&mut self, by: MemberNumber, added: &[MemberNumber], removed: &[MemberNumber]) {
+    pub(super) fn commit(&mut self, by: MemberNumber, added: &[MemberNumber], removed: &[MemberNumber]) {
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting.what {
                 ProposedChange::Add(member) => drop(self.group.insert(member)),
@@ -458,14 +489,14 @@ impl Model {
     }
 
     /// Begins a new epoch: proposals that the commit did not contain become void.
-    fn begin_epoch(&mut self) {
+    pub(super) fn begin_epoch(&mut self) {
         self.waiting.clear();
         self.leaving.retain(|leaver| self.group.contains(leaver));
     }
 
     /// Does the work of all online devices at the end of a step: they renew their proposals to
     /// leave, and publish key packages.
-    fn come_to_rest(&mut self) {
+    pub(super) fn come_to_rest(&mut self) {
         if !self.something_waits() {
             self.proposed = 0;
         }
@@ -476,12 +507,12 @@ impl Model {
             }
         }
         for member in self.online.difference(&self.disturbance.cut) {
-            self.key_packages[*member] = KEY_PACKAGES;
+            self.key_packages[*member].replenish();
         }
     }
 
-    fn claim(&mut self, of: MemberNumber) {
-        self.key_packages[of] = self.key_packages[of].saturating_sub(1);
+    pub(super) fn claim(&mut self, of: MemberNumber) {
+        self.key_packages[of].claim();
     }
 
     pub(super) fn member(&self, name: &MemberName) -> MemberNumber {

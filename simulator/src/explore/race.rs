@@ -76,6 +76,11 @@ impl Contenders {
         removed.flatten().collect()
     }
 
+    /// True if one of the actions removes the member.
+    pub(super) fn removes(&self, name: &MemberName) -> bool {
+        self.removed().contains(name)
+    }
+
     fn commits(&self) -> bool {
         self.0.iter().any(|action| !is_proposal(action) && !matches!(action, Action::Send { .. }))
     }

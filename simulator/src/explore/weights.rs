@@ -8,7 +8,7 @@ use crate::scenario::{self, FileProblem, Unusable};
 pub const MAX_WEIGHT: u32 = 1_000_000;
 
 /// A kind of step that the generator can draw. `create` is the first step of every scenario, and
-/// `expect` occurs in none, so neither is here.
+/// `expect` follows from other steps, so neither is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum StepKind {
@@ -70,11 +70,17 @@ pub enum StepKind {
     Authenticate,
     /// Members do the work that their policies make due.
     Upkeep,
+    /// A step in another group than the first one.
+    Group,
+    /// A step about a user with several devices.
+    User,
+    /// A member changes its key packages at the delivery service.
+    KeyPackages,
 }
 
 impl StepKind {
     /// Every kind, with the name of its step and its default weight.
-    const ALL: [(Self, &'static str, u32); 29] = [
+    const ALL: [(Self, &'static str, u32); 32] = [
         (Self::Add, "add", 8),
         (Self::Remove, "remove", 6),
         (Self::Update, "update", 12),
@@ -104,6 +110,9 @@ impl StepKind {
         (Self::SetData, "set_data", 3),
         (Self::Authenticate, "authenticate", 1),
         (Self::Upkeep, "upkeep", 2),
+        (Self::Group, "group", 8),
+        (Self::User, "user", 4),
+        (Self::KeyPackages, "key_packages", 3),
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::{CompromiseId, MemberName, MessageId};
+use crate::scenario::{CompromiseId, GroupName, MemberName, MessageId};
 
 /// The parts of a run that its record has in full detail; by default none. They are named, because
 /// the states of all members after all steps would be too much.
@@ -13,6 +13,8 @@ pub struct Focus {
     pub steps: BTreeSet<usize>,
     /// The members whose states the record has.
     pub members: BTreeSet<MemberName>,
+    /// The groups of which these states tell.
+    pub groups: BTreeSet<GroupName>,
     /// The secrets whose derivations the record has, each with the thief.
     pub derivations: BTreeSet<(CompromiseId, Goal)>,
 }
@@ -22,6 +24,6 @@ pub struct Focus {
 pub enum Goal {
     /// The key of a message.
     Message(MessageId),
-    /// The epoch secret of an epoch.
-    Epoch(u64),
+    /// The epoch secret of an epoch of a group.
+    Epoch(GroupName, u64),
 }

@@ -1,8 +1,10 @@
 //! The state of a member at one moment, as its own device sees it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::scenario::MemberName;
+use crate::scenario::{GroupName, MemberName};
 
 /// The states of a member at the beginning and at the end of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +24,8 @@ pub struct MemberState {
     pub online: bool,
     /// True if the member's device is locked.
     pub locked: bool,
-    /// The group as the device sees it. [`None`] if the device is not in the group.
-    pub group: Option<GroupView>,
-    /// True if the device knows that it cannot go on in the group, and has to rejoin.
-    pub lost: bool,
+    /// The groups as the device sees them. A group of which it has no state is not here.
+    pub groups: BTreeMap<GroupName, GroupView>,
     /// The status of each message that the delivery service has ordered, in its order.
     pub messages: Vec<MessageStatus>,
 }
@@ -35,6 +35,8 @@ pub struct MemberState {
 pub struct GroupView {
     /// The device's epoch.
     pub epoch: u64,
+    /// True if the device knows that it cannot go on in the group, and has to rejoin.
+    pub lost: bool,
     /// The members, in the order of their leaves.
     pub members: Vec<String>,
     /// True if a commit of the device waits for the delivery service's answer.
@@ -62,6 +64,10 @@ pub enum MessageStatus {
     Offline,
     /// It has not reached the member yet, because the member's device is locked.
     Locked,
+    /// It did not reach the member, because the delivery service keeps entries back from it.
+    Withheld,
+    /// It did not reach the member, because the delivery service shows the member another history.
+    OtherHistory,
     /// It did not reach the member.
     Missing,
 }

@@ -5,6 +5,7 @@
 //! | [`result`] | the runner's results |
 //! | [`record`] | the steps, ratchet trees and messages of a run |
 //! | `member_state` | the state of a member at one moment |
+//! | `stolen_key_package` | the stolen key packages that open welcomes, with the remedy |
 //! | `focus` | the parts of a run that its record has in full detail |
 //! | [`reason`] | the reason why a thief cannot read a message |
 //! | [`progress`] | the counts during a run |
@@ -34,6 +35,7 @@ pub mod reason;
 pub mod record;
 pub mod result;
 pub mod schema;
+mod stolen_key_package;
 pub mod terminal;
 pub mod titles;
 pub mod trace_stats;
@@ -45,7 +47,8 @@ pub use matrix::Matrix;
 pub use member_state::{GroupView, MemberState, MemberStates, MessageStatus, Unreadable};
 pub use record::RunRecord;
 pub use result::{
-    AuthenticationFigures, Cause, CompromiseFigures, Failure, FailureSubject, Figures, FileOutcome, MessageTraffic,
-    RunOptions, RunOutcome, RunResult, Warning, WarningKind,
+    AuthenticationFigures, Cause, CompromiseFigures, ExpectField, Failure, FailureSubject, Figures, FileOutcome,
+    GroupHealing, MessageTraffic, RunOptions, RunOutcome, RunResult, Warning, WarningKind,
 };
+pub use stolen_key_package::{OpenedWelcome, StolenKeyPackage};
 pub use transcript::{RecordedTranscript, Transcript};

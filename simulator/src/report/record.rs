@@ -11,7 +11,7 @@ use super::{focus::Goal, member_state::MemberStates};
 use crate::{
     adversary::Derivation,
     oracle::{KeyPair, Obstacle, Tree, UpdatePath},
-    scenario::{CompromiseId, MemberName, MessageId, Place, TheftScope},
+    scenario::{CompromiseId, GroupName, MemberName, MessageId, Place, TheftScope},
 };
 
 /// The record of a run.
@@ -23,14 +23,23 @@ pub struct RunRecord {
     pub members: Vec<MemberName>,
     /// The steps that began, in their order.
     pub steps: Vec<StepRecord>,
-    /// The ordered epochs. The index is the number of the epoch.
-    pub epochs: Vec<EpochRecord>,
-    /// The application messages, in the order of the delivery service.
+    /// The groups that were created, each with its ordered epochs. The index is the number of the
+    /// epoch.
+    pub groups: BTreeMap<GroupName, Vec<EpochRecord>>,
+    /// The application messages of all groups, in the order of the delivery service.
     pub messages: Vec<MessageRecord>,
     /// The thieves, in the order of the thefts.
     pub thieves: Vec<ThiefRecord>,
     /// The derivations that the focus of the run names.
     pub(crate) derivations: BTreeMap<(CompromiseId, Goal), Derivation>,
+}
+
+impl RunRecord {
+    /// True if there are several groups. Reports then name the groups.
+    #[must_use]
+    pub fn has_several_groups(&self) -> bool {
+        self.groups.len() > 1
+    }
 }
 
 /// A step that began.
@@ -42,8 +51,8 @@ pub struct StepRecord {
     pub text: String,
     /// The virtual seconds from the beginning of the scenario to the end of the step.
     pub time: u64,
-    /// The group's epoch after the step; none before the group exists.
-    pub epoch: Option<u64>,
+    /// The epoch of each group after the step.
+    pub epochs: BTreeMap<GroupName, u64>,
     /// The members that are offline after the step.
     pub offline: Vec<MemberName>,
     /// The events of the step.
@@ -96,6 +105,8 @@ pub enum StepEventKind {
 /// The deliveries of one entry with the same result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRecord {
+    /// The group of the entry.
+    pub group: GroupName,
     /// The entry: its kind with its id, or with its sequence number.
     pub entry: String,
     /// The result on the devices, in words.
@@ -141,6 +152,8 @@ pub struct CommitRecord {
 pub struct MessageRecord {
     /// The id of the message in the scenario.
     pub id: MessageId,
+    /// The group of the message.
+    pub group: GroupName,
     /// The member in whose name the message was sent.
     pub sender: MemberName,
     /// True if a thief sent the message.
@@ -162,18 +175,36 @@ pub struct ThiefRecord {
     pub scope: TheftScope,
     /// The position in [`RunRecord::steps`] of the theft.
     pub step: Option<usize>,
-    /// The group's epoch at the theft.
-    pub epoch: u64,
-    /// The device's epoch at the theft, if the thief has the device's state of the group.
-    pub device_epoch: Option<u64>,
     /// The number of messages that had been sent before the theft.
     pub messages_before: usize,
+    /// For each message, the result for the thief.
+    pub messages: Vec<Reading>,
+    /// The knowledge of the thief in each group.
+    pub groups: BTreeMap<GroupName, ThiefInGroup>,
+}
+
+/// The knowledge of a thief in one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThiefInGroup {
+    /// The group's epoch at the theft; none if the group did not exist.
+    pub epoch: Option<u64>,
+    /// The device's epoch at the theft, if the thief has the device's state of the group.
+    pub device_epoch: Option<u64>,
     /// The key pairs whose private keys the thief can derive from the stolen bytes and all traffic.
     pub keys: BTreeSet<KeyPair>,
     /// The epochs of which the thief knows secrets.
     pub epochs: BTreeMap<u64, EpochKnowledge>,
-    /// For each message, the result for the thief.
-    pub messages: Vec<Reading>,
+    /// The number of epochs from the theft to the first epoch from which on the thief knows no epoch
+    /// secret; none if the thief has secrets of the present epoch.
+    pub healed_after: Option<u64>,
+}
+
+impl ThiefInGroup {
+    /// True if the thief has, or can derive, any secret of the group.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.device_epoch.is_some() || !self.epochs.is_empty()
+    }
 }
 
 /// The secrets of one epoch that a thief knows.

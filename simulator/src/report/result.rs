@@ -9,10 +9,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{focus::Focus, progress::Progress, record::RunRecord};
+use super::{focus::Focus, progress::Progress, record::RunRecord, stolen_key_package::StolenKeyPackage};
 use crate::cost::{ContentionFigures, Costs, EntryCost};
 use crate::scenario::{
-    CompromiseId, CostFigure, FailCode, FileProblem, MemberName, MessageId, Place, Scenario, TheftScope,
+    CompromiseId, CostFigure, EventKind, Evidence, FailCode, FileProblem, GroupName, MemberName, MessageId, Place,
+    Scenario, TheftScope,
 };
 
 /// The options of a run.
@@ -107,7 +108,7 @@ pub struct Failure {
     pub last_check: Option<Place>,
 }
 
-/// The member, the message, the thief and the costs that a failed expectation is about.
+/// The member, the message, the thief and the group that a failed expectation is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureSubject {
     /// The members; empty if the expectation is about the whole group or a thief.
@@ -116,8 +117,31 @@ pub struct FailureSubject {
     pub message: Option<MessageId>,
     /// The thief.
     pub thief: Option<CompromiseId>,
-    /// The figure of the costs.
-    pub figure: Option<CostFigure>,
+    /// The field of the `expect`, if it is none of those about messages, thieves, epochs and members.
+    pub field: Option<ExpectField>,
+    /// The group. Not set if the step tells it, or if the expectation is about no group.
+    pub group: Option<GroupName>,
+}
+
+/// A field of an `expect` that concerns neither messages nor thieves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectField {
+    /// `converged`.
+    Converged,
+    /// `cut_off`.
+    CutOff,
+    /// `data`.
+    Data,
+    /// `verified`.
+    Verified,
+    /// `due`.
+    Due,
+    /// The field that asks for this evidence against the delivery service.
+    Evidence(Evidence),
+    /// `costs`, with the figure.
+    Costs(CostFigure),
+    /// `events`, with the event.
+    Event(EventKind),
 }
 
 impl Failure {
@@ -143,17 +167,24 @@ impl Failure {
         self
     }
 
+    /// The same failure, of this field.
+    #[must_use]
+    pub fn of_field(mut self, field: ExpectField) -> Self {
+        self.subject.field = Some(field);
+        self
+    }
+
+    /// The same failure, about this group.
+    #[must_use]
+    pub fn about_group(mut self, group: &GroupName) -> Self {
+        self.subject.group = Some(group.clone());
+        self
+    }
+
     /// The same failure, about this thief.
     #[must_use]
     pub fn about_thief(mut self, id: &CompromiseId) -> Self {
         self.subject.thief = Some(id.clone());
-        self
-    }
-
-    /// The same failure, about this figure of the costs.
-    #[must_use]
-    pub(crate) fn about_figure(mut self, figure: CostFigure) -> Self {
-        self.subject.figure = Some(figure);
         self
     }
 }
@@ -248,7 +279,8 @@ pub struct Figures {
     pub members: u64,
     /// The number of devices that were ever members.
     pub devices: u64,
-    /// The number of commits that the delivery service ordered. It is the group's epoch at the end.
+    /// The number of commits that the delivery service ordered. With one group, it is the group's
+    /// epoch at the end.
     pub epochs: u64,
     /// The number of application messages that the delivery service ordered.
     pub messages: u64,
@@ -306,10 +338,24 @@ pub struct CompromiseFigures {
     pub exposed_after: u64,
     /// The number of epochs from the theft to the first epoch from which on the thief knows no
     /// epoch secret. Not set if the thief has secrets of the present epoch at the end of the
-    /// scenario.
+    /// scenario. With several groups, the value of the group that healed last.
     pub healed_after: Option<u64>,
+    /// The healing of each group. Empty if there are not several groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupHealing>,
+    /// The stolen key packages with which the thief opens welcomes.
+    pub key_packages: Vec<StolenKeyPackage>,
     /// The thief's attempts to act in the member's name. Not set if there were none.
     pub authentication: Option<AuthenticationFigures>,
+}
+
+/// The healing of one group from a theft.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupHealing {
+    /// The group.
+    pub group: GroupName,
+    /// The number of epochs, as in [`CompromiseFigures::healed_after`].
+    pub healed_after: Option<u64>,
 }
 
 /// The success of a thief in acting as the member.

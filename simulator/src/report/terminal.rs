@@ -96,6 +96,7 @@ impl<'w> Terminal<'w> {
                 writeln!(self.out, "{verdict}  {:width$}  {}", plain(&title), figures(&outcome.figures))?;
                 write!(self.out, "{}", failures(&result.file, &outcome.failures))?;
                 write!(self.out, "{}", warnings(&result.file, &outcome.warnings))?;
+                write!(self.out, "{}", stolen_key_packages(&result.file, &outcome.figures.compromises))?;
             }
         }
         self.out.flush()
@@ -190,6 +191,20 @@ pub fn warnings(file: &Path, warnings: &[Warning]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(told, "      warning   {}", plain(&warning.seen));
         let _ = writeln!(told, "      remedy    {}", plain(&warning.remedy));
+    }
+    told
+}
+
+/// The stolen key packages of all thieves that open welcomes.
+fn stolen_key_packages(file: &Path, thieves: &[CompromiseFigures]) -> String {
+    let mut told = String::new();
+    for thief in thieves {
+        for stolen in &thief.key_packages {
+            // Writing to a String cannot fail.
+            let _ = writeln!(told, "    {}: the thief of {}", file.display(), plain(thief.id.as_str()));
+            let _ = writeln!(told, "      note      {}", plain(&stolen.seen()));
+            let _ = writeln!(told, "      remedy    {}", plain(&stolen.remedy()));
+        }
     }
     told
 }

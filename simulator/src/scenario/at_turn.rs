@@ -229,6 +229,7 @@ impl Expect {
                 let by = turn.member(by);
                 VerifiedExpectation { who: turn.listed(who, Some(&by)), by }
             }),
+            events: self.events.iter().filter_map(|event| event.with_names(|names| turn.members(names))).collect(),
             costs: self.costs.clone(),
             fails: self.fails,
             bound: self.bound,

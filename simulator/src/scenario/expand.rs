@@ -4,7 +4,7 @@
 
 use super::{
     at_turn::Turn,
-    format::{Action, Place, Placed, Scenario, Step, WrittenStep},
+    format::{Action, Expect, Place, Placed, Scenario, Step, WrittenStep},
     users::Users,
 };
 use crate::{
@@ -51,7 +51,12 @@ impl Scenario {
 
     /// True if an `expect` has limits of costs.
     pub(crate) fn expects_costs(&self) -> bool {
-        expects_costs(&self.steps)
+        asks(&self.steps, &|expect| expect.costs.is_some())
+    }
+
+    /// True if an `expect` asks for events.
+    pub(crate) fn expects_events(&self) -> bool {
+        asks(&self.steps, &|expect| !expect.events.is_empty())
     }
 
     /// The first step that the [cost model](crate::model) does not have, and its name.
@@ -71,10 +76,11 @@ impl Scenario {
     }
 }
 
-fn expects_costs(nodes: &[Placed<WrittenStep>]) -> bool {
+/// True if one of the expectations asks for something.
+fn asks(nodes: &[Placed<WrittenStep>], for_it: &dyn Fn(&Expect) -> bool) -> bool {
     nodes.iter().any(|node| match &node.item {
-        WrittenStep::Do(action) => action.expect().is_some_and(|expect| expect.costs.is_some()),
-        WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => expects_costs(nodes),
+        WrittenStep::Do(action) => action.expect().is_some_and(for_it),
+        WrittenStep::Race(nodes) | WrittenStep::Repeat { steps: nodes, .. } => asks(nodes, for_it),
         WrittenStep::Churn(_) => false,
     })
 }

@@ -6,6 +6,7 @@
 
 mod action;
 mod costs;
+mod events;
 mod expect;
 mod key_packages;
 mod policy;
@@ -21,8 +22,9 @@ use super::{name::MemberName, run_settings::RunSettings, word::word};
 use crate::{churn::Churn, trace::Replay};
 
 pub use action::{Action, CrashPoint, DEFAULT_MESSAGE_SIZE, Delivery, MessageBody, Proposal};
-pub use costs::{CostExpectation, CostFigure, CostLimit, CostScope};
-pub use expect::{Bound, Expect, FailCode, ReadingExpectation};
+pub use costs::{CostExpectation, CostFigure, CostLimit};
+pub use events::{EventExpectation, EventKind};
+pub use expect::{Bound, Expect, ExpectScope, FailCode, ReadingExpectation};
 pub use key_packages::{KeyPackageChange, KeyPackagePublication};
 pub use policy::{DueExpectation, DueRotation, Limit, MemberPolicy, PolicySettings};
 pub use service::{ClockJump, Evidence, EvidenceExpectation, Finders, KillPoint, ServiceFault, ServiceSettings};

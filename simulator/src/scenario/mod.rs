@@ -54,11 +54,12 @@ mod yaml;
 pub use check::MAX_STEPS;
 pub use describe::schema::schema;
 pub use format::{
-    Action, Answer, Bound, Ciphersuite, ClockJump, CostExpectation, CostFigure, CostLimit, CostScope, CrashPoint,
-    DEFAULT_MESSAGE_SIZE, Delivery, DueExpectation, DueRotation, Evidence, EvidenceExpectation, Expect, FORMAT,
-    FailCode, Fidelity, Finders, GroupSettings, KeyPackageChange, KeyPackagePublication, KillPoint, Limit,
-    MemberPolicy, MessageBody, Place, Placed, PolicySettings, Proposal, Protocol, ReadingExpectation, Scenario,
-    ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction, VerifiedExpectation, WrittenStep,
+    Action, Answer, Bound, Ciphersuite, ClockJump, CostExpectation, CostFigure, CostLimit, CrashPoint,
+    DEFAULT_MESSAGE_SIZE, Delivery, DueExpectation, DueRotation, EventExpectation, EventKind, Evidence,
+    EvidenceExpectation, Expect, ExpectScope, FORMAT, FailCode, Fidelity, Finders, GroupSettings, KeyPackageChange,
+    KeyPackagePublication, KillPoint, Limit, MemberPolicy, MessageBody, Place, Placed, PolicySettings, Proposal,
+    Protocol, ReadingExpectation, Scenario, ServiceFault, ServiceSettings, Step, TheftScope, ThiefAction,
+    VerifiedExpectation, WrittenStep,
 };
 pub use load::{MAX_FILE_SIZE, is_other, load};
 pub use name::{

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 use regrow_engine::HandshakeMode;
 
 use super::format::{
-    Answer, Ciphersuite, CostScope, CrashPoint, DueRotation, FailCode, Fidelity, KillPoint, Protocol, TheftScope,
-    ThiefAction,
+    Answer, Ciphersuite, CrashPoint, DueRotation, EventKind, ExpectScope, FailCode, Fidelity, KillPoint, Protocol,
+    TheftScope, ThiefAction,
 };
 
 /// A value that a file writes as a word.
@@ -47,8 +47,25 @@ impl Word for Protocol {
     ];
 }
 
-impl Word for CostScope {
+impl Word for ExpectScope {
     const WORDS: &'static [(&'static str, Self)] = &[("step", Self::Step), ("run", Self::Run)];
+}
+
+impl Word for EventKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("joined", Self::Joined),
+        ("removed", Self::Removed),
+        ("lost", Self::Lost),
+        ("commit", Self::Commit),
+        ("member_added", Self::MemberAdded),
+        ("member_removed", Self::MemberRemoved),
+        ("new_key", Self::NewKey),
+        ("no_longer_verified", Self::NoLongerVerified),
+        ("data_changed", Self::DataChanged),
+        ("proposal", Self::Proposal),
+        ("refused", Self::Refused),
+        ("invalid", Self::Invalid),
+    ];
 }
 
 impl Word for HandshakeMode {
@@ -140,4 +157,4 @@ macro_rules! written_as_its_word {
     )*};
 }
 
-written_as_its_word!(Answer, ThiefAction, Ciphersuite, CrashPoint, KillPoint, TheftScope, FailCode);
+written_as_its_word!(Answer, ThiefAction, Ciphersuite, CrashPoint, KillPoint, TheftScope, FailCode, EventKind);

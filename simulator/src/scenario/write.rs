@@ -2,6 +2,7 @@
 //! scenario.
 
 mod costs;
+mod events;
 mod policy;
 mod service;
 
@@ -387,6 +388,9 @@ fn expected(fields: &mut LineFields, expect: &Expect) {
         inner.text("by", by.as_str());
         service::names(&mut inner, "who", who);
         fields.add("verified", inner.object());
+    }
+    if !expect.events.is_empty() {
+        fields.add("events", events::events(&expect.events));
     }
     if let Some(expected) = &expect.costs {
         fields.add("costs", costs::costs(expected).object());

@@ -249,6 +249,8 @@ mod tests {
             exposed_before: exposed.0,
             exposed_after: exposed.1,
             healed_after,
+            groups: Vec::new(),
+            key_packages: Vec::new(),
             authentication: None,
         }
     }

@@ -19,6 +19,7 @@ use super::{
     state::World,
     step_failure::StepFailure,
     submission::{EncryptedMessage, Submission, SubmissionOutcome, WantedProposal},
+    told_events::ToldEvent,
     window::MessagePosition,
 };
 use crate::{
@@ -248,6 +249,9 @@ impl World<'_> {
         match committer.client.confirm(pending.clone(), now) {
             Ok(change) => {
                 self.recorder.costs.confirmed(pending.commit(), committer.log.present());
+                if self.told.is_active() {
+                    self.told.tell(device, &group, ToldEvent::of_own_commit(&change, pending.is_external()));
+                }
                 self.recorder.facts.confirmed(device, pending.commit());
                 if pending.is_external() {
                     committer.in_group(&group).joined(change.epoch.0);
@@ -288,7 +292,8 @@ impl World<'_> {
             return self.give_up(device, &submission, failure).map(|_| None);
         }
         self.refuse_without_progress(device, &submission)?;
-        self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
+        let (who, group) = (self.devices[device].name.clone(), self.service.label(submission.group()));
+        self.recorder.tell(TranscriptEvent::Again { who, group });
         match submission {
             Submission::Commit(pending) if pending.is_external() => {
                 self.discard(device, &pending)?;

@@ -26,6 +26,7 @@ use super::{
     state::World,
     step_failure::StepFailure,
     thieves::Forgeries,
+    told_events::ToldEvent,
 };
 use crate::{
     cost::Operation,
@@ -54,6 +55,8 @@ pub(super) struct Delivered {
     breach: Option<&'static str>,
     /// True if a thief submitted the entry, and the device noticed it.
     detected: bool,
+    /// The events that the device told its application, if an `expect` asks for events.
+    told: Vec<ToldEvent>,
     /// The cost. [`None`] if the entry waits for a handshake, and the device tries again.
     cost: Option<DeliveryCost>,
 }
@@ -82,6 +85,8 @@ pub(super) struct DeliveryContext<'w, 's> {
     pub(super) network: &'w Network,
     forged: &'w Forgeries,
     progress: &'w Progress,
+    /// True if an `expect` asks for events.
+    tells: bool,
     clock: &'w VirtualClock,
     /// The time by the service's clock.
     pub(super) now: Timestamp,
@@ -149,6 +154,7 @@ impl<'t> World<'t> {
             network: &self.network,
             forged: &self.thieves.forged,
             progress: &self.progress,
+            tells: self.told.is_active(),
             clock: &self.clock,
             now: self.clock.now(),
             ms: self.clock.ms(),
@@ -164,7 +170,8 @@ impl<'t> World<'t> {
         let findings_of = device;
         for delivered in deliveries {
             let Delivered { group, kind, sequence, id, meaning, crashed, new_epoch, .. } = delivered;
-            let Delivered { forgot, change, kept, breach, detected, cost, .. } = delivered;
+            let Delivered { forgot, change, kept, breach, detected, told, cost, .. } = delivered;
+            self.told.tell(device, &group, told);
             let label = self.service.label(&group);
             let (device, recorder) = (&mut self.devices[device], &mut self.recorder);
             if let Some(cost) = cost.filter(|_| !in_second) {
@@ -195,10 +202,11 @@ impl<'t> World<'t> {
                 let what = id.as_ref().map_or_else(|| format!("{kind} {}", sequence.0), |id| format!("{kind} {id}"));
                 let what = what + &of_group(label.as_ref());
                 let expected = format!("{to}: delivery of the {what}: {expected}");
-                recorder.breach_at(&to, id.as_ref(), expected, meaning.clone());
+                recorder.breach_at(&to, label.as_ref(), id.as_ref(), expected, meaning.clone());
             }
-            if detected {
-                self.thieves.detect(&group, sequence, &to, &meaning, recorder);
+            if let Some(thief) = detected.then(|| self.thieves.detect(&group, sequence)).flatten() {
+                let (group, by, how) = (label.clone(), to.clone(), meaning.clone());
+                recorder.tell(TranscriptEvent::Detected { thief, group, by, how });
             }
             let event =
                 TranscriptEvent::Delivered { to, kind, group: label.clone(), sequence: sequence.0, id, meaning };
@@ -265,6 +273,8 @@ impl Device {
         let forgery = context.forged.get(group, sequence);
         let epoch = self.epoch(group);
         let arrival = ArrivingDelivery { delivery, message, forgery, arrived, epoch, policy: &policy };
+        // Keys that the device saw in its own work are no event.
+        self.answers.take_shown();
         let forgot = self.is_locked_out(group) && delivery.kind == DeliveryKind::Welcome;
         let (result, crashed) = self.receive(delivery, context)?;
         // A call that fails erases nothing.
@@ -291,6 +301,10 @@ impl Device {
             _ => None,
         };
         let role = role(change.as_ref(), delivery.sender == self.address);
+        let told = match context.tells && !arrived.early {
+            true => ToldEvent::of_delivery(&result, delivery, self.answers.take_shown()),
+            false => Vec::new(),
+        };
         Ok(Delivered {
             cost: (!arrived.early).then_some(DeliveryCost { role, bytes: delivery.bytes.len() as u64, counts }),
             group: group.clone(),
@@ -307,6 +321,7 @@ impl Device {
             forgot,
             change,
             kept,
+            told,
             detected: forgery.is_some() && is_noticed(&result, self.client.device()),
             breach: self.broken_expectation(&arrival, &result),
         })

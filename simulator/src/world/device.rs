@@ -110,6 +110,8 @@ pub(super) struct DeviceSetup<'b> {
     pub(super) faults: &'b dyn FaultInjection,
     /// The key of the service, if the devices check the service.
     pub(super) auditor: Option<ds::ServicePublicKey>,
+    /// True if the applications note the keys that they see.
+    pub(super) notes_keys: bool,
 }
 
 /// A state that a device can go back to.
@@ -154,7 +156,7 @@ impl Device {
         log: Arc<CallLog>,
         with_file: bool,
     ) -> Result<Self, StepFailure> {
-        let DeviceSetup { seed, suffix, shared_results, shared_values, faults, auditor } = setup;
+        let DeviceSetup { seed, suffix, shared_results, shared_values, faults, auditor, notes_keys } = setup;
         let id = DeviceId::new(name.user(), format!("{}{suffix}", name.device().unwrap_or(DEVICE)));
         let id = id.map_err(StepFailure::broken)?;
         let seeded = SeededCrypto::new(*seed, name.as_str())
@@ -169,7 +171,7 @@ impl Device {
         let address = id.clone();
         let injected = (faults.store(name.as_str(), Arc::new(store.clone())), faults.crypto(name.as_str(), provider));
         let made = faults.checks(name.as_str());
-        let answers = Arc::<ApplicationAnswers>::default();
+        let answers = Arc::new(ApplicationAnswers::new(*notes_keys));
         let client = Client::create(injected.0.clone(), injected.1.clone(), id, (*policy).clone());
         let client = client.map(|client| client.with_authentication(answers.clone()));
         Ok(Self {

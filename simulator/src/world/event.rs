@@ -90,7 +90,12 @@ pub(super) enum TranscriptEvent {
         who: Vec<MemberName>,
     },
     /// The delivery service did not answer a submission. The device submits it again.
-    Unanswered { by: MemberName, cause: &'static str },
+    Unanswered {
+        by: MemberName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        cause: &'static str,
+    },
     /// A member found evidence against the delivery service.
     Found {
         by: MemberName,
@@ -103,7 +108,11 @@ pub(super) enum TranscriptEvent {
     /// A device was reported as lost, and the delivery service has removed it.
     LostDevice { by: MemberName, who: MemberName },
     /// A device has to make its change again on a newer epoch.
-    Again { who: MemberName },
+    Again {
+        who: MemberName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+    },
     /// A device is in a new epoch.
     Epoch {
         who: MemberName,
@@ -138,7 +147,13 @@ pub(super) enum TranscriptEvent {
         sha256: Option<String>,
     },
     /// A device noticed an action of a thief.
-    Detected { thief: CompromiseId, by: MemberName, how: String },
+    Detected {
+        thief: CompromiseId,
+        by: MemberName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<GroupName>,
+        how: String,
+    },
     /// A commit has its proposals in an order that does not follow from the seed.
     Unordered { by: MemberName },
     /// At the end: a message that a thief can read, and the derivation of its key.
@@ -211,15 +226,15 @@ impl TranscriptEvent {
                 let of: Vec<_> = of.iter().map(MemberName::as_str).collect();
                 format!("the application of {who} will {answer} new keys of {}", of.join(", "))
             }
-            Self::Service { fault, who } if who.is_empty() => format!("the service: {fault}"),
+            Self::Service { fault, who } if who.is_empty() => format!("the scenario told the service: `{fault}`"),
             Self::Service { fault, who } => {
                 let who: Vec<_> = who.iter().map(MemberName::as_str).collect();
-                format!("the service: {fault} ({})", who.join(", "))
+                format!("the scenario told the service: `{fault}` ({})", who.join(", "))
             }
-            Self::Unanswered { by, cause } => format!("{by} got no answer: {cause}"),
+            Self::Unanswered { by, group, cause } => format!("{by} got no answer{}: {cause}", of_group(group.as_ref())),
             Self::Found { by, group, detail, .. } => format!("{by} found{}: {detail}", of_group(group.as_ref())),
             Self::LostDevice { by, who } => format!("{by} reported {who} as lost, and the service removed it"),
-            Self::Again { who } => format!("{who} tries again on the new epoch"),
+            Self::Again { who, group } => format!("{who} tries again on the new epoch{}", of_group(group.as_ref())),
             Self::Compromised { who, id, scope: TheftScope::Device, .. } => format!("{who}'s device was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Disk, .. } => format!("{who}'s storage was stolen: {id}"),
             Self::Compromised { who, id, scope: TheftScope::Backup, .. } => {
@@ -228,7 +243,9 @@ impl TranscriptEvent {
             Self::Impersonated { thief, who, act, group, outcome, .. } => {
                 format!("the thief of {thief}, as {who}, tried to {act}{}: {outcome}", of_group(group.as_ref()))
             }
-            Self::Detected { thief, by, how } => format!("{by} noticed the thief of {thief}: {how}"),
+            Self::Detected { thief, by, group, how } => {
+                format!("{by} noticed the thief of {thief}{}: {how}", of_group(group.as_ref()))
+            }
             Self::Failed { code, detail } => format!("failed with `{code}`: {detail}"),
             Self::Unordered { .. }
             | Self::Delivered { .. }

@@ -6,7 +6,7 @@ use regrow_engine::GroupId;
 
 use super::{device::ReadStatus, event::of_group, state::World};
 use crate::{
-    report::Failure,
+    report::{ExpectField, Failure},
     scenario::{CompromiseId, Expect, GroupName, MemberName, MessageId, ReadingExpectation},
 };
 
@@ -35,9 +35,10 @@ impl World<'_> {
                 failures.push(self.recorder.failure(expected, seen));
             }
         }
-        failures.extend(self.name_cut_off(&group, &expect.cut_off));
+        let of = |field: ExpectField| move |failure: Failure| failure.of_field(field);
+        failures.extend(self.name_cut_off(&group, &expect.cut_off).into_iter().map(of(ExpectField::CutOff)));
         if expect.converged {
-            failures.extend(self.divergence_in(&group));
+            failures.extend(self.divergence_in(&group).into_iter().map(of(ExpectField::Converged)));
         }
         let exactly = expect.exactly.as_ref().map(|ids| (ids, self.all_messages_but(ids, only)));
         match &expect.reading {
@@ -68,11 +69,18 @@ impl World<'_> {
             }
             None => {}
         }
-        failures.extend(expect.data.iter().flat_map(|data| self.expect_data(&group, data)));
-        failures.extend(expect.verified.iter().filter_map(|verified| self.expect_verified(&group, verified)));
-        failures.extend(expect.due.iter().flat_map(|due| self.expect_due(&group, due)));
+        let data = expect.data.iter().flat_map(|data| self.expect_data(&group, data));
+        failures.extend(data.map(of(ExpectField::Data)));
+        let verified = expect.verified.iter().filter_map(|verified| self.expect_verified(&group, verified));
+        failures.extend(verified.map(of(ExpectField::Verified)));
+        let due = expect.due.iter().flat_map(|due| self.expect_due(&group, due));
+        failures.extend(due.map(of(ExpectField::Due)));
+        failures.extend(expect.events.iter().flat_map(|event| self.expect_event(only, event)));
         failures.extend(expect.costs.iter().flat_map(|costs| self.expect_costs(named, costs)));
-        failures.extend(expect.evidence.iter().flat_map(|evidence| self.evidence(evidence, only)));
+        for evidence in &expect.evidence {
+            let found = self.evidence(evidence, only).into_iter();
+            failures.extend(found.map(of(ExpectField::Evidence(evidence.what))));
+        }
         failures
     }
 

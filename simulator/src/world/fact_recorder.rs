@@ -15,13 +15,16 @@ use std::{
 use regrow_delivery_service::Sequence;
 use regrow_engine::{Change, DeviceId, GroupId, KeyPackageBytes, MessageId, PendingCommit, Timestamp};
 
-use super::{group_facts::FactsOfGroups, known_key_packages::KnownKeyPackages};
+use super::{
+    group_facts::FactsOfGroups,
+    known_key_packages::{KnownKeyPackages, MadeKeyPackage},
+};
 use crate::{
     adversary::{Answers, CallLog, Derivation, Evidence, Goal, HeldSecrets, StolenBytes, Traffic, TrafficKind},
     cost::{CostCounts, Costs, Operation},
     oracle::{
-        Commit, CommitId, DeviceNumber, Fact, KeyPackageId, MessageNumber, Oracle, ProposalId, ProposalKind, Reach,
-        RetentionPolicy,
+        Commit, CommitId, DeviceNumber, Fact, KeyPackageId, KeyPair, MessageNumber, Oracle, ProposalId, ProposalKind,
+        Reach, RetentionPolicy,
     },
     scenario::CompromiseId,
 };
@@ -109,9 +112,9 @@ impl FactRecorder {
         self.groups.oracle(group)
     }
 
-    /// The oracle's number of the ordered application message with this index.
-    pub(super) fn number_of(&self, index: usize) -> Option<MessageNumber> {
-        self.sent.get(&index).map(|(_, message)| *message)
+    /// The group of the ordered application message with this index, and the oracle's number of it.
+    pub(super) fn number_of(&self, index: usize) -> Option<(&GroupId, MessageNumber)> {
+        self.sent.get(&index).map(|(group, message)| (group, *message))
     }
 
     /// The secrets that a device holds now, by the oracles.
@@ -120,7 +123,7 @@ impl FactRecorder {
     }
 
     /// The secrets that follow from the holdings, in each group.
-    fn reaches<'a>(&'a self, holdings: &'a HeldSecrets) -> BTreeMap<&'a GroupId, Reach<'a>> {
+    pub(super) fn reaches<'a>(&'a self, holdings: &'a HeldSecrets) -> BTreeMap<&'a GroupId, Reach<'a>> {
         self.groups.oracles().map(|(group, oracle)| (group, oracle.reach(holdings.of(group)))).collect()
     }
 
@@ -250,6 +253,23 @@ impl FactRecorder {
         for key_package in gone {
             self.tell_all(&Fact::KeyPackageErased { of: DeviceNumber(of), key_package });
         }
+    }
+
+    /// The key packages among the holdings that are in an ordered commit. For each one, the groups and
+    /// the epochs to which the welcomes lead.
+    pub(super) fn opened_welcomes(&self, holdings: &HeldSecrets) -> Vec<(MadeKeyPackage, Vec<(GroupId, u64)>)> {
+        let mut opened = BTreeMap::<_, Vec<_>>::new();
+        for (group, oracle) in self.groups.oracles() {
+            let held = holdings.of(group).private_keys();
+            for (epoch, ordered) in (0..).zip(oracle.ordered_epochs()) {
+                let adds = ordered.commit.map(|(_, commit, _)| &commit.adds[..]).unwrap_or_default();
+                for (_, key_package) in adds.iter().filter(|(_, added)| held.contains(&KeyPair::Init(*added))) {
+                    opened.entry(*key_package).or_default().push((group.clone(), epoch));
+                }
+            }
+        }
+        let known = opened.into_iter().filter_map(|(id, welcomes)| Some((self.key_packages.get(id)?, welcomes)));
+        known.collect()
     }
 
     pub(super) fn created(&mut self, group: &GroupId, by: usize) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regrow_engine::{DeviceId, GroupId};
 
 use super::{
-    event::TranscriptEvent,
+    event::{TranscriptEvent, of_group},
     member_checks::{Finding, MemberChecks, NewFinding},
     state::World,
     step_failure::StepFailure,
@@ -133,12 +133,14 @@ impl World<'_> {
         for NewFinding { group, what, detail } in new {
             let device = &mut self.devices[index];
             let (by, epoch) = (device.name.clone(), device.epoch(&group).unwrap_or_default());
+            let label = self.service.label(&group);
             let began = self.service.lies.began().map(|began| began.get(&group).copied().unwrap_or_default());
             // An honest service may delete an entry after its retention time.
             if began.is_none() && !(what == Evidence::Gap && device.in_group(&group).missed) {
-                self.recorder.breach(format!("{by} finds nothing against an honest service"), detail.clone());
+                let expected = format!("{by} finds nothing against an honest service{}", of_group(label.as_ref()));
+                self.recorder.breach_in(label.as_ref(), expected, detail.clone());
             }
-            let (label, after) = (self.service.label(&group), epoch.saturating_sub(began.unwrap_or(epoch)));
+            let after = epoch.saturating_sub(began.unwrap_or(epoch));
             let found = TranscriptEvent::Found { by, what: what.field(), group: label, epoch, detail: detail.clone() };
             self.recorder.tell(found);
             if let Some(checks) = &mut self.devices[index].checks {
@@ -151,6 +153,7 @@ impl World<'_> {
     /// has found evidence that no member may find. With a group, only findings there count.
     pub(super) fn evidence(&self, expected: &EvidenceExpectation, only: Option<&GroupId>) -> Vec<Failure> {
         let what = expected.what;
+        let in_group = of_group(only.and_then(|group| self.service.label(group)).as_ref());
         let findings = |device: usize| {
             let checks = self.devices[device].checks.as_ref();
             let found = checks.into_iter().flat_map(|checks| &checks.findings);
@@ -160,7 +163,7 @@ impl World<'_> {
             let finders = (0..self.devices.len()).filter_map(|device| Some((device, findings(device).next()?)));
             let failure = |(device, finding): (usize, &Finding)| {
                 let seen = format!("{} has: {}", self.devices[device].name, finding.detail);
-                self.recorder.failure(format!("no member has found {what}"), seen)
+                self.recorder.failure(format!("no member has found {what}{in_group}"), seen)
             };
             return finders.map(failure).collect();
         };
@@ -175,7 +178,7 @@ impl World<'_> {
                 None => format!("{name} has not"),
             };
             let within = within.map(|within| format!(" within {within} epochs")).unwrap_or_default();
-            failures.push(self.recorder.failure(format!("{name} has found {what}{within}"), seen));
+            failures.push(self.recorder.failure(format!("{name} has found {what}{in_group}{within}"), seen));
         }
         failures
     }
@@ -186,7 +189,8 @@ impl World<'_> {
         for name in who {
             let Ok(device) = self.devices.find(name) else { continue };
             if !self.devices[device].in_group(group).cut_off.name() {
-                let expected = format!("the delivery service has cut {name} off");
+                let expected =
+                    format!("the delivery service has cut {name} off{}", of_group(self.service.label(group).as_ref()));
                 failures.push(self.recorder.failure(expected, "it has not, or the member has followed again"));
             }
         }

@@ -103,9 +103,12 @@ impl World<'_> {
             let one_of_each = states.iter().filter_map(|members| members.first());
             failures.push(one_of_each.fold(failure, Failure::about_member));
         }
-        let of_group = of_group(self.service.label(group).as_ref());
-        failures.iter_mut().for_each(|failure| failure.expected += &of_group);
-        failures
+        let label = self.service.label(group);
+        let in_group = |failure: Failure| {
+            let expected = failure.expected.clone() + &of_group(label.as_ref());
+            Failure { expected, ..failure }.about_group(&label.clone().unwrap_or_default())
+        };
+        failures.into_iter().map(in_group).collect()
     }
 
     /// Messages that did not reach a device that was a member when they were sent, while the

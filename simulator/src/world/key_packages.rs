@@ -169,15 +169,21 @@ impl KeyPackageStock {
                 continue;
             }
             let owner = &mut devices[device];
-            let left = service.endpoint.key_packages_left(&owner.address, clock.now())?.left;
+            let at_service = service.endpoint.key_packages_left(&owner.address, clock.now())?;
             let now = owner.clock.now(clock);
-            let kept = self.changed.get(&device).and_then(|changed| changed.kept);
-            let missing = kept.map_or_else(|| owner.client.key_packages_due(left), |kept| kept.saturating_sub(left));
+            let changed = self.changed.get(&device);
+            let left = at_service.left;
+            let missing = match changed.and_then(|changed| changed.kept) {
+                Some(kept) => kept.saturating_sub(left),
+                None => owner.client.key_packages_due(left),
+            };
+            let last_resort = changed.is_some_and(|changed| changed.last_resort) && !at_service.last_resort;
             owner.persist(recorder, Operation::Housekeeping, |client| client.expire(now).map(drop))?;
             recorder.facts.key_packages_expired(device, now);
             owner.past_epochs_expired(now, recorder);
-            let upload = Upload { replaces: false, count: missing, last_resort: false };
-            if missing > 0 && publish(service, owner, upload, clock, recorder)? == Published::No {
+            let upload = Upload { replaces: false, count: missing, last_resort };
+            let is_due = missing > 0 || last_resort;
+            if is_due && publish(service, owner, upload, clock, recorder)? == Published::No {
                 self.to_check.insert(device);
             }
         }
@@ -205,20 +211,25 @@ impl KeyPackageStock {
         let count = count.map(|count| count as usize);
         let last_resort = last_resort.unwrap_or(renew && stock.last_resort);
         let by_policy = owner.policy.key_packages;
-        let (kept, published) = match (renew, count) {
+        let (kept, new) = match (renew, count) {
             (true, count) => (count, count.unwrap_or(by_policy)),
             (false, None | Some(0)) => (stock.kept, 0),
             (false, Some(more)) => (Some(stock.kept.unwrap_or(by_policy) + more), more),
         };
-        let withdrawn = if renew { recorder.facts.key_packages_on(owner.index) } else { Vec::new() };
-        let upload = Upload { replaces: renew, count: published, last_resort };
-        match lifetime.map(|lifetime| Policy { key_package_lifetime: lifetime.as_secs(), ..(*owner.policy).clone() }) {
-            Some(policy) => {
-                owner.under_policy(policy, |owner| publish(service, owner, upload, clock, recorder))?;
-            }
-            None => _ = publish(service, owner, upload, clock, recorder)?,
+        if renew {
+            stock.withdrawn = recorder.facts.key_packages_on(owner.index);
         }
-        stock.withdrawn.extend(withdrawn);
+        let upload = Upload { replaces: renew, count: new, last_resort };
+        let published = match lifetime {
+            Some(lifetime) => {
+                let policy = Policy { key_package_lifetime: lifetime.as_secs(), ..(*owner.policy).clone() };
+                owner.under_policy(policy, |owner| publish(service, owner, upload, clock, recorder))?
+            }
+            None => publish(service, owner, upload, clock, recorder)?,
+        };
+        if published == Published::No {
+            self.to_check.insert(owner.index);
+        }
         (stock.kept, stock.last_resort) = (kept, last_resort || (stock.last_resort && !renew));
         Ok(())
     }

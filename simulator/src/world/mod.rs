@@ -19,6 +19,7 @@
 //! | `settle` | delivers, until no device has anything left to do |
 //! | `deliver` | delivers log entries to devices |
 //! | `expect`, `invariants` | the checks of a scenario, and those at the end of every scenario |
+//! | `told_events` | the events that devices tell their applications, and the check of them |
 //! | `expected_costs` | the check of the costs of a step or a run |
 //! | `service_faults` | the step `service`: faults and lies of the service |
 //! | `findings` | has members check the service, and records their findings |
@@ -126,6 +127,7 @@ mod submission;
 mod thief_session;
 mod thieves;
 mod timed_expectations;
+mod told_events;
 mod trust;
 mod upkeep;
 mod virtual_timeout;

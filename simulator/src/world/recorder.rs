@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     report::{Failure, Transcript},
-    scenario::{MemberName, MessageId, Place},
+    scenario::{GroupName, MemberName, MessageId, Place},
 };
 
 /// The number of events that a failure lists.
@@ -101,9 +101,23 @@ impl<'t> Recorder<'t> {
         self.breaches.push(self.failure(expected, seen));
     }
 
+    /// Keeps the violation of an invariant in a group. A group without a label is the group of the
+    /// steps that name no group.
+    pub(super) fn breach_in(&mut self, group: Option<&GroupName>, expected: String, seen: String) {
+        let failure = self.failure(expected, seen).about_group(&group.cloned().unwrap_or_default());
+        self.breaches.push(failure);
+    }
+
     /// Keeps the violation of an invariant by one delivery to this member.
-    pub(super) fn breach_at(&mut self, to: &MemberName, id: Option<&MessageId>, expected: String, seen: String) {
-        let failure = self.failure(expected, seen).about_member(to);
+    pub(super) fn breach_at(
+        &mut self,
+        to: &MemberName,
+        group: Option<&GroupName>,
+        id: Option<&MessageId>,
+        expected: String,
+        seen: String,
+    ) {
+        let failure = self.failure(expected, seen).about_member(to).about_group(&group.cloned().unwrap_or_default());
         self.breaches.push(id.into_iter().fold(failure, Failure::about_message));
     }
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World, thief_session::ThiefSession};
+use super::{
+    event::TranscriptEvent, known_key_packages::MadeKeyPackage, service_under_test::GroupRecord, state::World,
+    thief_session::ThiefSession,
+};
 use crate::{
     adversary::{Exposure, Thief},
-    report::{CompromiseFigures, Figures},
+    report::{CompromiseFigures, Figures, GroupHealing, OpenedWelcome, StolenKeyPackage},
 };
 
 impl World<'_> {
@@ -43,6 +46,8 @@ impl World<'_> {
                 exposed_before: before,
                 exposed_after: exposure.messages.len() as u64 - before,
                 healed_after: self.healed_after(thief, exposure),
+                groups: self.healings(thief, exposure),
+                key_packages: self.stolen_key_packages(thief),
                 authentication: self.thieves.session(&thief.id).and_then(ThiefSession::figures),
             });
         }
@@ -61,6 +66,31 @@ impl World<'_> {
             end: self.recorder.elapsed(),
             compromises,
         }
+    }
+
+    /// The healing of each group, if there are several.
+    fn healings(&self, thief: &Thief, exposure: &Exposure) -> Vec<GroupHealing> {
+        let several = self.service.groups.len() > 1;
+        let groups = self.service.groups.iter().filter(|_| several);
+        let healing = groups.map(|(id, group)| GroupHealing {
+            group: group.name.clone(),
+            healed_after: thief.healed_after(exposure, id, group.epoch()),
+        });
+        healing.collect()
+    }
+
+    /// The stolen key packages with which a thief opens welcomes.
+    fn stolen_key_packages(&self, thief: &Thief) -> Vec<StolenKeyPackage> {
+        let opened = self.recorder.facts.opened_welcomes(&thief.holdings);
+        let stolen = opened.into_iter().map(|(MadeKeyPackage { number, last_resort }, welcomes)| {
+            let opens = welcomes.into_iter().map(|(group, epoch)| OpenedWelcome {
+                after_theft: epoch > thief.at_theft(&group).epoch,
+                group: self.service.label(&group),
+                epoch,
+            });
+            StolenKeyPackage { who: thief.who.clone(), number, last_resort, opens: opens.collect() }
+        });
+        stolen.collect()
     }
 
     /// The epochs until the slowest group has healed from a theft.

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use regrow_engine::GroupId;
+
 use super::{state::World, step_recorder::RecordedSteps};
 use crate::{
     adversary::{self, Derivation, Thief},
     oracle::{DeviceNumber, EpochId, KeyPair, OrderedEpoch, Reach, Secret},
     report::{
         Goal,
-        record::{CommitRecord, EpochKnowledge, EpochRecord, MessageRecord, Reading, RunRecord, ThiefRecord},
+        record::{
+            CommitRecord, EpochKnowledge, EpochRecord, MessageRecord, Reading, RunRecord, ThiefInGroup, ThiefRecord,
+        },
     },
     scenario::{CompromiseId, GroupName, MemberName, Scenario},
 };
@@ -20,10 +24,12 @@ impl World<'_> {
         let steps = self.take_steps();
         let messages = self.message_records(&steps);
         let thieves = self.thief_records(&steps);
-        let epochs = self.epoch_records(&steps);
+        let groups = self.service.groups.iter();
+        let groups = groups.map(|(id, group)| (group.name.clone(), self.epoch_records(id, &group.name, &steps)));
+        let groups = groups.collect();
         let RecordedSteps { steps, .. } = steps;
         let (about, members) = (scenario.about.clone(), scenario.members.clone());
-        RunRecord { about, members, steps, epochs, messages, thieves, derivations }
+        RunRecord { about, members, steps, groups, messages, thieves, derivations }
     }
 
     /// The derivations that the focus of the run names, as far as the thieves know the secrets.
@@ -33,10 +39,7 @@ impl World<'_> {
             let wanted = self.recorder.steps.focus().derivations.iter().filter(|(id, _)| *id == thief.id);
             let known = |goal: &Goal| match goal {
                 Goal::Message(id) => self.service.sent.number(id).map(adversary::Goal::Message),
-                Goal::Epoch(epoch) => {
-                    let group = self.service.groups.keys().next()?;
-                    Some(adversary::Goal::Epoch(group.clone(), *epoch))
-                }
+                Goal::Epoch(group, epoch) => Some(adversary::Goal::Epoch(self.service.id_of(group).ok()?, *epoch)),
             };
             let (wanted, goals): (Vec<_>, Vec<_>) = wanted.filter_map(|it| Some((it, known(&it.1)?))).unzip();
             let found = self.recorder.facts.derivations(&thief.stolen, &goals);
@@ -48,6 +51,7 @@ impl World<'_> {
     fn message_records(&self, steps: &RecordedSteps) -> Vec<MessageRecord> {
         let records = self.service.sent.list.iter().map(|message| MessageRecord {
             id: message.id.clone(),
+            group: self.service.label(&message.group).unwrap_or_default(),
             sender: self.devices[message.at.sender].name.clone(),
             forged: message.forged,
             epoch: message.at.epoch,
@@ -56,11 +60,10 @@ impl World<'_> {
         records.collect()
     }
 
-    fn epoch_records(&self, steps: &RecordedSteps) -> Vec<EpochRecord> {
-        let Some(group) = self.service.groups.keys().next() else { return Vec::new() };
+    fn epoch_records(&self, group: &GroupId, name: &GroupName, steps: &RecordedSteps) -> Vec<EpochRecord> {
         let epochs = self.recorder.facts.oracle(group).ordered_epochs().zip(0..);
         let records = epochs.map(|(OrderedEpoch { tree, commit, .. }, number): (_, u64)| {
-            let entered = steps.entered.get(&number).cloned().unwrap_or_default();
+            let entered = steps.entered.get(&(name.clone(), number)).cloned().unwrap_or_default();
             // The committer enters the epoch in the step that makes it.
             let step = entered.values().min().copied();
             let commit = commit.map(|(by, what, path)| {
@@ -95,36 +98,38 @@ impl World<'_> {
     fn thief_records(&mut self, steps: &RecordedSteps) -> Vec<ThiefRecord> {
         let answers = self.thieves.answers_of_all(self.service.traffic(), &mut self.recorder.facts);
         let facts = &self.recorder.facts;
-        let Ok(group) = self
-            .service
-            .groups
-            .keys()
-            .next()
-            .map_or_else(|| self.service.id_of(&GroupName::default()), |group| Ok(group.clone()))
-        else {
-            return Vec::new();
-        };
-        let epochs: Vec<EpochId> = facts.oracle(&group).ordered_epochs().map(|ordered| ordered.epoch).collect();
         let records = answers.iter().enumerate().map(|(number, answers)| {
             let thief: &Thief = &self.thieves[number];
-            let reach = facts.oracle(&group).reach(thief.holdings.of(&group));
+            let reaches: BTreeMap<&GroupId, Reach<'_>> = facts.reaches(&thief.holdings);
+            let obstacle = |index: usize| {
+                let (group, message) = facts.number_of(index)?;
+                reaches.get(group)?.obstacle(message)
+            };
             let reading = |index: usize| match answers.exposure.messages.get(&index) {
                 Some(path) => Reading::Read { path: path.steps().collect() },
-                None => {
-                    Reading::Hidden { obstacle: facts.number_of(index).and_then(|message| reach.obstacle(message)) }
-                }
+                None => Reading::Hidden { obstacle: obstacle(index) },
             };
+            let groups = self.service.groups.iter().map(|(id, group)| {
+                let at_theft = thief.groups.get(id).copied();
+                let epochs: Vec<EpochId> = facts.oracle(id).ordered_epochs().map(|ordered| ordered.epoch).collect();
+                let reach = reaches.get(id);
+                let known = ThiefInGroup {
+                    epoch: at_theft.map(|at_theft| at_theft.epoch),
+                    device_epoch: at_theft.and_then(|at_theft| at_theft.device_epoch),
+                    keys: reach.map(private_keys).unwrap_or_default(),
+                    epochs: reach.map(|reach| known_epochs(reach, &epochs)).unwrap_or_default(),
+                    healed_after: thief.healed_after(&answers.exposure, id, group.epoch()),
+                };
+                (group.name.clone(), known)
+            });
             ThiefRecord {
                 id: thief.id.clone(),
                 who: thief.who.clone(),
                 scope: thief.scope,
                 step: steps.thefts.get(number).copied(),
-                epoch: thief.at_theft(&group).epoch,
-                device_epoch: thief.at_theft(&group).device_epoch,
                 messages_before: thief.messages,
-                keys: private_keys(&reach),
-                epochs: known_epochs(&reach, &epochs),
                 messages: (0..self.service.sent.list.len()).map(reading).collect(),
+                groups: groups.collect(),
             }
         });
         records.collect()

@@ -32,7 +32,8 @@ impl World<'_> {
             self.devices[device].in_group(&group).resume = false;
             self.devices[device].naming = None;
             if let Some(submission) = self.make_from_intents(&group, device)? {
-                self.recorder.tell(TranscriptEvent::Again { who: self.devices[device].name.clone() });
+                let (who, group) = (self.devices[device].name.clone(), self.service.label(&group));
+                self.recorder.tell(TranscriptEvent::Again { who, group });
                 self.carry_through(device, submission)?;
             }
         }

@@ -26,6 +26,7 @@ use super::{
     step_recorder::StepRecorder,
     thieves::Thieves,
     timed_expectations::TimedExpectations,
+    told_events::ToldEvents,
     warnings::Questions,
 };
 use crate::{
@@ -62,6 +63,8 @@ pub(super) struct World<'t> {
     pub(super) timed: TimedExpectations,
     /// The steps, for the expectations on costs.
     pub(super) cost_steps: StepCosts,
+    /// The events that devices have told their applications.
+    pub(super) told: ToldEvents,
 }
 
 impl<'t> World<'t> {
@@ -103,6 +106,7 @@ impl<'t> World<'t> {
             questions: Questions::default(),
             timed: TimedExpectations::default(),
             cost_steps: StepCosts::default(),
+            told: ToldEvents::new(scenario.expects_events()),
             policy,
         };
         if options.costs || scenario.expects_costs() {
@@ -122,6 +126,7 @@ impl<'t> World<'t> {
             shared_values: Arc::default(),
             faults,
             auditor: self.service.endpoint.public_key().filter(|_| self.checks_service),
+            notes_keys: self.told.is_active(),
         };
         let with_file = settings::with_file(scenario);
         let own = settings::own_policies(scenario, &self.policy);
@@ -144,9 +149,10 @@ impl<'t> World<'t> {
         self.devices[device].clock.now(&self.clock)
     }
 
-    /// Gives every device and thief its randomness for this step, and begins its costs.
+    /// Gives every device and thief its randomness for this step, and begins its costs and events.
     pub(super) fn begin_step(&mut self, step: &Placed<Step>) {
         self.begin_costs(&step.place);
+        self.told.begin(&step.place);
         let label = self.step_labels.next(&step.item);
         for device in self.devices.as_mut_slice() {
             device.begin_step(&label);

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{event::TranscriptEvent, service_under_test::GroupRecord, state::World};
+use super::{event::TranscriptEvent, state::World};
 use crate::{
     adversary::TrafficKind,
     report::{
         Focus, MemberState, MemberStates,
         record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
     },
-    scenario::{MemberName, MessageId, Place, Placed, Step, write_step},
+    scenario::{GroupName, MemberName, MessageId, Place, Placed, Step, write_step},
 };
 
 /// The meaning of a delivery that a device gets back from the service after it has sent it.
 const ECHO: &str = "its own";
+
+/// For each epoch of each group, the members that entered it, each with the step in which it did.
+type EnteredEpochs = BTreeMap<(GroupName, u64), BTreeMap<MemberName, usize>>;
 
 /// The steps so far.
 #[derive(Default)]
@@ -23,8 +26,7 @@ pub(super) struct StepRecorder {
     /// The steps and members whose states are recorded.
     focus: Focus,
     steps: Vec<StepRecord>,
-    /// For each epoch, the members that entered it, each with the step in which it did.
-    entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
+    entered: EnteredEpochs,
     /// For each message, the step that sent it.
     sent: BTreeMap<MessageId, usize>,
     /// The step of each theft, in the order of the thefts.
@@ -34,7 +36,7 @@ pub(super) struct StepRecorder {
 /// The complete steps, and the positions in them that other parts of a record name.
 pub(super) struct RecordedSteps {
     pub(super) steps: Vec<StepRecord>,
-    pub(super) entered: BTreeMap<u64, BTreeMap<MemberName, usize>>,
+    pub(super) entered: EnteredEpochs,
     pub(super) sent: BTreeMap<MessageId, usize>,
     pub(super) thefts: Vec<usize>,
 }
@@ -57,7 +59,7 @@ impl StepRecorder {
             place: step.place.clone(),
             text: write_step(&step.item),
             time: 0,
-            epoch: None,
+            epochs: BTreeMap::new(),
             offline: Vec::new(),
             events: Vec::new(),
             deliveries: Vec::new(),
@@ -85,17 +87,25 @@ impl StepRecorder {
         let Some(number) = self.steps.len().checked_sub(1) else { return };
         let Some(step) = self.steps.last_mut() else { return };
         match event {
-            TranscriptEvent::Group { by, .. } => _ = self.entered.entry(0).or_default().insert(by.clone(), number),
-            TranscriptEvent::Epoch { who, epoch, .. } => {
-                self.entered.entry(*epoch).or_default().entry(who.clone()).or_insert(number);
+            TranscriptEvent::Group { by, group, .. } => {
+                let epoch = (group.clone().unwrap_or_default(), 0);
+                self.entered.entry(epoch).or_default().insert(by.clone(), number);
             }
-            TranscriptEvent::Delivered { to, kind, id, sequence, meaning, .. } if meaning != ECHO => {
+            TranscriptEvent::Epoch { who, group, epoch, .. } => {
+                let epoch = (group.clone().unwrap_or_default(), *epoch);
+                self.entered.entry(epoch).or_default().entry(who.clone()).or_insert(number);
+            }
+            TranscriptEvent::Delivered { to, kind, group, id, sequence, meaning } if meaning != ECHO => {
+                let group = group.clone().unwrap_or_default();
                 let entry = id.as_ref().map_or_else(|| format!("{kind} {sequence}"), |id| format!("{kind} {id}"));
-                let known = step.deliveries.iter_mut().find(|known| known.entry == entry && known.meaning == *meaning);
-                match known {
+                let is_same = |known: &&mut DeliveryRecord| {
+                    known.entry == entry && known.group == group && known.meaning == *meaning
+                };
+                match step.deliveries.iter_mut().find(is_same) {
                     Some(known) => known.to.push(to.clone()),
                     None => {
-                        step.deliveries.push(DeliveryRecord { entry, meaning: meaning.clone(), to: vec![to.clone()] });
+                        let (meaning, to) = (meaning.clone(), vec![to.clone()]);
+                        step.deliveries.push(DeliveryRecord { group, entry, meaning, to });
                     }
                 }
             }
@@ -164,14 +174,15 @@ impl World<'_> {
 
     /// Records the state of the world after the last step.
     fn record_state(&mut self) {
-        let epoch = self.service.groups.values().next().map(GroupRecord::epoch);
+        let groups = self.service.groups.values();
+        let epochs = groups.map(|group| (group.name.clone(), group.epoch())).collect();
         let offline =
             self.devices.iter().filter(|device| !device.is_connected()).map(|device| device.name.clone()).collect();
         let time = self.recorder.elapsed();
         let Some(last) = self.recorder.steps.steps.len().checked_sub(1) else { return };
         let states = self.focused_states(last);
         if let Some(step) = self.recorder.steps.steps.last_mut() {
-            (step.epoch, step.offline, step.time) = (epoch, offline, time);
+            (step.epochs, step.offline, step.time) = (epochs, offline, time);
             for (member, (_, after)) in step.members.iter_mut().zip(states) {
                 member.after = after;
             }

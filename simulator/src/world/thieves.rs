@@ -12,15 +12,13 @@ use regrow_engine::{Error, GroupId};
 
 use super::{
     commit_order::{ORDER_ATTEMPTS, is_settled},
-    event::TranscriptEvent,
     fact_recorder::FactRecorder,
-    recorder::Recorder,
     thief_session::ThiefSession,
 };
 use crate::{
     adversary::{Answers, HeldSecrets, Thief, Traffic, active::ForgedCommit, replay::Replay},
     cost::Operation,
-    scenario::{CompromiseId, MemberName},
+    scenario::CompromiseId,
 };
 
 /// A thief's submission that the delivery service has ordered.
@@ -132,20 +130,13 @@ impl Thieves {
         stolen.commit(group)
     }
 
-    /// Records that a device has noticed a thief's entry.
-    pub(super) fn detect(
-        &mut self,
-        group: &GroupId,
-        entry: Sequence,
-        by: &MemberName,
-        how: &str,
-        recorder: &mut Recorder<'_>,
-    ) {
-        let Some(thief) = self.forged.get(group, entry).map(|forgery| forgery.thief.clone()) else { return };
+    /// Records that a device has noticed a thief's entry. Returns the thief, if the entry is of one.
+    pub(super) fn detect(&mut self, group: &GroupId, entry: Sequence) -> Option<CompromiseId> {
+        let thief = self.forged.get(group, entry)?.thief.clone();
         if let Some(session) = self.sessions.get_mut(&thief) {
             session.set_detected();
         }
-        recorder.tell(TranscriptEvent::Detected { thief, by: by.clone(), how: how.to_owned() });
+        Some(thief)
     }
 
     /// The messages that a thief can read now, and the disagreements of the ways to find that out.

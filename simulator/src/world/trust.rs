@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 
 use regrow_engine::{Client, Comparison, GroupId, SafetyNumber, UserId};
 
-use super::{event::TranscriptEvent, expect::names, state::World, step_failure::StepFailure};
+use super::{
+    event::{TranscriptEvent, of_group},
+    expect::names,
+    state::World,
+    step_failure::StepFailure,
+};
 use crate::{
     cost::Operation,
     report::Failure,
@@ -70,6 +75,7 @@ impl World<'_> {
 
     /// The failures of an expectation on the group data of all connected members.
     pub(super) fn expect_data(&mut self, group: &GroupId, expected: &str) -> Vec<Failure> {
+        let in_group = of_group(self.service.label(group).as_ref());
         let mut failures = Vec::new();
         for device in self.service.roster(group) {
             if !self.devices[device].keeps_up(group) || self.devices[device].is_locked_out(group) {
@@ -80,7 +86,8 @@ impl World<'_> {
             if data.as_deref().ok() != Some(expected) {
                 let name = &self.devices[device].name;
                 let seen = data.map_or_else(|error| error.to_string(), |data| format!("it is `{data}`"));
-                let failure = self.recorder.failure(format!("the group data of {name} is `{expected}`"), seen);
+                let failure =
+                    self.recorder.failure(format!("the group data of {name}{in_group} is `{expected}`"), seen);
                 failures.push(failure.about_member(name));
             }
         }
@@ -108,6 +115,7 @@ impl World<'_> {
             }
             Err(error) => error.to_string(),
         };
-        Some(self.recorder.failure(format!("{by} has verified {}", names(who)), seen).about_member(by))
+        let in_group = of_group(self.service.label(group).as_ref());
+        Some(self.recorder.failure(format!("{by} has verified {}{in_group}", names(who)), seen).about_member(by))
     }
 }

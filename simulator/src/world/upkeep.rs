@@ -2,7 +2,7 @@
 
 use regrow_engine::{DeviceId, Due, GroupId, Rotation};
 
-use super::{expect::names, state::World, step_failure::StepFailure};
+use super::{event::of_group, expect::names, state::World, step_failure::StepFailure};
 use crate::{
     cost::Operation,
     report::Failure,
@@ -84,7 +84,10 @@ impl World<'_> {
         if rotation.is_some() || inactive.is_some() {
             let due = self.due(group, device)?;
             differences.extend(rotation.and_then(|wanted| rotation_differs(name, wanted, due.rotation)));
-            let removal = |who: &[MemberName]| format!("the removal of {} is due for {name}", names(who));
+            let removal = |who: &[MemberName]| match who {
+                [] => format!("no removal is due for {name}"),
+                who => format!("the removal of {} is due for {name}", names(who)),
+            };
             let found = self.names_of(&due.inactive);
             let differs = |wanted: &Vec<MemberName>| {
                 let mut wanted = wanted.clone();
@@ -92,6 +95,8 @@ impl World<'_> {
                 (wanted != found).then(|| (removal(&wanted), removal(&found)))
             };
             differences.extend(inactive.as_ref().and_then(differs));
+            let in_group = of_group(self.service.label(group).as_ref());
+            differences.iter_mut().for_each(|(it, _)| *it += &in_group);
         }
         if let Some(wanted) = *key_packages {
             let device = &self.devices[device];

@@ -15,7 +15,8 @@
 //!   - `reads` for the senders of the messages, without a `cannot_read` beside it;
 //!   - `exactly` before the first message;
 //!   - `cannot_read` for devices that have never been in the group, or for messages that were not sent;
-//!   - `converged` with fewer than two online members.
+//!   - `converged` with fewer than two online members;
+//!   - `events` that are not told, for devices that got no entry.
 //! - The transcript does not depend on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,9 @@ impl World<'_> {
         let mut questions = std::mem::take(&mut self.questions);
         if expect.converged {
             questions.clause(place, "converged", self.is_alone(group));
+        }
+        if !expect.events.is_empty() {
+            questions.clause(place, "events", self.never_told(&expect.events));
         }
         match &expect.reading {
             Some(ReadingExpectation::Member { who, .. }) if who.is_empty() => {

@@ -104,6 +104,27 @@ fn proposals_of_one_group_wait_for_a_commit_of_this_group() {
 }
 
 #[test]
+fn events_of_a_group_name_it() {
+    let run = passes(&[
+        json!({ "service": { "lose_reply": "bob" } }),
+        json!({ "race": [
+            { "update": { "by": "alice", "group": "team" } },
+            { "update": { "by": "bob", "group": "team" } }
+        ] }),
+        json!({ "compromise": { "who": "carol", "id": "stolen" } }),
+        json!({ "impersonate": { "compromise": "stolen", "action": "send", "group": "team" } }),
+    ]);
+    for name in ["unanswered", "again", "detected", "epoch", "delivered", "submitted", "impersonated"] {
+        let mut events = run.events(name).filter(|event| event["group"].is_string());
+        assert!(events.next().is_some(), "{name}: {:?}", run.events(name).collect::<Vec<_>>());
+        assert!(
+            run.events(name).all(|event| ["team", "family"].iter().any(|group| event["group"] == *group)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn one_race_has_contenders_of_two_groups() {
     let run = passes(&[
         json!({ "race": [

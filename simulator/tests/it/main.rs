@@ -21,6 +21,7 @@ mod docs;
 mod evidence;
 mod expectations;
 mod expected_costs;
+mod expected_events;
 mod explain;
 mod explore;
 mod groups;

@@ -95,7 +95,7 @@ fn missing_key_packages_and_inactive_members_are_told() {
     run(&with_policies(&policies, &steps(inactive(json!(["carol", "bob"]))))).assert_passed("both are inactive");
     assert_fails(
         &with_policies(&policies, &steps(inactive(json!([])))),
-        "the removal of nobody is due for alice",
+        "no removal is due for alice",
         "the removal of bob, carol is due for alice",
     );
     let offline = json!([{ "who": "bob", "key_packages": 5 }]);

@@ -180,6 +180,7 @@ fn expect() -> impl Strategy<Value = Expect> {
             due,
             data: None,
             verified: None,
+            events: Vec::new(),
             costs: None,
             fails: None,
             bound: None,

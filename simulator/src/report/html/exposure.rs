@@ -10,9 +10,9 @@ use super::{
 use crate::{
     report::{
         AuthenticationFigures, CompromiseFigures, Figures, RunRecord, reason,
-        record::{MessageRecord, Reading, ThiefRecord},
+        record::{MessageRecord, Reading, ThiefInGroup, ThiefRecord},
     },
-    scenario::TheftScope,
+    scenario::{GroupName, TheftScope},
 };
 
 /// The largest number of shown thieves. Each of them is a column.
@@ -20,6 +20,9 @@ const MAX_THIEVES: usize = 8;
 
 /// The largest number of shown messages.
 const MAX_MESSAGES: usize = 300;
+
+/// The largest number of groups in the sentences about a thief.
+const MAX_GROUPS: usize = 6;
 
 /// The largest number of characters of one derivation.
 const LONGEST_DERIVATION: usize = 300;
@@ -68,22 +71,65 @@ fn about(
         li {
             span.thief-mark { (thief_mark(number)) } " "
             strong { (outside(thief.id.as_str())) } ": " (outside(thief.who.as_str())) "’s " (what)
-            " was stolen in step " (step_link(id, record, thief.step)) ", in epoch " (thief.epoch) ". "
+            " was stolen in step " (step_link(id, record, thief.step)) (epochs_at_theft(record, thief)) ". "
             @if let Some(figures) = figures {
                 "The thief reads " (figures.exposed_before) " earlier and " (figures.exposed_after)
                 " later " (if figures.exposed_before + figures.exposed_after == 1 { "message" } else { "messages" })
-                ". " strong { (healing(figures.healed_after)) } "."
+                ". " (healings(record, thief))
                 @if let Some(acts) = &figures.authentication { " " (attempts(acts)) }
+                @for stolen in &figures.key_packages {
+                    p.note { "Note: " (outside(&stolen.seen())) ". Remedy: " (outside(&stolen.remedy())) "." }
+                }
             }
         }
     }
 }
 
-fn healing(healed_after: Option<u64>) -> String {
+/// The epoch of each group of the stolen device, as a part of a sentence.
+fn epochs_at_theft(record: &RunRecord, thief: &ThiefRecord) -> Markup {
+    let groups = shown_groups(record, thief);
+    html! {
+        @for (name, known) in groups.iter().take(MAX_GROUPS) {
+            @match known.epoch {
+                Some(epoch) => { ", in epoch " (epoch) (of_group(record, name)) }
+                None if record.has_several_groups() => { ", before the group " (outside(name.as_str())) " existed" }
+                None => { ", before the group existed" }
+            }
+        }
+    }
+}
+
+/// The healing of each group of the stolen device, one sentence each.
+fn healings(record: &RunRecord, thief: &ThiefRecord) -> Markup {
+    let groups = shown_groups(record, thief);
+    html! {
+        @if groups.is_empty() { strong { "The thief knows no epoch secret" } "." }
+        @for (number, (name, known)) in groups.iter().take(MAX_GROUPS).enumerate() {
+            @if number > 0 { " " }
+            strong { (healing(record, name, known.healed_after)) } "."
+        }
+        @if groups.len() > MAX_GROUPS {
+            " " span.left-out { (count(groups.len() - MAX_GROUPS, "more group")) }
+        }
+    }
+}
+
+/// The groups of which the thief has secrets. A run with one group has only this one.
+fn shown_groups<'r>(record: &RunRecord, thief: &'r ThiefRecord) -> Vec<(&'r GroupName, &'r ThiefInGroup)> {
+    let is_shown = |known: &ThiefInGroup| known.has_secrets() || !record.has_several_groups();
+    thief.groups.iter().filter(|(_, known)| is_shown(known)).collect()
+}
+
+fn of_group(record: &RunRecord, name: &GroupName) -> Markup {
+    html! { @if record.has_several_groups() { " of the group " (outside(name.as_str())) } }
+}
+
+fn healing(record: &RunRecord, name: &GroupName, healed_after: Option<u64>) -> Markup {
+    let group = html! { "The group" @if record.has_several_groups() { " " (outside(name.as_str())) } };
     match healed_after {
-        None => "The group has not healed".to_owned(),
-        Some(0) => "The thief knows no epoch secret".to_owned(),
-        Some(epochs) => format!("The group has healed after {}", count(epochs as usize, "epoch")),
+        None => html! { (group) " has not healed" },
+        Some(0) => html! { "The thief knows no epoch secret" (of_group(record, name)) },
+        Some(epochs) => html! { (group) " has healed after " (count(epochs as usize, "epoch")) },
     }
 }
 
@@ -96,7 +142,11 @@ fn attempts(acts: &AuthenticationFigures) -> Markup {
 
 fn table(id: &str, record: &RunRecord, thieves: &[ThiefRecord]) -> Markup {
     let mut table = SortableTable::new("Messages, and the thieves that can read them");
-    table.text_column("message").text_column("sender").number_column("sent in step").number_column("epoch");
+    table.text_column("message").text_column("sender").number_column("sent in step");
+    if record.has_several_groups() {
+        table.text_column("group");
+    }
+    table.number_column("epoch");
     for (number, thief) in thieves.iter().enumerate() {
         table.text_column(format!("{} {}", thief_mark(number), thief.id));
     }
@@ -106,10 +156,10 @@ fn table(id: &str, record: &RunRecord, thieves: &[ThiefRecord]) -> Markup {
             Cell::text(message.id.as_str()),
             sender(message),
             Cell::markup(step_link(id, record, message.step)).sorted_by(step),
-            Cell::number(message.epoch),
         ];
+        let group = record.has_several_groups().then(|| Cell::text(message.group.as_str()));
         let readings = thieves.iter().map(|thief| Cell::markup(reading(thief, number, message)));
-        table.row(cells.into_iter().chain(readings));
+        table.row(cells.into_iter().chain(group).chain([Cell::number(message.epoch)]).chain(readings));
     }
     table.markup()
 }

@@ -81,7 +81,7 @@
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (event.target.closest("input, select, textarea, [role=region]")) return;
     const own = event.target.closest(".stepper");
-    const visible = [...steppers.values()].filter(({ root }) => root.getClientRects().length > 0);
+    const visible = [...steppers.values()].filter(({ root }) => !root.closest("details:not([open])"));
     const stepper = own ? steppers.get(own) : visible.includes(latest) ? latest : visible[0];
     if (!stepper) return;
     if (event.key === "ArrowLeft") stepper.move(-1);

@@ -8,7 +8,10 @@ use super::{
     text::{count, grouped, outside},
     timeline, tree,
 };
-use crate::report::{RunOutcome, RunRecord};
+use crate::{
+    report::{RunOutcome, RunRecord},
+    scenario::GroupName,
+};
 
 /// A run of a scenario.
 pub(super) struct ShownRun<'r> {
@@ -25,7 +28,9 @@ impl ShownRun<'_> {
     /// The part of the section that every run has: the facts about the run, and its failures.
     pub(super) fn head(&self) -> Markup {
         let figures = &self.outcome.figures;
-        let about = self.outcome.record.as_ref().and_then(|record| record.about.as_deref());
+        let record = self.outcome.record.as_deref();
+        let about = record.and_then(|record| record.about.as_deref());
+        let groups = record.map(|record| record.groups.len()).filter(|groups| *groups > 1);
         html! {
             @if let Some(about) = about { p.about { (outside(about)) } }
             (failures::list(self.id, &self.outcome.failures, self.outcome.record.as_deref()))
@@ -35,6 +40,7 @@ impl ShownRun<'_> {
                 div { dt { "Seed" } dd { (self.seed) } }
                 div { dt { "Version" } dd { (generator()) } }
                 div { dt { "At the end" } dd {
+                    @if let Some(groups) = groups { (count(groups, "group")) ", " }
                     (count(figures.members as usize, "member")) ", " (count(figures.epochs as usize, "commit")) ", "
                     (count(figures.messages as usize, "message"))
                     @if !figures.compromises.is_empty() { ", " (grouped(figures.exposed)) " of them exposed" }
@@ -54,7 +60,7 @@ impl ShownRun<'_> {
             ("steps", "Steps", timeline::section(self.id, record, &self.outcome.failures)),
             ("trees", "Ratchet tree", tree::section(self.id, record)),
             ("exposure", "Exposure", exposure::section(self.id, record, &self.outcome.figures)),
-            ("costs", "Costs", costs::section(&self.outcome.costs)),
+            ("costs", "Costs", costs::section(&self.outcome.costs, record.has_several_groups())),
         ];
         let parts: Vec<_> = parts.into_iter().filter_map(|(part, title, shown)| Some((part, title, shown?))).collect();
         html! {
@@ -96,6 +102,20 @@ pub(super) fn step_link(id: &str, record: &RunRecord, step: Option<usize>) -> Ma
 /// The number of a step, with its turn if the step is repeated: `5.2/3`.
 pub(super) fn step_number(place: &crate::scenario::Place) -> String {
     place.turn.map_or_else(|| place.number.to_string(), |turn| format!("{}/{turn}", place.number))
+}
+
+/// The id of a group in a page. The number of the group counts from 1.
+pub(super) fn group_id(id: &str, record: &RunRecord, group: &GroupName) -> String {
+    let number = record.groups.keys().take_while(|known| *known != group).count() + 1;
+    format!("{id}-group-{number}")
+}
+
+/// The id of an epoch in a page. With several groups, it begins with the id of the group.
+pub(super) fn epoch_id(id: &str, record: &RunRecord, group: &GroupName, epoch: u64) -> String {
+    match record.has_several_groups() {
+        true => format!("{}-epoch-{epoch}", group_id(id, record, group)),
+        false => format!("{id}-epoch-{epoch}"),
+    }
 }
 
 /// The mark of a thief: A for the first thief, and T27 for the thief after Z.

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use super::{
-    scenario::{step_id, step_number},
+    scenario::{epoch_id, step_id, step_number},
     table::{Cell, SortableTable},
     text::{count, left_out, names, outside, shortened, virtual_time},
 };
-use crate::report::{
-    Failure, RunRecord,
-    record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
+use crate::{
+    report::{
+        Failure, RunRecord,
+        record::{DeliveryRecord, StepEvent, StepEventKind, StepRecord},
+    },
+    scenario::GroupName,
 };
 
 /// The largest number of shown steps: the first and the last ones. A failure is at the end.
@@ -25,6 +28,12 @@ const MAX_EVENTS: usize = 12;
 
 /// The largest number of shown results of deliveries of a step.
 const MAX_DELIVERIES: usize = 12;
+
+/// The largest number of groups whose epochs stand beside a step.
+const MAX_GROUPS: usize = 6;
+
+/// The largest number of characters of a group's name beside a step.
+const LONGEST_GROUP: usize = 24;
 
 /// The largest number of characters of an event.
 const LONGEST_EVENT: usize = 300;
@@ -52,8 +61,8 @@ pub(super) fn section(id: &str, record: &RunRecord, failures: &[Failure]) -> Opt
                 Cell::markup(html! { (step_number(&step.place)) }).sorted_by(number as u64),
                 Cell::number(step.place.line.into()),
                 Cell::markup(html! { code.step { (shortened(&step.text, LONGEST_STEP)) } }),
-                Cell::markup(events(step, failed.contains(&number))),
-                epoch(id, step.epoch),
+                Cell::markup(events(step, failed.contains(&number), record.has_several_groups())),
+                epochs(id, record, step),
                 Cell::markup(html! { (virtual_time(step.time)) }).sorted_by(step.time),
                 Cell::markup(names(step.offline.iter().map(|name| name.as_str()))),
             ],
@@ -68,15 +77,26 @@ pub(super) fn section(id: &str, record: &RunRecord, failures: &[Failure]) -> Opt
     })
 }
 
-/// The epoch, as a link to its tree.
-fn epoch(id: &str, epoch: Option<u64>) -> Cell {
-    match epoch {
-        Some(epoch) => Cell::markup(html! { a href={ "#" (id) "-epoch-" (epoch) } { (epoch) } }).sorted_by(epoch),
-        None => Cell::optional(None),
+/// The epoch of each group after the step, as links to their trees. The table sorts the cell by the
+/// sum of the epochs: the number of commits until then.
+fn epochs(id: &str, record: &RunRecord, step: &StepRecord) -> Cell {
+    if step.epochs.is_empty() {
+        return Cell::optional(None);
     }
+    let link = |group: &GroupName, epoch: u64| {
+        let name = record.has_several_groups().then(|| html! { (shortened(group.as_str(), LONGEST_GROUP)) " " });
+        html! { a href={ "#" (epoch_id(id, record, group, epoch)) } { @if let Some(name) = name { (name) } (epoch) } }
+    };
+    let shown = step.epochs.iter().take(MAX_GROUPS).enumerate();
+    let more = step.epochs.len().saturating_sub(MAX_GROUPS);
+    let links = html! {
+        @for (number, (group, epoch)) in shown { @if number > 0 { br; } (link(group, *epoch)) }
+        @if more > 0 { br; span.left-out { (count(more, "more group")) } }
+    };
+    Cell::markup(links).sorted_by(step.epochs.values().sum())
 }
 
-fn events(step: &StepRecord, has_failed: bool) -> Markup {
+fn events(step: &StepRecord, has_failed: bool, with_groups: bool) -> Markup {
     let more = step.events.len().saturating_sub(MAX_EVENTS);
     html! {
         ul.events {
@@ -84,7 +104,7 @@ fn events(step: &StepRecord, has_failed: bool) -> Markup {
             @for event in step.events.iter().take(MAX_EVENTS) { (one(event)) }
             @if more > 0 { li.left-out { (count(more, "more event")) } }
         }
-        @if !step.deliveries.is_empty() { (deliveries(&step.deliveries)) }
+        @if !step.deliveries.is_empty() { (deliveries(&step.deliveries, with_groups)) }
     }
 }
 
@@ -111,7 +131,7 @@ fn mark(class: &str, word: &str) -> Markup {
 }
 
 /// The results of deliveries, which a reader opens.
-fn deliveries(deliveries: &[DeliveryRecord]) -> Markup {
+fn deliveries(deliveries: &[DeliveryRecord], with_groups: bool) -> Markup {
     let number: usize = deliveries.iter().map(|delivery| delivery.to.len()).sum();
     let more = deliveries.len().saturating_sub(MAX_DELIVERIES);
     let noun = if number == 1 { "delivery" } else { "deliveries" };
@@ -119,9 +139,9 @@ fn deliveries(deliveries: &[DeliveryRecord]) -> Markup {
         details.deliveries {
             summary { (super::text::grouped(number as u64)) " " (noun) }
             ul {
-                @for DeliveryRecord { entry, meaning, to } in deliveries.iter().take(MAX_DELIVERIES) {
+                @for DeliveryRecord { group, entry, meaning, to } in deliveries.iter().take(MAX_DELIVERIES) {
                     li {
-                        (outside(entry)) " → " (names(to.iter().map(|name| name.as_str()))) ": "
+                        (outside(entry)) @if with_groups { " in " (outside(group.as_str())) } " → " (names(to.iter().map(|name| name.as_str()))) ": "
                         (shortened(meaning, LONGEST_EVENT))
                     }
                 }

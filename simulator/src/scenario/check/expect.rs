@@ -34,9 +34,17 @@ impl Check<'_, '_, '_> {
                 }
             }
         }
-        if expect.costs.is_some() && named_group.is_none() {
+        if named_group.is_none() {
             // Without a name, all groups count.
-            self.any_group(place, "expect.costs");
+            for (asked, field) in [(expect.costs.is_some(), "costs"), (!expect.events.is_empty(), "events")] {
+                if asked {
+                    self.any_group(place, &format!("expect.{field}"));
+                }
+            }
+        }
+        for (index, event) in expect.events.iter().enumerate() {
+            self.members(place, &format!("expect.events[{index}].to"), &event.to);
+            self.members(place, &format!("expect.events[{index}].about"), event.about.as_deref().unwrap_or_default());
         }
         self.members(place, "expect.members", expect.members.as_deref().unwrap_or_default());
         self.evidence(place, expect);

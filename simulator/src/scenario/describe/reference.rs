@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    super::{group::GROUP, parse::TOP, policy::MEMBER_POLICY, step, trace::TRACE},
+    super::{format::EventKind, group::GROUP, parse::TOP, policy::MEMBER_POLICY, step, trace::TRACE, word::Word},
     Field, Kind, Object, Presence,
 };
 
@@ -22,6 +22,9 @@ fn page() -> PathBuf {
 
 /// The table between two marks, by the name in the first one.
 fn table(name: &str) -> String {
+    if name == "events" {
+        return events();
+    }
     if let Some(area) = name.strip_prefix("steps ") {
         let area = step::AREAS.iter().find(|known| known.name == area);
         return steps(area.unwrap_or_else(|| panic!("no area of steps is called {name}")));
@@ -36,6 +39,15 @@ fn table(name: &str) -> String {
         for (path, inner) in inner_fields(field, has_table) {
             rows.push(format!("| `{path}` | {} | {} |", value(inner), cell(inner.about)));
         }
+    }
+    rows.join("\n") + "\n"
+}
+
+/// The events of the expectation `events`.
+fn events() -> String {
+    let mut rows = vec!["| event | meaning | `about` |".to_owned(), "| --- | --- | --- |".to_owned()];
+    for (word, event) in EventKind::WORDS {
+        rows.push(format!("| `{word}` | {} | {} |", event.meaning(), event.subject().unwrap_or("nobody")));
     }
     rows.join("\n") + "\n"
 }

@@ -2,23 +2,15 @@
 
 use std::fmt;
 
+use super::ExpectScope;
+
 /// The limits of the costs of a step or of a run. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostExpectation {
     /// The part of the run whose costs count.
-    pub of: CostScope,
+    pub of: ExpectScope,
     /// The limits, each figure at most once, in the order of [`CostFigure::ALL`].
     pub limits: Vec<CostLimit>,
-}
-
-/// The part of a run whose costs count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CostScope {
-    /// The last step before the `expect`. An `expect` is no step.
-    #[default]
-    Step,
-    /// Every step until the `expect`.
-    Run,
 }
 
 /// The limits of one figure. At least one of them is set.

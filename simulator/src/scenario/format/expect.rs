@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{CostExpectation, DueExpectation, EvidenceExpectation, VerifiedExpectation};
+use super::{CostExpectation, DueExpectation, EventExpectation, EvidenceExpectation, VerifiedExpectation};
 use crate::scenario::{
     name::{CompromiseId, MemberName, MessageId},
     write::duration,
@@ -31,12 +31,24 @@ pub struct Expect {
     pub data: Option<String>,
     /// The members that a member has verified.
     pub verified: Option<VerifiedExpectation>,
+    /// The events that members have been told, or have not been told.
+    pub events: Vec<EventExpectation>,
     /// The limits of the costs of the step before, or of the run so far.
     pub costs: Option<CostExpectation>,
     /// The code with which the step before has failed.
     pub fails: Option<FailCode>,
     /// The time in which the expectations have to become true. [`None`] if they have to hold here.
     pub bound: Option<Bound>,
+}
+
+/// The part of a run that an expectation on costs or events is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpectScope {
+    /// The last step before the `expect`. An `expect` is no step.
+    #[default]
+    Step,
+    /// Every step until the `expect`.
+    Run,
 }
 
 /// The time in which the expectations of a step have to become true together. They are checked at
@@ -162,7 +174,8 @@ impl Expect {
     #[must_use]
     pub fn has_model(&self) -> bool {
         let of_service = !self.evidence.is_empty() || !self.cut_off.is_empty();
-        let of_members = self.data.is_some() || self.verified.is_some() || self.due.is_some();
+        let of_members =
+            self.data.is_some() || self.verified.is_some() || self.due.is_some() || !self.events.is_empty();
         let of_devices = self.converged || self.reading.is_some() || of_members;
         !of_service && !of_devices && self.bound.is_none()
     }

@@ -3,7 +3,7 @@
 use super::super::{
     describe::{Described, Field, Kind, Object, Rule, words},
     fields::{At, FileReader},
-    format::{CostExpectation, CostFigure, CostLimit, CostScope},
+    format::{CostExpectation, CostFigure, CostLimit, ExpectScope},
 };
 
 const LIMITS: Object = Object::new(&[
@@ -21,7 +21,7 @@ pub(super) const COSTS: Object = Object::new(&[
     Field::with_default(
         "step",
         "of",
-        Kind::Word(words::<CostScope>),
+        Kind::Word(words::<ExpectScope>),
         "`step`: the costs of the last step before this `expect`, which is no step itself. `run`: the costs of all steps \
          until here.",
     ),

@@ -12,6 +12,7 @@ use super::{
     StepKind,
     costs::{COSTS, costs},
     due::{DUE, due},
+    events::{EVENT, events},
     evidence::{EVIDENCE, evidence},
 };
 
@@ -31,8 +32,8 @@ const EXPECT: Object = Object::new(&[
         "group",
         "group",
         Kind::Name,
-        "The group that the expectation asks about. With this field, only messages, findings and costs of the group \
-         count.",
+        "The group that the expectation asks about. With this field, only messages, findings, events and costs of \
+         the group count.",
     ),
     Field::optional("who", Kind::AnyNames, "The members that the expectation asks about."),
     Field::optional("compromise", Kind::Name, "The thief that the expectation asks about."),
@@ -91,6 +92,11 @@ const EXPECT: Object = Object::new(&[
         "Each connected member of the group has this group data.",
     ),
     Field::optional("verified", Kind::Object(&VERIFIED), "The members that a member has verified."),
+    Field::optional(
+        "events",
+        Kind::List(&Kind::Object(&EVENT)),
+        "The devices of members have told their applications these events, or have not told them.",
+    ),
     Field::optional(
         "costs",
         Kind::Object(&COSTS),
@@ -169,6 +175,7 @@ const CONDITIONS: &[&str] = &[
     "due",
     "data",
     "verified",
+    "events",
     "costs",
     "fails",
 ];
@@ -209,6 +216,7 @@ fn expect<'a>(reader: &mut FileReader<'a>, at: At<'a>) -> Option<Action> {
         due: due(reader, &fields),
         data: fields.text(reader, "data"),
         verified: verified(reader, &fields),
+        events: events(reader, &fields),
         costs: costs(reader, &fields),
         fails: fields.word(reader, "fails"),
         bound: bound(reader, &fields),
@@ -265,6 +273,11 @@ fn refuse_absence<'a>(reader: &mut FileReader<'a>, fields: &Described<'a>, expec
         Some(ReadingExpectation::Thief { detected: Some(false), .. }) => Some("detected"),
         _ => None,
     };
+    if expect.events.iter().any(|event| event.times == Some(0)) {
+        let problem = "an event with `times` 0 cannot become true later: ask in an `expect` without `within` and \
+                       `eventually`";
+        reader.note(fields.get("events").as_ref().unwrap_or(fields.at()), problem);
+    }
     for field in nothing_found.map(|evidence| evidence.what.field()).chain(undetected) {
         let problem = format!(
             "`{field}` with false cannot become true later: ask in an `expect` without `within` and `eventually`"

@@ -23,6 +23,7 @@ mod costs;
 mod crashes;
 mod devices;
 mod due;
+mod events;
 mod evidence;
 mod expectations;
 mod key_packages;

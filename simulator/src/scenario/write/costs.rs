@@ -2,13 +2,13 @@
 
 use super::LineFields;
 use crate::scenario::{
-    format::{CostExpectation, CostLimit, CostScope},
+    format::{CostExpectation, CostLimit, ExpectScope},
     word::word,
 };
 
 pub(super) fn costs(expected: &CostExpectation) -> LineFields {
     let mut fields = LineFields::default();
-    if expected.of != CostScope::default() {
+    if expected.of != ExpectScope::default() {
         fields.text("of", word(expected.of));
     }
     for CostLimit { figure, at_least, at_most } in &expected.limits {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use regrow_delivery_service::{Outcome, StoreError};
+use regrow_delivery_service::{GroupId, Outcome, StoreError};
 
 use super::{Endpoint, ServiceUnderTest};
 use crate::{
@@ -54,11 +54,12 @@ impl ServiceUnderTest<'_> {
     /// the same bytes again, and the service has to give the same answer.
     pub(super) fn submit(
         &mut self,
+        group: &GroupId,
         sender: &Device,
         recorder: &mut Recorder<'_>,
         offer: impl Fn(&Endpoint<'_>) -> Result<Outcome, StoreError>,
     ) -> Result<Outcome, StepFailure> {
-        let outcome = self.submit_interrupted(sender, recorder, offer)?;
+        let outcome = self.submit_interrupted(group, sender, recorder, offer)?;
         if let Outcome::Accepted(receipt) = &outcome {
             self.receipt = Some(receipt.clone());
         }
@@ -67,6 +68,7 @@ impl ServiceUnderTest<'_> {
 
     fn submit_interrupted(
         &mut self,
+        group: &GroupId,
         sender: &Device,
         recorder: &mut Recorder<'_>,
         offer: impl Fn(&Endpoint<'_>) -> Result<Outcome, StoreError>,
@@ -97,11 +99,12 @@ impl ServiceUnderTest<'_> {
         if kill.is_some() {
             self.endpoint.restart()?;
         }
-        recorder.tell(TranscriptEvent::Unanswered { by: sender.name.clone(), cause: cause(kill) });
+        let (by, label) = (sender.name.clone(), self.label(group));
+        recorder.tell(TranscriptEvent::Unanswered { by, group: label.clone(), cause: cause(kill) });
         let again = offer(&self.endpoint)?;
         if let Some(first) = first.filter(|first| *first != again) {
             let (expected, seen) = ("the same bytes get the same answer again", both(&first, &again));
-            recorder.breach(format!("{}: {expected}", sender.name), seen);
+            recorder.breach_in(label.as_ref(), format!("{}: {expected}", sender.name), seen);
         }
         Ok(again)
     }

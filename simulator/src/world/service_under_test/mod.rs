@@ -31,7 +31,7 @@ use super::{
     cost_recorder::OrderedBy,
     device::Device,
     devices::Devices,
-    event::{TranscriptEvent, fingerprint},
+    event::{TranscriptEvent, fingerprint, of_group},
     recorder::Recorder,
     step_failure::StepFailure,
     submission::{EncryptedMessage, SubmissionOutcome},
@@ -194,7 +194,7 @@ impl<'s> ServiceUnderTest<'s> {
     ) -> Result<(), StepFailure> {
         let (id, creator) = (self.id_of(name)?, &devices[by]);
         let mode: HandshakeMode = creator.handshake_mode();
-        let outcome = self.submit(creator, recorder, |endpoint| {
+        let outcome = self.submit(&id, creator, recorder, |endpoint| {
             endpoint.create_group(&id, &creator.address, mode, group_info, now)
         })?;
         accepted_or_stale(outcome)?;
@@ -219,7 +219,8 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
         let submission = commit_submission(&devices[by].address, pending);
-        let outcome = self.submit(&devices[by], recorder, |endpoint| endpoint.submit_commit(&submission, now))?;
+        let offer = |endpoint: &Endpoint<'_>| endpoint.submit_commit(&submission, now);
+        let outcome = self.submit(pending.group(), &devices[by], recorder, offer)?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         recorder.tell(TranscriptEvent::Submitted {
             by: devices[by].name.clone(),
@@ -290,8 +291,8 @@ impl<'s> ServiceUnderTest<'s> {
         recorder: &mut Recorder<'_>,
     ) -> Result<SubmissionOutcome, StepFailure> {
         let (sender, bytes, epoch) = (&devices[by], proposal.as_bytes(), proposal.epoch().0);
-        let outcome =
-            self.submit(sender, recorder, |endpoint| endpoint.submit_proposal(group, &sender.address, bytes, now))?;
+        let outcome = self
+            .submit(group, sender, recorder, |endpoint| endpoint.submit_proposal(group, &sender.address, bytes, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         let (kind, label) = (TrafficKind::Proposal, self.label(group));
         let id = sender.naming.as_ref();
@@ -321,8 +322,8 @@ impl<'s> ServiceUnderTest<'s> {
     ) -> Result<SubmissionOutcome, StepFailure> {
         let EncryptedMessage { id, group, at, text, bytes, receipt } = message;
         let sender = &devices[at.sender];
-        let outcome =
-            self.submit(sender, recorder, |endpoint| endpoint.submit_message(group, &sender.address, bytes, now))?;
+        let outcome = self
+            .submit(group, sender, recorder, |endpoint| endpoint.submit_message(group, &sender.address, bytes, now))?;
         let (outcome, sequence) = accepted_or_stale(outcome)?;
         let (kind, label) = (TrafficKind::Message, self.label(group));
         recorder.tell(TranscriptEvent::submitted(&sender.name, kind, label, Some(id), at.epoch, outcome, bytes));
@@ -446,8 +447,9 @@ impl<'s> ServiceUnderTest<'s> {
         let members = devices.iter().filter(|device| roster.devices.contains(&device.address));
         record.rosters.push(members.map(|device| device.index).collect());
         if record.epoch() != roster.epoch.0 {
-            recorder.breach(
-                "one commit makes one epoch",
+            recorder.breach_in(
+                record.label(),
+                format!("one commit makes one epoch{}", of_group(record.label())),
                 format!("the service is in epoch {} after {} commits", roster.epoch.0, record.epoch()),
             );
         }

@@ -17,8 +17,15 @@ use super::{file, folder_with, hostile, page};
 /// Reports errors of the page's script. It runs before that script.
 const BEFORE: &str = "<script>window.errors = []; addEventListener('error', (e) => errors.push(e.message));</script>";
 
-/// Uses the page as a reader would, and writes a line for each observation.
-const AFTER: &str = include_str!("drive.js");
+/// Functions for the scripts that use a page as a reader would. They write a line for each
+/// observation.
+const OBSERVE: &str = include_str!("observe.js");
+
+/// Uses the page of one group.
+const USE: &str = include_str!("drive.js");
+
+/// Uses the page of several groups.
+const USE_GROUPS: &str = include_str!("drive_groups.js");
 
 /// Opens a file in Chromium, and returns the document after its scripts have run. [`None`] if there
 /// is no Chromium.
@@ -47,11 +54,11 @@ fn open(page: &Path) -> Option<Output> {
 
 /// The lines of observations after a copy of the page was used. The copy has no security policy,
 /// because the policy forbids the script that uses it.
-fn driven(folder: &TempDir, page: &str) -> Option<Vec<String>> {
+fn driven(folder: &TempDir, page: &str, script: &str) -> Option<Vec<String>> {
     let (before, rest) = page.split_once("<meta http-equiv").unwrap();
     let (_, after) = rest.split_once('>').unwrap();
     let copy = folder.path().join("driven.html");
-    fs::write(&copy, format!("{before}{BEFORE}{after}<script>{AFTER}</script>")).unwrap();
+    fs::write(&copy, format!("{before}{BEFORE}{after}<script>{OBSERVE}</script><script>{script}</script>")).unwrap();
     let dom = String::from_utf8(open(&copy)?.stdout).unwrap();
     let (_, observed) = dom.split_once(r#"<pre id="observed">"#).expect("the page was used");
     let (observed, _) = observed.split_once("</pre>").unwrap();
@@ -72,7 +79,7 @@ fn script_runs_under_the_security_policy() {
 fn tables_sort_and_trees_step_and_light_up() {
     let folder = TempDir::new().unwrap();
     let page = page(&folder, &[&file("offline_device_keeps_old_keys")], 0);
-    let Some(observed) = driven(&folder, &page) else { return };
+    let Some(observed) = driven(&folder, &page, USE) else { return };
     let expected = [
         "errors: none",
         "scripts: 2, images: 0, handlers: 0",
@@ -100,6 +107,27 @@ fn tables_sort_and_trees_step_and_light_up() {
 fn hostile_page_has_no_foreign_elements() {
     let folder = folder_with(&hostile());
     let page = page(&folder, &["a.json"], 1);
-    let Some(observed) = driven(&folder, &page) else { return };
+    let Some(observed) = driven(&folder, &page, USE) else { return };
     assert_eq!(observed[..2], ["errors: none", "scripts: 2, images: 0, handlers: 0"], "{}", observed.join("\n"));
+}
+
+#[test]
+fn reader_opens_a_group_and_steps_through_its_trees() {
+    let folder = TempDir::new().unwrap();
+    let page = page(&folder, &[&file("groups/two_groups_and_one_stolen_device")], 0);
+    let Some(observed) = driven(&folder, &page, USE_GROUPS) else { return };
+    let expected = [
+        "errors: none",
+        "scripts: 2, images: 0, handlers: 0",
+        "open at first: s1-group-1",
+        "shown at first: s1-group-1-epoch-1",
+        "after the right arrow: s1-group-1-epoch-2",
+        "open after a link: s1-group-1 s1-group-2",
+        "shown after a link: s1-group-1-epoch-2 s1-group-2-epoch-1",
+        "bob in the team: bob knows the private keys of the nodes 1, 2, 3.",
+        "open after a fragment: s1-group-1 s1-group-2",
+        "shown after a fragment: s1-group-1-epoch-2 s1-group-2-epoch-2",
+        "after the left arrow with one closed group: s1-group-2-epoch-1",
+    ];
+    assert_eq!(observed, expected, "\n{}", observed.join("\n"));
 }

@@ -1,17 +1,9 @@
 "use strict";
-const observed = [];
-const observe = (name, text) => observed.push(`${name}: ${text}`);
-const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-
-const scripts = all("script").filter((script) => script !== document.currentScript);
-const handlers = all("*").filter((element) => [...element.attributes].some(({ name }) => name.startsWith("on")));
-
 const table = all("table").find((one) => one.caption.textContent.startsWith("Costs"));
 const head = (title) => all("th", table).find((one) => one.textContent === title);
 const column = (title) => [...table.tBodies[0].rows].map((row) => row.cells[head(title).cellIndex].textContent || "-").join(" ");
 const press = (title) => head(title).querySelector("button").click();
 const shown = () => all(".epoch.shown").map((epoch) => epoch.id).join(" ");
-const key = (name) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
 const lit = () => all(".epoch.shown .node.lit").map((node) => node.dataset.node).sort().join(" ") || "nothing is lit";
 const who = () => document.querySelector(".epoch.shown .who").textContent;
 const leaf = (name) => all(".epoch.shown .leaf").find((one) => one.dataset.name === name);
@@ -53,17 +45,6 @@ const light = () => {
   document.querySelector(".epoch.shown .thief[data-thief]").dispatchEvent(new MouseEvent("mouseleave"));
   observe("after it", lit());
   observe("circles in circles", all("circle circle, path circle, rect rect, circle text").length);
-};
-
-const finish = () => {
-  observed.unshift(
-    `errors: ${window.errors.join(", ") || "none"}`,
-    `scripts: ${scripts.length}, images: ${document.images.length}, handlers: ${handlers.length}`,
-  );
-  const pre = document.createElement("pre");
-  pre.id = "observed";
-  pre.textContent = observed.join("\n");
-  document.body.append(pre);
 };
 
 const isOffline = table && leaf("carol");

@@ -7,8 +7,11 @@ use std::fs;
 use regrow_simulator::{
     cost::{EntryKind, TreeShape},
     oracle::Tree,
-    report::{RunOptions, RunOutcome, RunRecord, Transcript, record::Reading},
-    scenario::Scenario,
+    report::{
+        RunOptions, RunOutcome, RunRecord, Transcript,
+        record::{Reading, StepRecord},
+    },
+    scenario::{GroupName, Scenario},
     world,
 };
 use serde_json::{Value, json};
@@ -142,7 +145,7 @@ fn same_files_give_the_same_page() {
 
 /// The published scenarios, without the large ones.
 fn small_scenarios() -> impl Iterator<Item = (String, Scenario)> {
-    let all = [published(""), published("failing")].concat().into_iter();
+    let all = [published(""), published("failing"), published("groups")].concat().into_iter();
     all.map(|(path, scenario)| (stem(&path), scenario)).filter(|(_, scenario)| scenario.members.len() < 50)
 }
 
@@ -173,7 +176,7 @@ fn recorded_trees_have_the_shape_of_the_engines_trees() {
                 EntryKind::Proposal | EntryKind::Welcome => continue,
             };
             let Some(shape) = entry.tree else { continue };
-            assert_eq!(shape_of(&record.epochs[epoch].tree, shape.bytes), shape, "{name}, epoch {epoch}");
+            assert_eq!(shape_of(&record.groups[&entry.group][epoch].tree, shape.bytes), shape, "{name}, epoch {epoch}");
             compared += 1;
         }
     }
@@ -214,11 +217,13 @@ fn steps_have_the_state_after_them() {
             json!({ "online": { "who": "bob" } }),
         ],
     ));
-    let states = record.steps.iter().map(|step| (step.time, step.epoch, step.offline.len()));
+    let epoch = |step: &StepRecord| step.epochs.get(&GroupName::default()).copied();
+    let states = record.steps.iter().map(|step| (step.time, epoch(step), step.offline.len()));
     let expected = [(90, None, 0), (90, Some(1), 0), (90, Some(1), 1), (90, Some(2), 1), (90, Some(2), 0)];
     assert_eq!(states.collect::<Vec<_>>(), expected);
     assert_eq!(record.steps[0].text, r#"{ "wait": "90s" }"#);
-    let entered = |who: &str| record.epochs.iter().map(|epoch| epoch.entered.get(who).copied()).collect::<Vec<_>>();
+    let epochs = &record.groups[&GroupName::default()];
+    let entered = |who: &str| epochs.iter().map(|epoch| epoch.entered.get(who).copied()).collect::<Vec<_>>();
     assert_eq!(entered("alice"), [Some(1), Some(1), Some(3)]);
     assert_eq!(entered("bob"), [None, Some(1), Some(4)]);
 }
@@ -257,4 +262,56 @@ fn scenario_with_a_blank_name_has_a_link() {
     let text = json!({ "regrow": 1, "name": " ", "members": ["a"], "steps": [{ "create": { "by": "a" } }] });
     let folder = folder_with(&text);
     assert!(page(&folder, &["a.json"], 0).contains("(a scenario without a name)"));
+}
+
+#[test]
+fn each_group_has_its_own_trees_messages_and_costs() {
+    let folder = TempDir::new().unwrap();
+    let page = page(&folder, &[&file("groups/two_groups_and_one_stolen_device")], 0);
+    for text in [
+        "2 groups, 3 members, 4 commits, 5 messages, 3 of them exposed",
+        r#"<details class="group" id="s1-group-1" open><summary>Group <strong><bdi>family</bdi></strong>: 1 member, 3 epochs"#,
+        r#"<details class="group" id="s1-group-2"><summary>Group <strong><bdi>team</bdi></strong>: 3 members, 3 epochs"#,
+        r##"<a href="#s1-group-2">Group <bdi>team</bdi></a>"##,
+        r#"aria-label="Ratchet tree of the group team by epoch""#,
+        r#"id="s1-group-1-epoch-2""#,
+        // The state after the first update of the team.
+        r##"<a href="#s1-group-1-epoch-1"><bdi>family</bdi> 1</a><br><a href="#s1-group-2-epoch-2"><bdi>team</bdi> 2</a>"##,
+        ", in epoch 1 of the group <bdi>family</bdi>, in epoch 1 of the group <bdi>team</bdi>.",
+        "<strong>The group <bdi>family</bdi> has healed after 1 epoch</strong>. ",
+        "<strong>The group <bdi>team</bdi> has healed after 1 epoch</strong>.",
+        "The thief does not know the commit secret of epoch 2.",
+        "<h4>Group <bdi>team</bdi></h4>",
+        "<td><bdi>family</bdi></td>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains(r#"id="s1-epoch-0""#), "each epoch belongs to a group");
+}
+
+/// Every link on the page leads to an element of the page.
+#[test]
+fn links_lead_to_a_place_on_the_page() {
+    let folder = TempDir::new().unwrap();
+    let files = ["groups/weeks_away_in_two_groups", "groups/new_device_is_linked", "update_heals"].map(file);
+    let page = page(&folder, &[&files[0], &files[1], &files[2]], 0);
+    let targets: Vec<_> = page.split(r##"href="#"##).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(targets.len() > 100, "{}", targets.len());
+    for target in targets {
+        assert!(page.contains(&format!(r#"id="{target}""#)), "{target}");
+    }
+}
+
+#[test]
+fn many_groups_share_the_number_of_trees() {
+    let groups: Vec<String> = (1..=15).map(|number| format!("g{number}")).collect();
+    let mut steps: Vec<_> = groups.iter().map(|group| json!({ "create": { "by": "alice", "group": group } })).collect();
+    steps.push(json!({ "repeat": { "times": 9, "steps": [{ "update": { "by": "alice", "group": "g1" } }] } }));
+    let folder = folder_with(&json!({ "regrow": 1, "name": "many", "members": ["alice"], "steps": steps }));
+    let page = page(&folder, &["a.json"], 0);
+    assert!(page.contains("The page draws the trees of the first 12 groups"), "{page}");
+    assert!(page.contains("Left out: 3 groups."));
+    assert!(page.contains("The page draws 4 of 10 epochs"), "48 trees for 12 groups");
+    assert_eq!(page.matches(r#"<details class="group""#).count(), 12);
+    assert!(page.contains(r#"<span class="left-out">9 more groups</span>"#), "beside a step");
 }

@@ -36,7 +36,8 @@ const MOST: u64 = 40;
 fn everything() -> Plan {
     let weights = r#"{
         "compromise": 12, "crash": 8, "hold": 6, "release": 8, "race": 8, "network": 0, "clock": 0, "service": 0,
-        "commit": 8, "impersonate": 4, "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
+        "commit": 8, "impersonate": 4, "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0,
+        "group": 0, "user": 0, "key_packages": 0
     }"#;
     plan(9420, Size { members: 4, steps: 16 }, weights)
 }
@@ -48,7 +49,8 @@ fn thefts() -> Plan {
         "update": 30, "compromise": 25, "send": 25, "propose": 15, "commit": 15, "rejoin": 3, "add": 3, "remove": 1,
         "join": 1, "leave": 0, "offline": 0, "online": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0, "race": 0,
         "crash": 0, "wait": 0, "network": 0, "clock": 0, "service": 0, "impersonate": 4,
-        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
+        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0,
+        "group": 0, "user": 0, "key_packages": 0
     }"#;
     plan(2, Size { members: 2, steps: 30 }, weights)
 }
@@ -58,15 +60,24 @@ fn networks() -> Plan {
     let weights = r#"{
         "network": 25, "clock": 8, "hold": 15, "release": 10, "drop": 5, "duplicate": 5, "update": 20, "wait": 10,
         "compromise": 2, "impersonate": 0, "service": 0, "commit": 8,
-        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
+        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0,
+        "group": 0, "user": 0, "key_packages": 0
     }"#;
     plan(600, Size { members: 4, steps: 16 }, weights)
+}
+
+/// A plan with several groups, and with users that have several devices.
+fn groups() -> Plan {
+    let weights = r#"{ "group": 60, "user": 30, "network": 0, "clock": 0, "service": 0, "hold": 0, "release": 0,
+        "key_packages": 0 }"#;
+    plan(19, Size { members: 5, steps: 24 }, weights)
 }
 
 /// A plan in which members are often away for some time.
 fn absences() -> Plan {
     let weights = r#"{
-        "offline": 25, "online": 15, "wait": 25, "send": 25, "network": 0, "clock": 0, "service": 0, "compromise": 0
+        "offline": 25, "online": 15, "wait": 25, "send": 25, "network": 0, "clock": 0, "service": 0, "compromise": 0,
+        "group": 0, "user": 0, "key_packages": 0
     }"#;
     plan(30, Size { members: 4, steps: 16 }, weights)
 }
@@ -75,9 +86,22 @@ fn absences() -> Plan {
 fn service_faults() -> Plan {
     let weights = r#"{
         "network": 0, "clock": 0, "service": 40, "compromise": 0, "impersonate": 0, "hold": 0, "release": 0, "drop": 0, "duplicate": 0,
-        "commit": 8, "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0
+        "commit": 8, "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0,
+        "group": 0, "user": 0, "key_packages": 0
     }"#;
     plan(9750, Size { members: 4, steps: 16 }, weights)
+}
+
+/// A plan for three members that often change their key packages, are added again and again, and are
+/// often stolen from.
+fn key_packages() -> Plan {
+    let weights = r#"{
+        "key_packages": 40, "add": 40, "remove": 35, "compromise": 20, "send": 25, "update": 5, "propose": 3, "commit": 5,
+        "leave": 0, "join": 0, "rejoin": 0, "offline": 2, "online": 4, "hold": 0, "release": 0, "drop": 0, "duplicate": 0,
+        "race": 0, "crash": 0, "impersonate": 0, "wait": 0, "network": 0, "clock": 0, "service": 0,
+        "lock": 0, "unlock": 0, "verify": 0, "set_data": 0, "authenticate": 0, "upkeep": 0, "group": 0, "user": 0
+    }"#;
+    plan(168, Size { members: 3, steps: 40 }, weights)
 }
 
 fn plan(seed: u64, size: Size, weights: &str) -> Plan {
@@ -114,7 +138,7 @@ macro_rules! found_within {
 
 #[test]
 fn nothing_is_found_without_a_fault() {
-    for plan in [everything(), thefts(), networks(), absences(), service_faults()] {
+    for plan in [everything(), thefts(), networks(), absences(), service_faults(), groups(), key_packages()] {
         let finding = search(&plan, 1, &run_within(&NoFaults), |_| SearchControl::GoOn).finding;
         let finding = finding.map(|finding| (write(&finding.scenario), finding.failures));
         assert!(finding.is_none(), "{finding:#?}");
@@ -150,6 +174,9 @@ found_within! {
     two_commits_for_one_epoch: Service::TwoCommitsForOneEpoch, everything, ["the step succeeds", "one epoch"];
     stream_of_a_removed_member_left_open: Service::OpenStreams, everything, ["the device processes it"];
     key_package_handed_out_twice: Service::KeyPackagesTwice, everything, ["the step succeeds", "the device processes it"];
+    /// The owner has erased the private key, so it cannot join.
+    withdrawn_key_package_handed_out: Service::WithdrawnStay, key_packages,
+        ["the step succeeds", "the device processes it", "like the service"];
     welcome_lost: Service::LostWelcomes, everything, ["the step succeeds"];
     entry_lost: Service::LostEntries, everything, ["every message of its membership", "the device processes it"];
     /// A device does not keep what comes before a commit that it lacks.
@@ -176,6 +203,8 @@ found_within! {
         ["every message of its membership", "like the service", "the step succeeds"];
     part_of_a_welcome_lost: Service::LostWelcomeSecrets, everything, ["the step succeeds (rejected)"];
     readers_forgotten: Service::ForgottenReaders, everything, ["the step succeeds", "like the service"];
+    used_message_key_kept_in_several_groups: Keeps(RecordKind::MessageSecrets, When::WithinEpoch), groups, EXPOSED;
+    welcome_lost_in_several_groups: Service::LostWelcomes, groups, ["the step succeeds"];
 }
 
 /// The found scenario is shrunk, and the shrunk scenario still fails in the same way.

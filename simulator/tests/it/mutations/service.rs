@@ -22,6 +22,8 @@ pub enum Service {
     OpenStreams,
     /// Key packages that were handed out are handed out again.
     KeyPackagesTwice,
+    /// Withdrawn key packages are still handed out.
+    WithdrawnStay,
     /// Welcomes are not stored.
     LostWelcomes,
     /// Every fifth log entry is not stored.
@@ -45,13 +47,15 @@ pub enum Service {
 
 impl FaultInjection for Service {
     fn service<'t>(&'t self, records: Box<dyn Transaction + 't>) -> Box<dyn Transaction + 't> {
-        Box::new(Faulty { records, fault: *self })
+        Box::new(Faulty { records, fault: *self, withdraws: false })
     }
 }
 
 struct Faulty<'t> {
     records: Box<dyn Transaction + 't>,
     fault: Service,
+    /// True if the transaction has forgotten the owner of a key package: it withdraws the key package.
+    withdraws: bool,
 }
 
 /// An invitation in its stored form: inviter, expiry, and true if it is declined.
@@ -104,7 +108,11 @@ impl Transaction for Faulty<'_> {
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
+        self.withdraws |= self.fault == Service::WithdrawnStay && table == Table::KeyPackageOwners;
         match (self.fault, table) {
+            (_, Table::KeyPackageOwners | Table::KeyPackages | Table::LastResorts) if self.withdraws => {
+                Ok(self.records.get(table, key)?.is_some())
+            }
             (Service::KeyPackagesTwice, Table::KeyPackages) | (Service::RemovedStayInTheRoster, Table::Members) => {
                 Ok(self.records.get(table, key)?.is_some())
             }

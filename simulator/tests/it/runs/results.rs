@@ -56,10 +56,26 @@ fn real_results_follow_the_schema() {
 fn published_results_follow_the_schema() {
     let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
     let validator = validator();
-    let files = ["forged_message.json", "past_epochs_window.json", "failing"];
+    let files = ["forged_message.json", "past_epochs_window.json", "failing", "groups"];
     for line in lines(&regrow(&[&["run", "--json"], &files[..]].concat(), std::path::Path::new(scenarios))) {
         assert_valid(&validator, &line);
     }
+}
+
+#[test]
+fn theft_in_several_groups_has_the_healing_of_each() {
+    let scenarios = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios"));
+    let theft = |file: &str| {
+        let line = lines(&regrow(&["run", "--json", file], scenarios)).remove(0);
+        line["figures"]["compromises"][0].clone()
+    };
+    let thief = theft("groups/one_group_heals_and_the_other_does_not.json");
+    assert_eq!(thief["healed_after"], Value::Null);
+    let healing = |group: &Value| (group["group"].as_str().unwrap().to_owned(), group["healed_after"].as_u64());
+    let groups: Vec<_> = thief["groups"].as_array().unwrap().iter().map(healing).collect();
+    assert_eq!(groups.len(), 2);
+    assert_eq!(groups.iter().filter(|(_, healed)| healed.is_none()).count(), 1, "{groups:?}");
+    assert!(theft("update_heals.json").get("groups").is_none(), "a file of one group has no such field");
 }
 
 #[test]

@@ -18,9 +18,10 @@ use crate::{
             text::{count, left_out, plain_names},
         },
         matrix::cut,
-        record::EpochRecord,
+        record::{EpochRecord, ThiefRecord},
         terminal::plain,
     },
+    scenario::GroupName,
 };
 
 /// The distance between two levels.
@@ -41,6 +42,7 @@ const SHOWN_MARKS: usize = 3;
 /// The tree of one epoch.
 pub(super) struct DrawnTree<'r> {
     pub(super) record: &'r RunRecord,
+    pub(super) group: &'r GroupName,
     /// The number of the epoch.
     pub(super) number: u64,
     pub(super) epoch: &'r EpochRecord,
@@ -249,7 +251,8 @@ impl DrawnTree<'_> {
     /// The thieves that know the private key.
     fn thieves(&self, key: KeyPair) -> Vec<usize> {
         let thieves = self.record.thieves.iter().enumerate().take(MAX_THIEVES);
-        thieves.filter(|(_, thief)| thief.keys.contains(&key)).map(|(number, _)| number).collect()
+        let knows = |thief: &ThiefRecord| thief.groups.get(self.group).is_some_and(|known| known.keys.contains(&key));
+        thieves.filter(|(_, thief)| knows(thief)).map(|(number, _)| number).collect()
     }
 
     fn about_parent(&self, node: NodeIndex, parent: &Parent, below: &[LeafIndex], thieves: &[usize]) -> String {

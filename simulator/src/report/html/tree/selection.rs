@@ -2,29 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use crate::report::RunRecord;
+use super::epoch_of_theft;
+use crate::{
+    report::{RunRecord, record::EpochRecord},
+    scenario::GroupName,
+};
 
 /// The largest number of leaves of a drawn tree. The leaves of a larger tree would be narrower than
 /// a letter.
 pub(super) const MAX_LEAVES: usize = 128;
 
-/// The largest number of drawn epochs.
+/// The largest number of drawn epochs of all groups.
 const MAX_EPOCHS: usize = 48;
 
-/// The largest number of drawn nodes: about four megabytes.
+/// The largest number of drawn nodes of all groups: about four megabytes.
 const MAX_NODES: usize = 12_000;
 
 /// The number of preferred epochs at the beginning and at the end, and after each theft.
 const NEAR: usize = 4;
 
-/// The numbers of the epochs to draw, in their order.
-pub(super) fn drawn_epochs(record: &RunRecord) -> BTreeSet<usize> {
-    let total = record.epochs.len();
-    let nodes = record.epochs.iter().map(|epoch| epoch.tree.leaves().len()).filter(|leaves| *leaves <= MAX_LEAVES);
+/// The numbers of a group's epochs to draw, in their order. This number of groups share the limits.
+pub(super) fn drawn_epochs(
+    record: &RunRecord,
+    group: &GroupName,
+    epochs: &[EpochRecord],
+    groups: usize,
+) -> BTreeSet<usize> {
+    let total = epochs.len();
+    let nodes = epochs.iter().map(|epoch| epoch.tree.leaves().len()).filter(|leaves| *leaves <= MAX_LEAVES);
     let largest = nodes.map(|leaves| 2 * leaves).max().unwrap_or(1);
-    let room = (MAX_NODES / largest).clamp(1, MAX_EPOCHS);
+    let room = (MAX_NODES / groups / largest).clamp(1, MAX_EPOCHS / groups);
     let thefts = record.thieves.iter().flat_map(|thief| {
-        let epoch = thief.epoch as usize;
+        let epoch = epoch_of_theft(thief, group);
         epoch.saturating_sub(1)..=epoch.saturating_add(NEAR)
     });
     let preferred = thefts.chain(total.saturating_sub(NEAR)..total).chain(0..NEAR).chain(0..total);

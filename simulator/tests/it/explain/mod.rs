@@ -1,5 +1,8 @@
 //! The command `regrow explain`: failures, thefts and questions in plain words.
 
+mod groups;
+mod other_fields;
+
 use std::{fs, path::Path};
 
 use crate::{
@@ -126,7 +129,7 @@ fn a_step_that_failed_with_another_code_is_explained() {
             "1. step 3 (line 1)",
             "expected the step before fails with `stale`",
             "The step before this one has to fail, and it failed with another code.",
-            "`stale` means: The delivery service was in a later epoch",
+            "`stale` means: The member was in an older epoch than the delivery service",
             "`nothing_to_commit` means: No proposal waits for a commit.",
             "bob, before and after step 2 (line 1)",
         ],
@@ -213,7 +216,10 @@ fn the_way_of_a_thief_is_told_step_by_step() {
             "expected the thief of phone cannot read m1",
             "seen the stolen bytes lead to its key",
             "The step expects that the thief of phone (somebody with a copy of a device's state, and with all traffic) cannot",
-            "The thief can read m1. The steps of its way follow below.",
+            "`phone` is the theft of bob's device in step 2 (line 1).",
+            "The thief can read m1. The key follows from the stolen `group group: epoch encryption keys` and `group group: \
+             epoch secrets`. With them the thief opens alice's commit, which made epoch 2 (commit: a message that changes a \
+             group and begins its next epoch). All steps follow below.",
             "bob, before and after step 5 (line 1):",
             "How the thief of phone reads m1:",
             "has a copy of the stored records and the memory of bob's device. It was made in step 2 (line 1), when",
@@ -469,7 +475,7 @@ fn keys_of_welcomes_and_external_commits_are_on_the_way() {
     assert_tells(
         &told_invited,
         &[
-            "contains the private key of a key package of bob (keys of a device",
+            "contains the private key of key package 1 of bob (keys of a device",
             "(RFC 9420, 10)",
             "opens a welcome",
             "12.4.3.1",
