@@ -44,7 +44,7 @@ pub(super) async fn start(shared: &Shared, number: usize, stop: Arc<AtomicBool>)
                     Err(ConnectionError::Problem(problem)) if is_away(problem.code, problem.retry_after) => {
                         tokio::time::sleep(Duration::from_secs(problem.retry_after.unwrap_or(1))).await;
                     }
-                    Err(ConnectionError::Unreachable(_)) => requests.closed += 1,
+                    Err(ConnectionError::Unreachable { .. }) => requests.closed += 1,
                     Err(error) => {
                         requests.failed.push(error.to_string());
                         break;
